@@ -1,0 +1,121 @@
+"""A finished run's predictions to figures and tables of where it goes wrong."""
+
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from midas import metrics
+from midas.errors import MidasError
+from midas.runs import Run, atomic, write_json
+
+ARRAYS = ("probabilities", "labels", "names", "images")
+
+
+def load_predictions(run: Run) -> dict[str, np.ndarray]:
+    """Read what a finished run scored.
+
+    Returns:
+        probabilities float32 (n, k), labels int64 (n,), names str (n,), images uint8 (n, 28, 28).
+
+    Raises:
+        MidasError: predictions.npz is missing, broken, or does not fit the class names of the run's card.
+    """
+    path = run / "predictions.npz"
+    remedy = "train the run again with --overwrite"
+    try:
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            predictions = {name: archive[name] for name in ARRAYS}
+    except OSError as error:
+        raise MidasError(f"{path}: cannot be read: {error.strerror or error}; {remedy}") from error
+    except (LookupError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise MidasError(f"{path}: broken, not the arrays {', '.join(ARRAYS)}; {remedy}") from error
+    probabilities, labels = predictions["probabilities"], predictions["labels"]
+    n, k = len(labels), len(run.card["class_names"])
+    if n == 0 or probabilities.shape != (n, k) or any(len(array) != n for array in predictions.values()):
+        raise MidasError(f"{path}: its arrays fit neither each other nor {k} classes; {remedy}")
+    if not np.isfinite(probabilities).all():
+        raise MidasError(f"{path}: holds probabilities that are no numbers: the training diverged; {remedy}")
+    return predictions
+
+
+def analyze(predictions: Mapping[str, np.ndarray], class_names: list[str], records: list[dict], out: Path) -> dict:
+    """Draw the confusion matrices, the mistakes and the learning curves, and write the numbers to analysis.json.
+
+    Args:
+        predictions: the arrays `load_predictions` returns.
+        class_names: the k names.
+        records: the epochs of the training, or none to do without learning curves.
+        out: the folder to write to; it need not exist.
+
+    Returns:
+        What analysis.json holds: the keys of `metrics.summarise`, class_names, confusion (k lists of k counts, truth in
+        rows), confused_pairs, every one of the mistakes, the most confident first, and the files drawn.
+
+    Raises:
+        MidasError: a file cannot be written.
+    """
+    from midas import plots
+
+    images, labels, probabilities, names = (predictions[key] for key in ("images", "labels", "probabilities", "names"))
+    matrix = metrics.confusion(probabilities, labels, len(class_names))
+    figures = {
+        "confusion.png": plots.confusion_matrix(matrix, class_names, normalised=False),
+        "confusion-normalised.png": plots.confusion_matrix(matrix, class_names, normalised=True),
+        "mistakes.png": plots.mistakes(images, labels, probabilities, names, class_names),
+    }
+    if records:
+        figures["learning-curves.png"] = plots.learning_curves(records)
+    for name, figure in figures.items():
+        with atomic(out / name) as temporary:
+            figure.savefig(temporary, dpi=120)
+    summary = {
+        **metrics.summarise(probabilities, labels, class_names),
+        "class_names": list(class_names),
+        "confusion": matrix.tolist(),
+        "confused_pairs": metrics.confused_pairs(matrix, class_names),
+        "mistakes": list_mistakes(predictions, class_names),
+        "files": list(figures),
+    }
+    write_json(out / "analysis.json", summary)
+    return summary
+
+
+def list_mistakes(
+    predictions: Mapping[str, np.ndarray], class_names: list[str], most: int | None = None
+) -> list[dict]:
+    """Name the images answered wrongly, the most confident first, at most `most` of them."""
+    probabilities, labels = predictions["probabilities"], predictions["labels"]
+    return [
+        {
+            "name": str(predictions["names"][index]),
+            "true": class_names[labels[index]],
+            "answer": class_names[probabilities[index].argmax()],
+            "confidence": float(probabilities[index].max()),
+        }
+        for index in metrics.mistakes(probabilities, labels)[:most]
+    ]
+
+
+def classification_report(summary: dict) -> str:
+    """Lay out what `metrics.summarise` returns as plain text, a line for each class and the averages below."""
+    rows = summary["per_class"]
+    width = max(len("macro average"), *(len(row["class"]) for row in rows))
+    lines = [f"{'class':<{width}}  precision  recall     f1       n"]
+    lines += [
+        f"{row['class']:<{width}}  {row['precision']:9.4f}  {row['recall']:6.4f}  {row['f1']:.4f}  {row['n']:6d}"
+        for row in rows
+    ]
+    precision, recall, f1 = (float(np.mean([row[key] for row in rows])) for key in ("precision", "recall", "f1"))
+    lines.append(f"{'macro average':<{width}}  {precision:9.4f}  {recall:6.4f}  {f1:.4f}  {summary['n']:6d}")
+    low, high = (100 * bound for bound in summary["accuracy_interval"])
+    lines += ["", f"accuracy {100 * summary['accuracy']:.2f} %, 95 % interval {low:.2f}-{high:.2f} %"]
+    if summary["case_merged_accuracy"] is not None:
+        lines.append(f"accuracy if case is ignored {100 * summary['case_merged_accuracy']:.2f} %")
+    if summary["top3"] is not None:
+        lines.append(f"right answer among the first three {100 * summary['top3']:.2f} %")
+    lines.append(f"log loss {summary['log_loss']:.4f}, calibration error {100 * summary['calibration_error']:.2f} %")
+    return "\n".join(lines)

@@ -1,0 +1,80 @@
+"""What happens between two epochs: save whole files, record, report, and take up where a stopped run was."""
+
+import os
+import time
+from collections.abc import Callable
+
+import keras
+
+from midas.runs import Run
+
+
+class Checkpoint(keras.callbacks.ModelCheckpoint):
+    """`ModelCheckpoint` that never leaves half a file under the final name."""
+
+    def __init__(self, path, **options):
+        self.path = path
+        self.temporary = path.with_name(f".{path.stem}.tmp.keras")
+        super().__init__(str(self.temporary), mode="min", **options)
+
+    def on_epoch_end(self, epoch, logs=None):
+        super().on_epoch_end(epoch, logs)
+        if self.temporary.exists():
+            os.replace(self.temporary, self.path)
+
+
+class Record(keras.callbacks.Callback):
+    """Append one JSON line an epoch to the run's metrics, tell the user, and stop when nothing gets better.
+
+    Args:
+        run: where to write.
+        records: of the epochs done so far; appended to.
+        patience: epochs without a better validation loss after which training stops, or None.
+        report: called with (record, epochs) after each epoch.
+    """
+
+    def __init__(self, run: Run, records: list[dict], patience: int | None, report: Callable[[dict, int], None]):
+        super().__init__()
+        self.run, self.records, self.patience, self.report = run, records, patience, report
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.began = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        seconds = round(time.perf_counter() - self.began, 3)
+        rate = float(self.model.optimizer.learning_rate)
+        values = {name: float(value) for name, value in (logs or {}).items()}
+        record = {"epoch": epoch + 1, **values, "learning_rate": rate, "epoch_seconds": seconds}
+        self.records.append(record)
+        self.run.append_metrics(record)
+        self.model.stop_training = out_of_patience(self.records, self.patience)
+        self.report(record, self.params["epochs"])
+
+
+def out_of_patience(records: list[dict], patience: int | None) -> bool:
+    """Whether the lowest validation loss lies at least `patience` epochs back.
+
+    >>> out_of_patience([{"val_loss": 1.0}, {"val_loss": 2.0}, {"val_loss": 3.0}], 2)
+    True
+    """
+    losses = [record.get("val_loss") for record in records]
+    if patience is None or not losses or None in losses:
+        return False
+    return len(losses) - 1 - losses.index(min(losses)) >= patience
+
+
+class Replay(keras.callbacks.Callback):
+    """Bring a `ReduceLROnPlateau` to where it stood, by showing it the epochs that a resumed run has behind it.
+
+    Keras resets that callback's memory when training begins, so this has to stand behind it in the list.
+    """
+
+    def __init__(self, plateau: keras.callbacks.ReduceLROnPlateau, records: list[dict], learning_rate: float):
+        super().__init__()
+        self.plateau, self.records, self.learning_rate = plateau, records, learning_rate
+
+    def on_train_begin(self, logs=None):
+        if self.records:
+            self.model.optimizer.learning_rate = self.learning_rate
+        for record in list(self.records):
+            self.plateau.on_epoch_end(record["epoch"] - 1, dict(record))

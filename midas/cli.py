@@ -1,0 +1,361 @@
+"""The commands: options in, one call, an answer out. Whatever is heavy is imported when a command needs it."""
+
+import csv
+import io
+import itertools
+import sys
+from pathlib import Path
+
+import click
+
+from midas import options
+from midas.errors import MidasError
+from midas.options import (
+    apply,
+    cache_dir_option,
+    common,
+    data_dir_option,
+    emit,
+    json_option,
+    load_tensorflow,
+    make_experiment,
+    restart_options,
+    resumable,
+    runs_dir_option,
+    say,
+    seed_option,
+    size_option,
+    training_options,
+    workplace,
+)
+
+checkpoint_option = click.option(
+    "--checkpoint", required=True, type=click.Path(exists=True, path_type=Path), help="A run directory or .keras file."
+)
+
+
+@click.group(
+    cls=options.Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Example: midas run --data-dir sample",
+)
+@click.version_option(package_name="midas")
+def main():
+    """Read handwriting with small networks trained on few drawings, and learn from labels that are all wrong."""
+
+
+# ---- data
+
+
+@main.command(epilog="Example: midas download mnist --data-dir data")
+@click.argument("names", nargs=-1, metavar="[mnist|part1|part3]...")
+@data_dir_option
+@common
+def download(names, data_dir):
+    """Fetch the data sets into the data folder: all three, or those named. Goes on where it was cut off."""
+    from midas.download import REMOTES, fetch
+
+    unknown = set(names) - set(REMOTES)
+    if unknown:
+        raise click.BadParameter(f"no data set {', '.join(sorted(unknown))}; there are {', '.join(REMOTES)}")
+    failures = []
+    for remote in itertools.chain.from_iterable(REMOTES[name] for name in names or REMOTES):
+        progress = options.Progress()
+        try:
+            state = fetch(remote, data_dir, progress.bytes)
+            click.echo(f"{Path(data_dir) / remote.path}: {state}")
+        except MidasError as error:  # the other data sets may still be had
+            failures.append(error)
+            say(f"{error}")
+    if failures:
+        raise MidasError(f"{len(failures)} of the files could not be fetched: {failures[0]}")
+
+
+@main.command("make-part3", epilog="Example: midas make-part3 --data-dir data --seed 0")
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="[default: mnistTask3.zip in the data folder]"
+)
+@click.option("--overwrite", is_flag=True, help="Replace an archive that is there.")
+@seed_option
+@data_dir_option
+@common
+def make_part3(out, overwrite, seed, data_dir):
+    """Misfile the MNIST training images: each into a wrong folder, but for six a folder. Makes Part 3's archive."""
+    import numpy as np
+
+    from midas import datasets, misfiling
+
+    out = out or Path(data_dir) / "mnistTask3.zip"
+    if out.exists() and not overwrite:
+        raise MidasError(f"{out}: is there already; choose another --out, or --overwrite it")
+    entries = list(datasets.find("mnist", data_dir).entries())
+    images, labels = np.stack([entry.read() for entry in entries]), np.array([int(entry.folder) for entry in entries])
+    misfiling.write_archive(out, images, misfiling.wrong_folders(labels, seed))
+    click.echo(f"{out}: {len(labels):,} images in wrong folders")
+
+
+@main.command(epilog="Example: midas preprocess --preview samples.png")
+@click.option(
+    "--data", "names", multiple=True, help="A data set's path; may be repeated.  [default: those of the data folder]"
+)
+@size_option
+@click.option("--strict", is_flag=True, help="Make an image that cannot be used an error.")
+@click.option("--csv", "csv_file", type=click.Path(dir_okay=False, path_type=Path), help="Write labels and pixels.")
+@click.option("--preview", type=click.Path(dir_okay=False, path_type=Path), help="Draw samples of each class (PNG).")
+@apply(data_dir_option, cache_dir_option, json_option, common)
+def preprocess(names, size, strict, csv_file, preview, data_dir, cache_dir, as_json):
+    """Turn drawings into normalised glyphs, kept in a cache, and say what the data hold.
+
+    Without --data this takes Part 1, MNIST and Part 3, as far as they are in the data folder. --csv and --preview
+    are of the first data set.
+    """
+    from midas import datasets, reading
+
+    place = workplace(data_dir, ".", cache_dir)
+    if names:
+        sources = {name: datasets.open_source(name, "train") for name in names}
+    else:
+        sources = datasets.find_all(data_dir)
+    summaries = {}
+    for name, source in sources.items():
+        dataset = datasets.cached(source, size, cache_dir, strict, place.progress)
+        summaries[name] = {**dataset.summary(), "source": source.path}
+        if name == next(iter(sources)):
+            if csv_file:
+                reading.write_csv(dataset, csv_file)
+            if preview:
+                reading.write_preview(dataset, source, preview)
+    emit(summaries, as_json, reading.data_table(summaries))
+
+
+# ---- training
+
+
+@main.command("train-part1", epilog="Example: midas train-part1 --epochs 40 --seed 1")
+@training_options("part1")
+def train_part1(**settings):
+    """Train on the 62 classes of Part 1. The validation images are split off before augmentation."""
+    _train("part1", settings)
+
+
+@main.command("train-part2", epilog="Example: midas train-part2 --init pretrained --seed 1")
+@click.option("--init", type=click.Choice(["random", "pretrained"]), default="random", show_default=True)
+@click.option(
+    "--source",
+    type=click.Choice(["digits", "part1"]),
+    help="Pretrained on the ten digits of Part 1, or on its 62 classes with a new last layer.  [default: digits]",
+)
+@click.option("--from", "from_checkpoint", type=click.Path(exists=True), help="Start from this checkpoint instead.")
+@training_options("part2")
+def train_part2(**settings):
+    """Train on MNIST from random weights or from the digits of Part 1; score the test images once, at the end."""
+    _train("part2", settings)
+
+
+@main.command("train-part3", epilog="Example: midas train-part3 --loss complementary --init pretrained")
+@click.option("--init", type=click.Choice(["random", "pretrained"]), default="random", show_default=True)
+@click.option(
+    "--from", "from_checkpoint", type=click.Path(exists=True), help="Start from this, not the Part 1 network."
+)
+@click.option(
+    "--loss",
+    type=click.Choice(["given", "complementary"]),
+    default="complementary",
+    show_default=True,
+    help="Take the folder for the class, or for what the image is not.",
+)
+@training_options("part3")
+def train_part3(**settings):
+    """Train on images filed in wrong folders; score MNIST's test images once, by largest and by smallest output."""
+    settings["source"] = "part1"
+    _train("part3", settings)
+
+
+def _train(part: str, settings: dict) -> None:
+    places = {key: settings.pop(key) for key in ("data_dir", "runs_dir", "cache_dir")}
+    resume, overwrite, tensorboard, as_json = (
+        settings.pop(key) for key in ("resume", "overwrite", "tensorboard", "as_json")
+    )
+    if part != "part1":
+        settings["source"] = _start_from(
+            part, settings["init"], settings.pop("source"), settings.pop("from_checkpoint")
+        )
+    place = workplace(**places)
+    experiment = make_experiment(part, place.is_sample, settings)
+    run = _perform(experiment, place, resume, overwrite, tensorboard)
+    emit(run.result, as_json, f"{_table([run])}\n{run.path}")
+
+
+def _start_from(part: str, init: str, source: str | None, from_checkpoint: str | None) -> str | None:
+    if init == "random":
+        if from_checkpoint or (source and part == "part2"):
+            raise click.UsageError("--source and --from go with --init pretrained")
+        return None
+    return from_checkpoint or source or "digits"
+
+
+def _perform(experiment, place, resume=False, overwrite=False, tensorboard=None):
+    from midas import study
+
+    load = load_tensorflow if not place.run(experiment).finished or overwrite else lambda: None
+    load()
+    with resumable():
+        run, done = study.perform(experiment, place, resume, overwrite, tensorboard)
+    if not done:
+        say(f"{run.path}: finished already, nothing to do (--overwrite does it again)")
+    return run
+
+
+def _table(runs) -> str:
+    from midas import report
+
+    return report.table([{**run.result, "parameters": run.card["parameters"]} for run in runs])
+
+
+@main.command("run", epilog="Example: midas run --data-dir sample")
+@click.option("--quick", is_flag=True, help="Few epochs, to see everything work; kept apart from the full runs.")
+@apply(seed_option, data_dir_option, runs_dir_option, cache_dir_option, *restart_options, json_option, common)
+def run_study(quick, seed, data_dir, runs_dir, cache_dir, resume, overwrite, as_json):
+    """Do the whole study: all three parts from both starts, one table, one page."""
+    from midas import report, study
+
+    place = workplace(data_dir, runs_dir / "quick" if quick else runs_dir, cache_dir)
+    runs = [
+        _perform(experiment, place, resume, overwrite) for experiment in study.experiments(place.is_sample, quick, seed)
+    ]
+    page = place.root / "report.html"
+    numbers = report.write_report(runs, page)
+    emit(numbers, as_json, f"{_table(runs)}\n{page}")
+
+
+# ---- using and looking at networks
+
+
+@main.command(epilog="Example: midas evaluate --checkpoint checkpoints/part1/compact/seed-0 --data test.zip --json")
+@checkpoint_option
+@click.option(
+    "--data", required=True, help="A zip, tar, folder, .npz or IDX file; of train and test parts the test part."
+)
+@click.option(
+    "--restrict/--no-restrict", default=False, show_default=True, help="Answer only with classes that are in the data."
+)
+@click.option("--strict", is_flag=True, help="Make an image that cannot be used an error.")
+@apply(json_option, common)
+def evaluate(checkpoint, data, restrict, strict, as_json):
+    """Score a network on labelled images."""
+    load_tensorflow()
+    from midas import analysis, reading
+
+    network, dataset, probabilities = reading.score(checkpoint, data, restrict, strict, options.Progress().images)
+    summary = reading.summary(network, dataset, probabilities)
+    emit({"checkpoint": str(checkpoint), "data": data, **summary}, as_json, analysis.classification_report(summary))
+
+
+@main.command(epilog="Example: midas predict --checkpoint checkpoints/part1/compact/seed-0 drawing.png")
+@checkpoint_option
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE|FOLDER|ARCHIVE|-...")
+@click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values instead of a table.")
+@apply(json_option, common)
+def predict(checkpoint, images, as_csv, as_json):
+    """Read characters from images: the answer, its probability and the next two guesses. '-' reads from stdin."""
+    load_tensorflow()
+    from midas import reading
+    from midas.inference import Classifier
+
+    network = Classifier.load(checkpoint)
+    sources = [
+        reading.stdin_source(sys.stdin.buffer.read()) if name == "-" else reading.open_source(name) for name in images
+    ]
+    answers = reading.predict(network, sources, warn=say)
+    if as_json:
+        emit({"predictions": list(answers)}, True, "")
+        return
+    columns = ["file", "answer", "probability", "second", "second_probability", "third", "third_probability"]
+    if as_csv:
+        line = io.StringIO(newline="")
+        writer = csv.writer(line, lineterminator="\n")
+        for row in itertools.chain([columns], (list(answer.values()) for answer in answers)):
+            writer.writerow(row)
+            click.echo(line.getvalue(), nl=False)
+            line.seek(0)
+            line.truncate()
+        return
+    for answer in answers:
+        click.echo(reading.prediction_line(answer))
+
+
+@main.command(epilog="Example: midas analyze --checkpoint checkpoints/part1/compact/seed-0")
+@checkpoint_option
+@click.option("--data", help="Labelled images.  [default: what the run itself scored]")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="[default: the run directory]")
+@apply(json_option, common)
+def analyze(checkpoint, data, out, as_json):
+    """Draw confusion matrices, learning curves and the worst mistakes; write them as PNG and analysis.json."""
+    from midas import analysis
+    from midas.runs import Run
+
+    run = Run(checkpoint if checkpoint.is_dir() else checkpoint.parent)
+    if data:
+        load_tensorflow()
+        from midas import reading
+
+        network, dataset, probabilities = reading.score(checkpoint, data, progress=options.Progress().images)
+        names, predictions = (
+            network.class_names,
+            {
+                "probabilities": probabilities,
+                "labels": dataset.labels,
+                "names": dataset.names,
+                "images": dataset.images,
+            },
+        )
+    else:
+        names, predictions = run.card["class_names"], analysis.load_predictions(run)
+    out = out or run.path
+    found = analysis.analyze(predictions, list(names), run.metrics(), out)
+    pictures = "\n".join(str(out / file) for file in found["files"])
+    emit(found, as_json, f"{analysis.classification_report(found)}\n\n{pictures}")
+
+
+@main.command("list", epilog="Example: midas list --json")
+@apply(runs_dir_option, json_option, common)
+def list_runs(runs_dir, as_json):
+    """List the runs, their state and headline numbers."""
+    from midas import report
+    from midas.runs import find_runs
+
+    runs = find_runs(runs_dir)
+    records = [report.state(run) for run in runs]
+    emit({"runs": records}, as_json, report.table(records) if records else f"{runs_dir}: no runs yet")
+
+
+@main.command(epilog="Example: midas models --classes 10")
+@click.option("--classes", type=click.IntRange(2), default=62, show_default=True)
+@apply(size_option, json_option, common)
+def models(classes, size, as_json):
+    """List the networks with their parameters and multiply-adds for one image."""
+    load_tensorflow()
+    from midas.models import MODELS, build, multiply_adds
+
+    rows = []
+    for name in MODELS:
+        network = build(name, size, classes)
+        rows.append({"model": name, "parameters": network.count_params(), "multiply_adds": multiply_adds(network)})
+    lines = [f"{row['model']:<14}{row['parameters']:>12,}{row['multiply_adds']:>15,}" for row in rows]
+    emit({"models": rows}, as_json, "\n".join([f"{'model':<14}{'parameters':>12}{'multiply-adds':>15}", *lines]))
+
+
+@main.command("report", epilog="Example: midas report --out report.html")
+@click.argument("runs", nargs=-1, type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="[default: report.html in the runs folder]"
+)
+@apply(runs_dir_option, json_option, common)
+def report_page(runs, out, runs_dir, as_json):
+    """Write one page about finished runs: those given, or all below the runs folder."""
+    from midas import report
+    from midas.runs import Run, find_runs
+
+    out = out or runs_dir / "report.html"
+    numbers = report.write_report([Run(path) for path in runs] or find_runs(runs_dir), out)
+    emit(numbers, as_json, str(out))

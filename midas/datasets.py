@@ -1,0 +1,353 @@
+"""One reader for all data: any source becomes one `Dataset` of normalised glyphs, cached by its content."""
+
+import hashlib
+import itertools
+import json
+import os
+import re
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from midas import archives, preprocessing, sample
+from midas.archives import Entry, Source, open_source
+from midas.errors import MidasError
+from midas.misfiling import wrong_folders
+from midas.runs import atomic
+
+SAMPLE = "sample"
+DIGITS = tuple("0123456789")
+# The data sets the experiments name: the names they may have in the data folder, and the split where there are two.
+LOCATIONS = {
+    "part1": (("trainPart1",), "train"),
+    "mnist": (("mnist",), "train"),
+    "mnist-test": (("mnist",), "test"),
+    "part3": (("mnistTask3", "mnistTask"), None),
+}
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Glyphs with labels, held in memory.
+
+    Attributes:
+        images: uint8 array (n, size, size), light ink on black.
+        labels: int64 array (n,), indices into `class_names`.
+        class_names: one name a class.
+        names: str array (n,), where each image came from.
+        skipped: (name, reason) of each image that could not be used.
+        page_sizes: how many images had which size before preprocessing, by "WIDTHxHEIGHT".
+        is_sample: whether it is the embedded sample, whose numbers are not the task's.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+    names: np.ndarray
+    skipped: tuple[tuple[str, str], ...] = ()
+    page_sizes: tuple[tuple[str, int], ...] = ()
+    is_sample: bool = False
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, indices: np.ndarray) -> "Dataset":
+        """Give the images at these indices, in this order."""
+        return replace(self, images=self.images[indices], labels=self.labels[indices], names=self.names[indices])
+
+    def only(self, class_names: tuple[str, ...]) -> "Dataset":
+        """Give the images of these classes, with labels counted in this order.
+
+        Raises:
+            MidasError: one of the classes is not in the data.
+        """
+        missing = set(class_names) - set(self.class_names)
+        if missing:
+            raise MidasError(f"the data has no class {', '.join(sorted(missing))}; its classes: {self.class_names}")
+        places = {self.class_names.index(name): place for place, name in enumerate(class_names)}
+        kept = self.take(np.flatnonzero(np.isin(self.labels, list(places))))
+        labels = np.array([places[label] for label in kept.labels], np.int64)
+        return replace(kept, labels=labels, class_names=tuple(class_names))
+
+    @cached_property
+    def digest(self) -> str:
+        """A fingerprint of images, labels and class names: 16 hexadecimal digits."""
+        digest = hashlib.sha256(json.dumps(self.class_names).encode())
+        digest.update(np.ascontiguousarray(self.images))
+        digest.update(np.ascontiguousarray(self.labels, dtype="<i8"))
+        return digest.hexdigest()[:16]
+
+    def summary(self) -> dict:
+        """Count what is in it, as plain values."""
+        per_class = np.bincount(self.labels, minlength=len(self.class_names))
+        return {
+            "images": len(self),
+            "classes": len(self.class_names),
+            "images_per_class": dict(zip(self.class_names, per_class.tolist(), strict=True)),
+            "smallest_class": int(per_class.min()),
+            "largest_class": int(per_class.max()),
+            "page_sizes": dict(self.page_sizes),
+            "skipped": [{"name": name, "reason": reason} for name, reason in self.skipped],
+            "digest": self.digest,
+            "is_sample": self.is_sample,
+        }
+
+
+def find(name: str, data_dir: str | Path) -> Source:
+    """Open one of the data sets the experiments name.
+
+    Args:
+        name: a key of `LOCATIONS`.
+        data_dir: the folder they lie in, or "sample" for the embedded one.
+
+    Raises:
+        MidasError: it is not there, with what to do about it.
+    """
+    if str(data_dir) == SAMPLE:
+        return _sample_source(name)
+    return open_source(find_path(name, data_dir), LOCATIONS[name][1])
+
+
+def find_path(name: str, data_dir: str | Path) -> Path:
+    """Find where one of the named data sets lies, in whichever form."""
+    stems, _ = LOCATIONS[name]
+    for stem in stems:
+        for suffix in ("", ".zip", ".npz", *archives.TAR_SUFFIXES):
+            path = Path(data_dir) / f"{stem}{suffix}"
+            if path.exists():
+                return path
+    raise MidasError(
+        f"{Path(data_dir) / stems[0]}: no such data (.zip, .tar, .npz or folder); "
+        "fetch it with 'midas download', or try everything with --data-dir sample"
+    )
+
+
+def find_all(data_dir: str | Path) -> dict[str, Source]:
+    """Open those of the named data sets that are there.
+
+    Raises:
+        MidasError: not one of them is.
+    """
+    found, missing = {}, None
+    for name in LOCATIONS:
+        try:
+            if str(data_dir) != SAMPLE:
+                find_path(name, data_dir)
+        except MidasError as error:
+            missing = missing or error
+        else:
+            found[name] = find(name, data_dir)
+    if not found:
+        raise missing
+    return found
+
+
+def load(
+    name: str,
+    data_dir: str | Path,
+    size: int = 28,
+    cache_dir: str | Path | None = None,
+    strict: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Dataset:
+    """Load one of the data sets the experiments name, from the cache where it is there.
+
+    Args:
+        name: a key of `LOCATIONS`, or "part1-digits" for the ten digits of Part 1.
+        data_dir, size, strict, progress, cache_dir: see `find`, `read` and `cached`.
+    """
+    if name == "part1-digits":
+        return load("part1", data_dir, size, cache_dir, strict, progress).only(DIGITS)
+    dataset = cached(find(name, data_dir), size, cache_dir, strict, progress)
+    return replace(dataset, is_sample=str(data_dir) == SAMPLE)
+
+
+def cached(source: Source, size, cache_dir, strict=False, progress=None) -> Dataset:
+    """Read a source through a cache in which a file's name is the digest of source, settings and the code that reads."""
+    if cache_dir is None:
+        return read(source, size, strict, progress)
+    key = hashlib.sha256(json.dumps([source.digest, size, _code_digest()]).encode()).hexdigest()[:24]
+    path = Path(cache_dir) / f"{key}.npz"
+    try:
+        dataset = _load_prepared(path)
+    except (OSError, ValueError, KeyError, EOFError, archives.zipfile.BadZipFile):
+        dataset = read(source, size, strict, progress)
+        save(dataset, path)
+    if strict:
+        _refuse_skipped(source, dataset.skipped)
+    return dataset
+
+
+def _code_digest() -> str:
+    return hashlib.sha256(b"".join(Path(m.__file__).read_bytes() for m in (preprocessing, archives))).hexdigest()
+
+
+def save(dataset: Dataset, path: Path) -> None:
+    """Write a data set as an .npz that `archives.open_source` reads too."""
+    notes = json.dumps({"skipped": dataset.skipped, "page_sizes": dataset.page_sizes})
+    with atomic(path) as temporary:
+        np.savez(
+            temporary,
+            images=dataset.images,
+            labels=dataset.labels,
+            class_names=np.array(dataset.class_names),
+            names=dataset.names,
+            notes=np.array(notes),
+        )
+
+
+def _load_prepared(path: Path) -> Dataset:
+    with np.load(path, allow_pickle=False) as arrays:
+        notes = json.loads(str(arrays["notes"]))
+        return Dataset(
+            images=arrays["images"],
+            labels=arrays["labels"],
+            class_names=tuple(arrays["class_names"].tolist()),
+            names=arrays["names"],
+            skipped=tuple((name, reason) for name, reason in notes["skipped"]),
+            page_sizes=tuple((text, count) for text, count in notes["page_sizes"]),
+        )
+
+
+def read(source: Source, size: int = 28, strict: bool = False, progress=None) -> Dataset:
+    """Read, decode and normalise every labelled image of a source, on all cores.
+
+    Args:
+        source: from `open_source` or `find`.
+        size: side of the normalised images in pixels.
+        strict: make an image that cannot be used an error.
+        progress: called with (done, total) now and then.
+
+    Raises:
+        MidasError: images without a class, a class without images, or with `strict` an unusable image.
+    """
+    images, folders, names, skipped, pages = [], [], [], [], Counter()
+    for entry, glyph, page in stream(source, size, progress):
+        if entry.folder is None:
+            skipped.append((entry.name, "not in a class folder"))
+        elif isinstance(glyph, str):
+            skipped.append((entry.name, glyph))
+        else:
+            pages[page] += 1
+            images.append(glyph)
+            folders.append(entry.folder)
+            names.append(entry.name)
+    if strict:
+        _refuse_skipped(source, skipped)
+    if not images:
+        reason = f": {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
+        raise MidasError(f"{source.path}: no usable image in a class folder{reason}")
+    empty = set(source.folders) - set(folders)
+    if empty:
+        raise MidasError(
+            f"{source.path}: class folder without usable images: {archives._some(empty)}; fill or remove it"
+        )
+    class_names, labels = name_classes(folders)
+    return Dataset(
+        images=np.stack(images),
+        labels=labels,
+        class_names=class_names,
+        names=np.array(names),
+        skipped=tuple(skipped),
+        page_sizes=tuple(pages.most_common()),
+    )
+
+
+def _refuse_skipped(source: Source, skipped) -> None:
+    if skipped:
+        name, reason = skipped[0]
+        more = f" (and {len(skipped) - 1} more)" if len(skipped) > 1 else ""
+        raise MidasError(f"{source.path}: {name}: {reason}{more}; mend or remove it, or leave out --strict")
+
+
+def stream(source: Source, size: int, progress=None) -> Iterator[tuple[Entry, np.ndarray | str, str]]:
+    """Decode and normalise on all cores, in order, holding only a few images at a time.
+
+    Yields:
+        (entry, glyph, page): the uint8 array (size, size), or in its place the reason why there is none, and the size
+        of the original as "WIDTHxHEIGHT".
+    """
+    workers = os.cpu_count() or 1
+    chunks = iter(lambda: list(itertools.islice(entries, 32)), [])
+    entries = source.entries()
+    waiting: deque = deque()
+    done = 0
+    with ThreadPoolExecutor(workers) as pool:
+        for chunk in itertools.chain(chunks, [None] * 2 * workers):
+            if chunk is not None:
+                waiting.append(pool.submit(_glyphs, chunk, size))
+            if waiting and (chunk is None or len(waiting) > 2 * workers):
+                results = waiting.popleft().result()
+                done += len(results)
+                if progress:
+                    progress(done, source.count)
+                yield from results
+
+
+def _glyphs(entries: list[Entry], size: int) -> list[tuple[Entry, np.ndarray | str, str]]:
+    return [(entry, *_glyph(entry, size)) for entry in entries]
+
+
+def _glyph(entry: Entry, size: int) -> tuple[np.ndarray | str, str]:
+    try:
+        page = entry.read()
+        return preprocessing.normalise(page, size), f"{page.shape[1]}x{page.shape[0]}"
+    except preprocessing.UnreadableImage as error:
+        return str(error), ""
+
+
+def name_classes(folders: list[str]) -> tuple[tuple[str, ...], np.ndarray]:
+    """Turn folder names into class names and labels.
+
+    Folders Sample001 to Sample062 stand for 0-9, A-Z, a-z. Classes are ordered like these 62 as far as they are among
+    them, then naturally.
+
+    Returns:
+        The class names, and an int64 array with one label for each given folder.
+
+    >>> name_classes(["Sample011", "Sample001", "Sample011"])
+    (('0', 'A'), array([1, 0, 1]))
+    """
+    distinct = set(folders)
+    numbers = {name: re.fullmatch(r"Sample(\d{3})", name) for name in distinct}
+    if all(match and 1 <= int(match[1]) <= len(sample.CHARACTERS) for match in numbers.values()):
+        titles = {name: sample.CHARACTERS[int(match[1]) - 1] for name, match in numbers.items()}
+    else:
+        titles = {name: name for name in distinct}
+
+    def order(title):
+        place = sample.CHARACTERS.find(title) if len(title) == 1 else -1
+        natural = [(not part.isdigit(), int(part) if part.isdigit() else part) for part in re.split(r"(\d+)", title)]
+        return (place < 0, place, natural)
+
+    class_names = tuple(sorted(titles.values(), key=order))
+    places = {title: place for place, title in enumerate(class_names)}
+    return class_names, np.array([places[titles[folder]] for folder in folders], np.int64)
+
+
+def _sample_source(name: str) -> Source:
+    """Make one of the named data sets from the embedded sample."""
+    digest = hashlib.sha256(Path(sample.__file__).read_bytes() + name.encode()).hexdigest()
+    if name == "part1":
+        pairs = list(itertools.product(enumerate(sample.CHARACTERS, 1), range(1, sample.WRITERS + 1)))
+
+        def drawings():
+            for (number, character), writer in pairs:
+                path = f"Sample{number:03d}/img{number:03d}-{writer:03d}"
+                yield Entry(path, f"Sample{number:03d}", lambda c=character, w=writer: sample.draw(c, w))
+
+        return Source("sample part1", (), digest, drawings, len(pairs))
+    images, labels = sample.digits("test" if name == "mnist-test" else "train")
+    if name == "part3":
+        labels = wrong_folders(labels, seed=0)
+
+    def digits():
+        for index, label in enumerate(labels):
+            yield Entry(f"{name}/{label}/image_{index:06d}", str(label), lambda image=images[index]: image)
+
+    return Source(f"sample {name}", (), digest, digits, len(labels))

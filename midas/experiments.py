@@ -1,0 +1,171 @@
+"""What to run, as data: one frozen record says everything a training needs, and the three parts are values of it."""
+
+import dataclasses
+from dataclasses import dataclass, field
+
+from midas.errors import MidasError
+
+OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop", "adadelta", "adagrad")
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Upper limits of the random deformations of one image; 0 switches one off.
+
+    Attributes:
+        rotation: degrees either way.
+        shear: degrees of slant either way.
+        scale: natural logarithm of the largest stretch, drawn for width and height apart.
+        shift: part of the image's side.
+        elastic: standard deviation of the displacement of the elastic grid's points, as part of the side.
+        stroke: how far a pen stroke is thickened or thinned, 1 meaning by one pixel on each side.
+    """
+
+    rotation: float = 12.0
+    shear: float = 12.0
+    scale: float = 0.15
+    shift: float = 0.08
+    elastic: float = 0.03
+    stroke: float = 0.6
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One training, fully described: the same record on the same data gives the same network.
+
+    Attributes:
+        part: "part1", "part2" or "part3".
+        name: what tells it from the part's other experiments; the second level of the run directory.
+        data: the data set trained on, as `datasets.load` names them.
+        test: the data set scored once at the end, or None to score the validation images.
+        model: a name of `models.MODELS`.
+        size: side of the network's input in pixels.
+        init: "random", or "pretrained" to start from `source`.
+        source: path of the checkpoint to start from; its last layer is replaced.
+        loss: a name of `losses.LOSSES`.
+        optimizer: one of `OPTIMIZERS`.
+        learning_rate: at the start.
+        schedule: "plateau" (ReduceLROnPlateau) or "cosine" (linear warm-up over a tenth, then half a cosine).
+        patience: epochs without a better validation loss before the plateau schedule lowers the rate.
+        stop_patience: epochs without a better validation loss before training stops; None never stops early.
+        epochs: at most this many.
+        batch_size: images a step.
+        augmentation: deformation limits, or None for none.
+        val_fraction: part of the training images, stratified, held out before anything else is done; 0 for none.
+        limit: train on this many images only, for a trial; None for all.
+        seed: of everything random.
+    """
+
+    part: str
+    name: str
+    data: str
+    test: str | None
+    model: str = "compact"
+    size: int = 28
+    init: str = "random"
+    source: str | None = None
+    loss: str = "given"
+    optimizer: str = "adam"
+    learning_rate: float = 2e-3
+    schedule: str = "plateau"
+    patience: int = 4
+    stop_patience: int | None = None
+    epochs: int = 80
+    batch_size: int = 64
+    augmentation: Augmentation | None = field(default_factory=Augmentation)
+    val_fraction: float = 0.2
+    limit: int | None = None
+    seed: int = 0
+
+    def __post_init__(self):
+        for name, low in (("epochs", 1), ("batch_size", 1), ("patience", 1), ("size", 14)):
+            if getattr(self, name) < low:
+                raise MidasError(f"{name} must be at least {low}, not {getattr(self, name)}")
+        if not 0 <= self.val_fraction < 1:
+            raise MidasError(f"val_fraction must lie in [0, 1), not {self.val_fraction}")
+        if self.learning_rate <= 0:
+            raise MidasError(f"learning_rate must be positive, not {self.learning_rate}")
+
+    @property
+    def run_path(self) -> str:
+        """Where the run lies below the runs' root, e.g. "part2/random/seed-0"."""
+        return f"{self.part}/{self.name}/seed-{self.seed}"
+
+    def to_json(self) -> dict:
+        """The record as plain JSON values; `Experiment.from_json` reads it back."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict) -> "Experiment":
+        """Read what `to_json` wrote.
+
+        Raises:
+            MidasError: a key is unknown or missing.
+
+        >>> experiment = PARTS["part1"]
+        >>> Experiment.from_json(experiment.to_json()) == experiment
+        True
+        """
+        values = dict(values)
+        try:
+            if values.get("augmentation") is not None:
+                values["augmentation"] = Augmentation(**values["augmentation"])
+            return cls(**values)
+        except TypeError as error:
+            raise MidasError(f"not a record of an experiment: {str(error).split('__init__() ')[-1]}") from error
+
+    def differences(self, other: "Experiment") -> str:
+        """Say in one phrase in which settings two experiments differ; empty when they are the same."""
+        ours, theirs = self.to_json(), other.to_json()
+        return ", ".join(f"{key} {theirs[key]!r} instead of {ours[key]!r}" for key in ours if ours[key] != theirs[key])
+
+
+_MNIST = Experiment(
+    part="part2",
+    name="random",
+    data="mnist",
+    test="mnist-test",
+    batch_size=128,
+    epochs=12,
+    patience=1,
+    stop_patience=4,
+    val_fraction=0.1,
+)
+
+# The experiments of the three parts as their commands do them by default; "digits" is what Part 2 pretrains.
+PARTS = {
+    "part1": Experiment(part="part1", name="compact", data="part1", test=None),
+    "digits": Experiment(part="part2", name="digits", data="part1-digits", test=None),
+    "part2": _MNIST,
+    "part3": dataclasses.replace(_MNIST, part="part3", data="part3", loss="complementary"),
+}
+
+# Settings that replace the default ones together, by the name of `--recipe`.
+RECIPES = {
+    "plateau": {},
+    "cosine": {"schedule": "cosine", "learning_rate": 4e-3},
+}
+
+# What replaces the settings of Parts 2 and 3 for sets of about a thousand images, as the embedded sample's.
+SMALL = {"batch_size": 32, "epochs": 25, "patience": 3}
+
+
+def named(experiment: Experiment) -> Experiment:
+    """Name an experiment after what tells it from the default one of its part.
+
+    >>> named(dataclasses.replace(PARTS["part3"], init="pretrained", source="part1")).name
+    'pretrained-complementary'
+    """
+    if experiment.part == "part1":
+        words = [experiment.model]
+    else:
+        words = [experiment.init]
+        words += [experiment.loss] if experiment.part == "part3" else []
+        words += [experiment.model] if experiment.model != "compact" else []
+    usual = {"part2": "digits", "part3": "part1"}.get(experiment.part)
+    if experiment.source not in (None, usual):
+        words.append(experiment.source if experiment.source in ("digits", "part1") else "from")
+    words += [experiment.schedule] if experiment.schedule != "plateau" else []
+    words += ["all-data"] if not experiment.val_fraction else []
+    words += [f"limit-{experiment.limit}"] if experiment.limit else []
+    return dataclasses.replace(experiment, name="-".join(words))

@@ -1,0 +1,129 @@
+"""Probabilities and labels to numbers.
+
+Throughout, `probabilities` is a float array (n, k), `labels` an int array (n,) of 0..k-1 in which any class may be
+missing, and the answer is the class of the highest probability, the first of equals.
+"""
+
+import numpy as np
+
+MIN_PROBABILITY = 1e-7  # a probability below it counts as this much, so that one sure mistake costs 16.1, not infinity
+
+
+def wilson_interval(correct: int, n: int) -> tuple[float, float]:
+    """Bound a share of `correct` in `n` by the 95 % score interval (Wilson 1927), sound near 0 and 1 and for small n.
+
+    Raises:
+        ValueError: `n` is 0, or `correct` lies outside 0..n.
+
+    >>> [round(bound, 4) for bound in wilson_interval(8, 10)]
+    [0.4902, 0.9433]
+    """
+    from scipy.stats import binomtest
+
+    interval = binomtest(int(correct), int(n)).proportion_ci(confidence_level=0.95, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> float:
+    """Measure how far confidence and accuracy lie apart, 0-1: ECE = sum over bins of n_b / n |acc_b - conf_b|.
+
+    Source: Guo et al. 2017, "On calibration of modern neural networks", equation 3; bins of equal width, closed above.
+
+    >>> calibration_error(np.array([[0.75, 0.25]] * 4), np.array([0, 0, 0, 1]))
+    0.0
+    """
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    right = probabilities.argmax(axis=1) == labels
+    index = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    return float(np.abs(np.bincount(index, weights=right - confidence)).sum() / len(labels))
+
+
+def merge_case(class_names: list[str]) -> np.ndarray:
+    """Map each class to the first class whose name differs from its own at most by case; int array (k,).
+
+    >>> merge_case(["0", "C", "D", "c"])
+    array([0, 1, 2, 1])
+    """
+    first = {}
+    return np.array([first.setdefault(name.casefold(), index) for index, name in enumerate(class_names)])
+
+
+def mistakes(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Find the images answered wrongly, the most confident first; int array of their places in `labels`.
+
+    >>> mistakes(np.array([[0.6, 0.4], [0.9, 0.1], [0.2, 0.8]]), np.array([1, 1, 1]))
+    array([1, 0])
+    """
+    wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
+    return wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")]
+
+
+def confusion(answers: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
+    """Count the answers, classes 0..k-1 (n,) or probabilities (n, k), by true class; int array (k, k), truth in rows.
+
+    >>> confusion(np.array([0, 2, 2]), np.array([0, 0, 2]), 3)
+    array([[1, 0, 1],
+           [0, 0, 0],
+           [0, 0, 1]])
+    """
+    answers = answers.argmax(axis=1) if answers.ndim == 2 else answers
+    return np.bincount(labels.astype(np.int64) * k + answers, minlength=k * k).reshape(k, k)
+
+
+def confused_pairs(matrix: np.ndarray, class_names: list[str], most: int = 20) -> list[dict]:
+    """List the commonest mistakes of a confusion matrix, `share` being the part of the true class they make up.
+
+    >>> confused_pairs(np.array([[3, 1], [0, 4]]), ["o", "O"])
+    [{'true': 'o', 'answer': 'O', 'count': 1, 'share': 0.25}]
+    """
+    errors = matrix * ~np.eye(len(matrix), dtype=bool)
+    order = np.argsort(-errors, axis=None, kind="stable")[: min(most, np.count_nonzero(errors))]
+    return [
+        {
+            "true": class_names[row],
+            "answer": class_names[column],
+            "count": int(matrix[row, column]),
+            "share": float(matrix[row, column] / matrix[row].sum()),
+        }
+        for row, column in zip(*np.unravel_index(order, matrix.shape), strict=True)
+    ]
+
+
+def summarise(probabilities: np.ndarray, labels: np.ndarray, class_names: list[str]) -> dict:
+    """Score the answers: every number of the project's tables, as plain floats (shares in 0-1) and ints.
+
+    Returns:
+        n; accuracy and its accuracy_interval [low, high]; top3, the share whose label is among the three most
+        probable classes (None for three classes or fewer); macro_f1, the mean over the classes that occur in `labels`;
+        case_merged_accuracy, which forgives a wrong case (None where no class has its other case); log_loss in nats,
+        of probabilities no lower than `MIN_PROBABILITY`; calibration_error; per_class, a list of class, n, precision,
+        recall and f1 of each class that occurs in `labels`, a 0/0 counting as 0.
+
+    Raises:
+        ValueError: there is not one label.
+    """
+    from sklearn.metrics import precision_recall_fscore_support
+
+    answers = probabilities.argmax(axis=1)
+    right = answers == labels
+    occurring = np.unique(labels)
+    scores = precision_recall_fscore_support(labels, answers, labels=occurring, zero_division=0)
+    best3 = np.argsort(-probabilities, axis=1, kind="stable")[:, :3]
+    merged = merge_case(class_names)
+    of_label = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    return {
+        "n": len(labels),
+        "accuracy": float(right.mean()),
+        "accuracy_interval": list(wilson_interval(right.sum(), len(labels))),
+        "top3": float((best3 == labels[:, None]).any(axis=1).mean()) if len(class_names) > 3 else None,
+        "macro_f1": float(scores[2].mean()),
+        "case_merged_accuracy": (
+            float((merged[answers] == merged[labels]).mean()) if len(set(merged)) < len(merged) else None
+        ),
+        "log_loss": float(np.log(1 / np.clip(of_label, MIN_PROBABILITY, 1)).mean()),
+        "calibration_error": calibration_error(probabilities, labels),
+        "per_class": [
+            {"class": class_names[index], "n": int(n), "precision": float(p), "recall": float(r), "f1": float(f)}
+            for index, p, r, f, n in zip(occurring, *scores, strict=True)
+        ],
+    }

@@ -1,0 +1,264 @@
+"""Tables to figures: every function returns a Matplotlib `Figure`, which needs no display and no pyplot.
+
+Blue is what is right or trained on and orange what is wrong or held out; the rest of the palette is that of Okabe and
+Ito (2008), which people with any common colour blindness can tell apart.
+"""
+
+from itertools import cycle, pairwise
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+from midas import metrics
+
+BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#666666"
+PALETTE = (BLUE, ORANGE, "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
+LINES = ("-", "--", ":", "-.")
+
+
+def confusion_matrix(matrix: np.ndarray, class_names: list[str], normalised: bool) -> Figure:
+    """Draw how often each class was answered as each: right answers on a blue scale, mistakes on an orange one.
+
+    Args:
+        matrix: int array (k, k), truth in rows, as `metrics.confusion` gives it.
+        class_names: the k names.
+        normalised: write the cells as percentages of their true class instead of counts.
+    """
+    k = len(class_names)
+    total = matrix.sum(axis=1, keepdims=True)
+    share = np.divide(matrix, total, out=np.zeros(matrix.shape), where=total > 0)
+    diagonal = np.eye(k, dtype=bool)
+    side = max(5.5, 0.24 * k + 1.5)
+    figure = Figure(figsize=(side, side), layout="constrained")
+    axes = figure.add_subplot()
+    shown = share if normalised else matrix
+    most = max(shown[~diagonal].max(initial=0), 0.01 if normalised else 1)
+    # The square root lifts rare mistakes from the paper: most are made once or twice.
+    wrong = axes.imshow(
+        np.ma.masked_array(shown, diagonal | (matrix == 0)), cmap="Oranges", norm=PowerNorm(0.5, 0, 1.4 * most)
+    )
+    right = axes.imshow(np.ma.masked_array(share, ~diagonal | (matrix == 0)), cmap="Blues", vmin=0, vmax=1.4)
+    size = 12 if k <= 12 else 7
+    for row, column in zip(*np.nonzero(matrix), strict=True):
+        text = _percent(share[row, column], decimals=k <= 12) if normalised else str(matrix[row, column])
+        picture = right if row == column else wrong
+        colour = picture.cmap(picture.norm(shown[row, column] if picture is wrong else share[row, column]))
+        ink = "black" if np.dot(colour[:3], (0.299, 0.587, 0.114)) > 0.55 else "white"
+        shrunk = size * min(1, 3.2 / len(text))
+        axes.text(column, row, text, ha="center", va="center", fontsize=shrunk, color=ink, clip_on=True)
+    rotation = 90 if max(map(len, class_names)) > 2 else 0
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_ticks(range(k), class_names, fontsize=max(size, 9), parse_math=False)
+        axis.set_ticks(np.arange(k + 1) - 0.5, minor=True)
+    axes.tick_params(which="major", length=0, top=True, labeltop=True, right=True, labelright=True)
+    axes.tick_params(axis="x", labelrotation=rotation)
+    axes.tick_params(which="minor", length=0)
+    axes.grid(which="minor", color="#dddddd", linewidth=0.5)
+    for place, (before, after) in enumerate(pairwise(class_names)):
+        if _kind(before) != _kind(after):
+            axes.axhline(place + 0.5, color=GREY, linewidth=0.8)
+            axes.axvline(place + 0.5, color=GREY, linewidth=0.8)
+    axes.set_xlabel("answer")
+    axes.set_ylabel("true class")
+    unit = "percent of the true class" if normalised else "number of images"
+    axes.set_title(f"{matrix.trace():,} of {matrix.sum():,} images right (blue diagonal)\nin the cells: {unit}", pad=12)
+    return figure
+
+
+def _percent(share: float, decimals: bool) -> str:
+    text = f"{100 * share:.{int(decimals)}f}"
+    return "<1" if text == "0" else "<.1" if text == "0.0" else text
+
+
+def _kind(name: str) -> tuple[bool, bool]:
+    return name.isdigit(), name.isupper()
+
+
+def learning_curves(records: list[dict]) -> Figure:
+    """Draw loss and accuracy by epoch, with the epoch of the lowest validation loss and the falls of the learning rate.
+
+    Args:
+        records: one run's epochs, as `Run.metrics` reads them.
+    """
+    epochs = _column(records, "epoch")
+    rates = _column(records, "learning_rate")
+    falls = epochs[1:][rates[1:] < rates[:-1]]
+    val_loss = _column(records, "val_loss")
+    best = int(np.nanargmin(val_loss)) if np.isfinite(val_loss).any() else None
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    for axes, key in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+        held_out = _column(records, f"val_{key}")
+        axes.plot(epochs, _column(records, key), ".-", color=BLUE, label="training")
+        if best is not None:
+            axes.plot(epochs, held_out, ".--", color=ORANGE, label="validation")
+            axes.plot(
+                epochs[best], held_out[best], "*", color="black", markersize=13, label=f"best epoch, {epochs[best]:g}"
+            )
+        # A rate that falls at nearly every epoch is a smooth schedule, and marking it would be hatching.
+        if len(falls) <= len(records) / 2:
+            for index, epoch in enumerate(falls):
+                label = "learning rate lowered" if index == 0 else None
+                axes.axvline(epoch, color=GREY, linestyle=":", linewidth=1, zorder=0, label=label)
+        _epoch_axis(axes)
+        axes.set_ylabel(key)
+    figure.axes[0].legend()
+    return figure
+
+
+def compare_curves(runs_records: dict[str, list[dict]], as_labelled: bool = False) -> Figure:
+    """Draw the validation error of several runs by epoch and by training time.
+
+    Args:
+        runs_records: the epochs of each run, by the name it shall have in the legend; runs without validation images
+            are left out.
+        as_labelled: the validation labels are the folders' and not the truth; the accuracy is drawn instead of an
+            error, which would say nothing.
+    """
+    runs = {name: records for name, records in runs_records.items() if np.isfinite(_column(records, "val_loss")).any()}
+    if not runs:
+        return _words("No run held validation images out: there are no curves to compare.")
+    figure = Figure(figsize=(10, 4.2 + 0.22 * ((len(runs) + 2) // 3)), layout="constrained")
+    by_epoch, by_time = figure.subplots(1, 2, sharey=True)
+    lowest = np.inf
+    lines = cycle((colour, line) for line in LINES for colour in PALETTE)
+    for (name, records), (colour, line) in zip(runs.items(), lines, strict=False):
+        accuracy = 100 * _column(records, "val_accuracy")
+        height = accuracy if as_labelled else 100 - accuracy
+        lowest = min(lowest, np.nanmin(height))
+        style = {"color": colour, "linestyle": line, "marker": ".", "markersize": 4, "linewidth": 1.3}
+        by_epoch.plot(_column(records, "epoch"), height, label=name, **style)
+        by_time.plot(np.nancumsum(_column(records, "epoch_seconds")), height, **style)
+    if lowest > 0 and not as_labelled:
+        by_epoch.set_yscale("log")
+        by_epoch.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
+        by_epoch.yaxis.set_minor_locator(NullLocator())
+    by_epoch.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
+    by_epoch.set_ylabel("validation accuracy (as labelled)" if as_labelled else "validation error")
+    _epoch_axis(by_epoch)
+    by_time.set_xlabel("seconds of training")
+    by_time.set_xlim(left=0)
+    by_time.grid(color="#e5e5e5")
+    # Text handed over after the legend is built escapes two rules: "_name" hides a line, "$" starts a formula.
+    legend = figure.legend(by_epoch.get_lines(), ["."] * len(runs), loc="outside lower center", ncols=3, fontsize=9)
+    for text, name in zip(legend.get_texts(), runs, strict=True):
+        text.set(text=name, parse_math=False)
+    return figure
+
+
+def mistakes(
+    images: np.ndarray,
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    names: np.ndarray,
+    class_names: list[str],
+    most: int = 60,
+) -> Figure:
+    """Draw the images answered wrongly, the most confident first, captioned "true → answer confidence".
+
+    Args:
+        images: uint8 array (n, side, side), light ink on black.
+        labels: int array (n,).
+        probabilities: float array (n, k).
+        names: str array (n,), of which the file's name is shown.
+        class_names: the k names.
+        most: draw no more than this many.
+    """
+    wrong = metrics.mistakes(probabilities, labels)
+    if len(wrong) == 0:
+        return _words(f"No mistakes: all {len(labels):,} images were answered correctly.")
+    shown = wrong[:most]
+    columns = min(10, len(shown))
+    rows = -(-len(shown) // columns)
+    cell_width, cell_height, head = 1.15, 1.5, 0.45
+    figure, axes = _sheet(max(columns * cell_width, 5), rows * cell_height + head)
+    which = "" if len(shown) == len(wrong) else f"the {len(shown)} most confident of "
+    axes.text(0.1, 0.25, f"{which}{len(wrong):,} mistakes on {len(labels):,} images", fontsize=11, va="center")
+    for place, index in enumerate(shown):
+        left, top = place % columns * cell_width, place // columns * cell_height + head
+        answer = probabilities[index].argmax()
+        confidence = f"{100 * probabilities[index, answer]:.0f} %"
+        _picture(axes, images[index], left + 0.12, top, cell_width - 0.24)
+        caption = f"{class_names[labels[index]]} → {class_names[answer]}"
+        joint = "  " if len(caption) < 7 else "\n"
+        middle = left + cell_width / 2
+        _caption(axes, middle, top + 0.93, caption + joint + confidence, 10, cell_width)
+        below = top + (1.13 if joint == "  " else 1.25)
+        _caption(axes, middle, below, str(names[index]).rsplit("/", 1)[-1], 6.5, cell_width, GREY)
+    return figure
+
+
+def samples(before: list[np.ndarray], after: np.ndarray, titles: list[str], columns: int = 11) -> Figure:
+    """Draw what preprocessing did: each page as it came, below it the glyph as the network sees it, the class on top.
+
+    Args:
+        before: n uint8 arrays (height, width), of any size.
+        after: uint8 array (n, side, side).
+        titles: n captions.
+        columns: pairs beside each other.
+    """
+    columns = min(columns, len(before))
+    cell_width, cell_height = 1.1, 2.2
+    figure, axes = _sheet(columns * cell_width, -(-len(before) // columns) * cell_height)
+    for place, (page, glyph, title) in enumerate(zip(before, after, titles, strict=True)):
+        left, top = place % columns * cell_width, place // columns * cell_height
+        _caption(axes, left + cell_width / 2, top + 0.07, title, 11, cell_width)
+        _picture(axes, _thumbnail(page), left + 0.05, top + 0.28, 1, 0.9)
+        _picture(axes, glyph, left + 0.1, top + 1.22, 0.9)
+    return figure
+
+
+def _column(records: list[dict], key: str) -> np.ndarray:
+    """Read one key of every record as float; what is absent or null is NaN."""
+    return np.array([record.get(key) for record in records], dtype=float)
+
+
+def _epoch_axis(axes: Axes) -> None:
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.grid(axis="both", color="#e5e5e5")
+
+
+def _sheet(width: float, height: float) -> tuple[Figure, Axes]:
+    """Make a blank figure whose one coordinate system is inches from the top left: a hundred axes would be slow."""
+    figure = Figure(figsize=(width, height))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    axes.set(xlim=(0, width), ylim=(height, 0), autoscale_on=False)
+    return figure, axes
+
+
+def _picture(axes: Axes, image: np.ndarray, left: float, top: float, width: float, height: float | None = None) -> None:
+    """Fit a grey image into a box of a sheet, centred and undistorted."""
+    height = height or width
+    scale = min(width / image.shape[1], height / image.shape[0])
+    across, down = image.shape[1] * scale, image.shape[0] * scale
+    left, top = left + (width - across) / 2, top + (height - down) / 2
+    extent = (left, left + across, top + down, top)
+    axes.imshow(image, cmap="gray", vmin=0, vmax=255, extent=extent, aspect="auto", interpolation="nearest")
+    axes.add_patch(Rectangle((left, top), across, down, fill=False, edgecolor="#999999", linewidth=0.5))
+
+
+def _caption(axes: Axes, x: float, y: float, text: str, size: float, width: float, colour: str = "black") -> None:
+    """Write text below (x, y), no larger than fits into `width` inches; of a hopelessly long line the end is kept."""
+    lines = [line if len(line) <= 26 else f"…{line[-25:]}" for line in text.split("\n")]
+    # A letter of Matplotlib's default typeface is 0.68 of its height wide, arrows allowed for, and a point 1/72 inch.
+    size = min(size, 72 * width / (0.68 * max(map(len, lines))))
+    style = {"ha": "center", "va": "top", "linespacing": 1.05, "parse_math": False}
+    axes.text(x, y, "\n".join(lines), fontsize=size, color=colour, **style)
+
+
+def _thumbnail(page: np.ndarray) -> np.ndarray:
+    """Shrink a page by whole blocks of pixels: a thin stroke grows pale but is not lost, as it is in sampling."""
+    step = max(1, min(page.shape) // 150)
+    height, width = (length // step for length in page.shape)
+    return page[: height * step, : width * step].reshape(height, step, width, step).mean(axis=(1, 3))
+
+
+def _words(sentence: str) -> Figure:
+    figure, axes = _sheet(7, 1)
+    axes.text(3.5, 0.5, sentence, ha="center", va="center", fontsize=11)
+    return figure

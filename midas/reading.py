@@ -1,0 +1,173 @@
+"""What a person asks of data and networks: tables and previews of images, scores on them, answers for them."""
+
+import csv
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from midas import metrics
+from midas.archives import Entry, Source, open_source
+from midas.datasets import Dataset, read, stream
+from midas.errors import MidasError
+from midas.inference import BATCH, Classifier
+from midas.preprocessing import decode
+from midas.runs import atomic
+
+PREVIEWED = 2  # images of each class
+
+
+def data_table(summaries: dict[str, dict]) -> str:
+    """Lay out `Dataset.summary` of several data sets as text."""
+    lines = []
+    for name, summary in summaries.items():
+        pages = [f"{page} ({count:,})" for page, count in itertools.islice(summary["page_sizes"].items(), 3)]
+        if len(summary["page_sizes"]) > 3:
+            pages.append(f"and {len(summary['page_sizes']) - 3} other sizes")
+        lines += [
+            f"{name}  ({summary['source']})",
+            f"  images            {summary['images']:,}",
+            f"  classes           {summary['classes']}",
+            f"  images a class    {summary['smallest_class']:,} to {summary['largest_class']:,}",
+            f"  size before       {', '.join(pages)}",
+            f"  skipped           {len(summary['skipped']):,}",
+        ]
+        lines += [f"    {skipped['name']}: {skipped['reason']}" for skipped in summary["skipped"][:20]]
+        if len(summary["skipped"]) > 20:
+            lines.append(f"    … and {len(summary['skipped']) - 20:,} more (--json lists all)")
+    return "\n".join(lines)
+
+
+def write_csv(dataset: Dataset, path: Path) -> None:
+    """Write one line an image: the class name, then the pixels row by row, 0-255."""
+    pixels = dataset.images.reshape(len(dataset), -1)
+    with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["label", *(f"pixel{i}" for i in range(pixels.shape[1]))])
+        for label, row in zip(dataset.labels.tolist(), pixels.tolist(), strict=True):
+            writer.writerow([dataset.class_names[label], *row])
+
+
+def write_preview(dataset: Dataset, source: Source, path: Path) -> None:
+    """Draw samples of every class before and after preprocessing."""
+    from midas import plots
+
+    chosen = np.concatenate([np.flatnonzero(dataset.labels == k)[:PREVIEWED] for k in range(len(dataset.class_names))])
+    wanted = {str(dataset.names[i]) for i in chosen}
+    pages = {entry.name: entry.read() for entry in source.entries() if entry.name in wanted}
+    figure = plots.samples(
+        [pages[str(dataset.names[i])] for i in chosen],
+        dataset.images[chosen],
+        [dataset.class_names[k] for k in dataset.labels[chosen]],
+    )
+    with atomic(path) as temporary:
+        figure.savefig(temporary)
+
+
+def score(
+    checkpoint: Path, data: str, restrict: bool = False, strict: bool = False, progress: Callable | None = None
+) -> tuple[Classifier, Dataset, np.ndarray]:
+    """Ask a network for labelled images.
+
+    Args:
+        checkpoint: a run directory or `.keras` file.
+        data: a path that `archives.open_source` takes.
+        restrict: allow only the classes of the data as answers, and share the probabilities out among them.
+        strict, progress: see `datasets.read`.
+
+    Returns:
+        The network, the data with labels counted as the network counts them, and float32 probabilities (n, classes).
+
+    Raises:
+        MidasError: the data have classes that the network does not know.
+    """
+    network = Classifier.load(checkpoint)
+    dataset = read(open_source(data, "test"), network.size, strict, progress)
+    unknown = [name for name in dataset.class_names if name not in network.class_names]
+    if unknown:
+        raise MidasError(f"{data}: the network does not know the class {unknown[0]!r}; it reads {_span(network)}")
+    places = np.array([network.class_names.index(name) for name in dataset.class_names])
+    probabilities = network.probabilities(dataset.images)
+    if restrict:
+        allowed = np.zeros_like(probabilities)
+        allowed[:, places] = probabilities[:, places]
+        probabilities = allowed / np.maximum(allowed.sum(1, keepdims=True), np.finfo(np.float32).tiny)
+    known = Dataset(dataset.images, places[dataset.labels], network.class_names, dataset.names, dataset.skipped)
+    return network, known, probabilities
+
+
+def _span(network: Classifier) -> str:
+    names = network.class_names
+    return f"{len(names)} classes, {names[0]!r} to {names[-1]!r}"
+
+
+def summary(network: Classifier, dataset: Dataset, probabilities: np.ndarray) -> dict:
+    """Summarise a score, with what was skipped."""
+    skipped = [{"name": name, "reason": reason} for name, reason in dataset.skipped]
+    return {**metrics.summarise(probabilities, dataset.labels, network.class_names), "skipped": skipped}
+
+
+def stdin_source(data: bytes) -> Source:
+    """Wrap the bytes of one image, or raise for none.
+
+    Raises:
+        MidasError: nothing came.
+    """
+    if not data:
+        raise MidasError("-: nothing came on stdin; pipe an image into it")
+    return Source("-", (), "", lambda: iter([Entry("-", None, lambda: decode(data))]), 1)
+
+
+def predict(network: Classifier, sources: list[Source], warn: Callable[[str], None]) -> Iterator[dict]:
+    """Answer for each image as it is read, holding one batch of them in memory.
+
+    Args:
+        network: what answers.
+        sources: where the images lie.
+        warn: told of each image that cannot be read.
+
+    Yields:
+        The file's name, the answer, its probability, and the next two guesses with theirs.
+
+    Raises:
+        MidasError: at the end, if not one image could be read.
+    """
+    names, glyphs, answered, failure = [], [], 0, None
+    for source in sources:
+        for entry, glyph, _ in stream(source, network.size):
+            name = entry.name if source.count == 1 else f"{source.path}/{entry.name}"
+            if isinstance(glyph, str):
+                failure = failure or f"{name}: {glyph}"
+                warn(f"{name}: skipped: {glyph}")
+                continue
+            names.append(name if source.count > 1 else source.path)
+            glyphs.append(glyph)
+            if len(glyphs) == BATCH:
+                yield from _answers(network, names, glyphs)
+                answered += len(names)
+                names, glyphs = [], []
+    yield from _answers(network, names, glyphs)
+    if not answered and not names:
+        raise MidasError(failure or "no images given")
+
+
+def _answers(network: Classifier, names: list[str], glyphs: list[np.ndarray]) -> Iterator[dict]:
+    if not glyphs:
+        return
+    probabilities = network.probabilities(np.stack(glyphs))
+    ranks = np.argsort(-probabilities, axis=1, kind="stable")[:, :3]
+    for name, row, rank in zip(names, probabilities, ranks, strict=True):
+        answer = {"file": name}
+        for key, place in zip(("answer", "second", "third"), rank, strict=False):
+            answer[key] = network.class_names[place]
+            answer["probability" if key == "answer" else f"{key}_probability"] = round(float(row[place]), 4)
+        yield answer
+
+
+def prediction_line(answer: dict) -> str:
+    """Write an answer as one line of a table."""
+    guesses = [
+        f"{answer[key]} {100 * answer[f'{key}_probability']:5.1f} %" for key in ("second", "third") if key in answer
+    ]
+    return f"{answer['answer']:<3}{100 * answer['probability']:5.1f} %   ({', '.join(guesses)})   {answer['file']}"

@@ -1,0 +1,185 @@
+"""One run directory: create it, refuse it, resume it, finish it; JSON that is whole or not there at all.
+
+experiment.json   what was asked for
+card.json         what a network needs to be used: class names, preprocessing, provenance
+environment.json  versions, device, command, source revision, digest of the data, times
+metrics.jsonl     one object an epoch
+best.keras        of the epoch with the lowest validation loss
+last.keras        of the last epoch, optimiser included: what a stopped run goes on from
+predictions.npz   what was scored: probabilities, labels, names, images
+result.json       written last; without it the run is unfinished
+"""
+
+import contextlib
+import json
+import os
+from pathlib import Path
+
+from midas.errors import MidasError
+from midas.experiments import Experiment
+
+try:
+    import fcntl
+except ImportError:  # Windows has none; two processes at once are then not told from each other
+    fcntl = None
+
+
+@contextlib.contextmanager
+def atomic(path: Path):
+    """Give a temporary name beside `path` to write to, and rename it to `path` only if the block succeeds.
+
+    The temporary name keeps the file's ending, by which Keras and NumPy choose the format.
+
+    Raises:
+        MidasError: the file cannot be written (no room, no permission, no such folder).
+    """
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise MidasError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value) -> None:
+    """Write JSON that is whole or not there at all. NaN becomes null: JSON has none."""
+    text = json.dumps(_finite(value), indent=1, ensure_ascii=False) + "\n"
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _finite(value):
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and value != value else value
+
+
+def read_json(path: Path):
+    """Read a JSON file.
+
+    Raises:
+        MidasError: it is missing, unreadable or not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise MidasError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise MidasError(f"{path}: not valid JSON ({error}); delete the run or train it again") from error
+
+
+class Run:
+    """A run directory, opened for reading by `Run(path)` and for writing by `Run.start`."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+    @property
+    def finished(self) -> bool:
+        return (self / "result.json").is_file()
+
+    @property
+    def experiment(self) -> Experiment:
+        return Experiment.from_json(read_json(self / "experiment.json"))
+
+    @property
+    def card(self) -> dict:
+        return read_json(self / "card.json")
+
+    @property
+    def environment(self) -> dict:
+        return read_json(self / "environment.json")
+
+    @property
+    def result(self) -> dict:
+        return read_json(self / "result.json")
+
+    @property
+    def checkpoint(self) -> Path:
+        """The network to use: the best by validation loss, or the last where nothing was held out."""
+        best = self / "best.keras"
+        return best if best.exists() else self / "last.keras"
+
+    def metrics(self) -> list[dict]:
+        """Read the records of the finished epochs; a line cut short by a crash is not one."""
+        path = self / "metrics.jsonl"
+        if not path.exists():
+            return []
+        records = []
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                records.append(json.loads(line))
+            except ValueError:
+                break
+        return records
+
+    def append_metrics(self, record: dict) -> None:
+        """Add one epoch's record, on disk before this returns."""
+        with (self / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(_finite(record)) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def write_metrics(self, records: list[dict]) -> None:
+        """Replace the epoch records as a whole."""
+        with atomic(self / "metrics.jsonl") as temporary:
+            temporary.write_text("".join(json.dumps(_finite(record)) + "\n" for record in records), encoding="utf-8")
+
+    def check(self, experiment: Experiment, resume: bool) -> None:
+        """Refuse to mix an experiment with what already lies in this directory.
+
+        Raises:
+            MidasError: another experiment lies here, or an unfinished run and `resume` is false.
+        """
+        if not (self / "experiment.json").exists():
+            return
+        difference = self.experiment.differences(experiment)
+        if difference:
+            raise MidasError(f"{self.path}: holds another run ({difference}); choose another --name, or --overwrite it")
+        if not self.finished and not resume:
+            raise MidasError(
+                f"{self.path}: holds an unfinished run; go on with --resume or start again with --overwrite"
+            )
+
+    @contextlib.contextmanager
+    def locked(self):
+        """Keep other processes from working in this directory.
+
+        Raises:
+            MidasError: another one does, or the directory cannot be made.
+        """
+        with contextlib.ExitStack() as stack:
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+                file = stack.enter_context((self / ".lock").open("w"))
+                if fcntl:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise MidasError(f"{self.path}: another process is working on this run; wait for it to end") from error
+            except OSError as error:
+                raise MidasError(f"{self.path}: cannot be written: {error.strerror or error}") from error
+            yield
+
+    def start(self, experiment: Experiment) -> None:
+        """Record what is about to run."""
+        write_json(self / "experiment.json", experiment.to_json())
+
+    def clear(self) -> None:
+        """Delete the run's own files, and nothing else that may lie there."""
+        for pattern in ("*.json", "*.jsonl", "*.keras", "*.npz", "*.png", ".*.tmp*"):
+            for file in self.path.glob(pattern):
+                file.unlink()
+
+
+def find_runs(root: str | Path) -> list[Run]:
+    """List the runs below a folder, finished or not, by path."""
+    return [Run(path.parent) for path in sorted(Path(root).glob("**/experiment.json"))]

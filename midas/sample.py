@@ -1,0 +1,227 @@
+"""The embedded sample: pen drawings made here and real digits that scikit-learn carries, so nothing is downloaded.
+
+A drawing is a single-stroke glyph that is redrawn by a made-up person: each of the writers has a slant, a size, a pen
+and habits, every stroke misses its points by a little, and the pen is round. The numbers at the top were fitted to the
+2,480 real drawings of Part 1, which are tablet drawings on the same page.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+import cv2
+import numpy as np
+
+CHARACTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+WRITERS = 40
+HEIGHT, WIDTH = 900, 1200
+MARGIN = 12  # pixels of white that are kept around the page
+
+# Strokes are in font units, y downwards from the baseline: capitals are 21 high, x is 14, tails reach 7 below.
+CAPITAL = 21
+UNIT = 19.2  # pixels a font unit, of the middling writer
+SMALL = np.array([1.04, 0.97])  # people draw small letters wider and lower than the font does
+PEN = 66  # pixels; nearly all real drawings have exactly this pen
+MIDDLE = (590, 476)  # pixels; where on the page people put a capital
+ALIGNED = 0.5  # 1: letters stand on one baseline, 0: each is in the middle of the page; people do half of both
+STEP = 0.6  # font units between the points of a stroke
+KNOT = 8  # font units between the places at which a stroke is independently displaced
+
+# What the fonts lack: other ways in which many people write a character, each a list of strokes.
+VARIANTS = {
+    "1": ([[(8, -21), (8, 0)]], [[(3, -16), (8, -21), (8, 0)], [(2, 0), (14, 0)]]),
+    "4": ([[(6, -21), (3, -8), (16, -8)], [(13, -15), (12, 0)]],),
+    "7": ([[(3, -21), (16, -21), (8, 0)], [(6, -10), (16, -11)]],),
+    "9": ([[(13, -19), (8, -21), (4, -17), (5, -12), (10, -12), (14, -19), (13, 0)]],),
+    "I": ([[(8, -21), (8, 0)], [(2, -21), (14, -21)], [(2, 0), (14, 0)]],) * 2,
+    "J": ([[(10, -21), (10, -4), (8, 0), (4, 0), (2, -5)], [(4, -21), (17, -21)]],),
+    "W": ([[(2, -21), (8, 0), (13, -15), (18, 0), (24, -21)]],) * 2,
+    "Z": ([[(3, -21), (16, -21), (3, 0), (17, 0)], [(5, -11), (15, -11)]],),
+    "a": (
+        [[(3, -12), (8, -14), (11, -11), (11, 0)], [(11, -8), (5, -7), (3, -3), (6, 0), (11, -3)]],
+        [[(13, -12), (8, -14), (3, -8), (4, -1), (8, 0), (13, -6), (13, -12), (14, -2), (19, -1)]],
+    ),
+    "e": ([[(4, -7), (13, -9), (12, -13), (7, -14), (3, -8), (4, -2), (9, 0), (15, -3)]],) * 2,
+    "f": ([[(13, -18), (11, -21), (8, -19), (7, 4)], [(2, -10), (13, -10)]],),
+    "i": ([[(4, -14), (4, -3), (6, 0), (10, -2)], [(4, -20), (4, -20)]],),
+    "l": ([[(4, -21), (4, -3), (6, 0), (10, -2)]],),
+    "q": ([[(13, -12), (8, -14), (4, -9), (6, -2), (12, -4), (14, -13), (12, 7), (17, 2)]],),
+    "r": ([[(3, -14), (6, -13), (8, -7), (8, 0)], [(8, -7), (10, -13), (15, -14)]],),
+    "u": ([[(3, -14), (3, -4), (6, 0), (11, -1), (14, -6), (14, -14), (15, -2), (19, 0)]],),
+    "w": ([[(2, -14), (4, -3), (7, 0), (10, -3), (11, -9), (12, -3), (15, 0), (18, -3), (20, -14)]],) * 2,
+    "x": ([[(3, -13), (7, -14), (8, -7), (6, 0), (2, -1)], [(15, -13), (11, -14), (8, -7), (11, 0), (15, -1)]],),
+    "y": ([[(3, -14), (4, -7), (8, -5), (13, -8), (14, -14), (12, 5), (8, 8), (4, 5)]],),
+    "z": ([[(3, -14), (14, -14), (3, 0), (15, 0)], [(4, -7), (13, -7)]],),
+}
+JOINED = "adfghijlmnpqtuvwy"  # small letters whose joined-up form people also use when they draw single letters
+
+
+@dataclass(frozen=True)
+class _Hand:
+    """What all the drawings of one writer share.
+
+    Attributes:
+        size: scale factor of everything but the pen.
+        aspect: width over height, as a factor.
+        slant: horizontal shift for each unit upwards.
+        joined: how often a letter of `JOINED` is drawn in its joined-up form, 0-1.
+        wobble: standard deviation of the displacement of a stroke's knots, in font units.
+        corner: standard deviation of the Gaussian that rounds corners, in font units.
+        pen: diameter in pixels.
+        middle: where on the page capitals are centred, pixels (across, down).
+    """
+
+    size: float
+    aspect: float
+    slant: float
+    joined: float
+    wobble: float
+    corner: float
+    pen: int
+    middle: np.ndarray
+
+
+def draw(character: str, writer: int, seed: int = 0) -> np.ndarray:
+    """Draw one character as one writer would.
+
+    Args:
+        character: one of `CHARACTERS`.
+        writer: whose hand; the sample has the writers 0 to `WRITERS` - 1, others may be made up from any number >= 0.
+        seed: of everything random, >= 0; another seed gives other writers.
+
+    Returns:
+        uint8 array (900, 1200): black pen (0) on white paper (255), nothing between.
+
+    Raises:
+        ValueError: `character` is not one of `CHARACTERS`, or `writer` or `seed` is negative.
+
+    >>> page = draw("A", writer=3)
+    >>> page.shape, np.unique(page).tolist()
+    ((900, 1200), [0, 255])
+    """
+    if len(character) != 1 or character not in CHARACTERS:
+        raise ValueError(f"no such character {character!r}: it must be one of {CHARACTERS}")
+    if writer < 0 or seed < 0:
+        raise ValueError(f"writer and seed must not be negative, got {writer} and {seed}")
+    hand = _hand(writer, seed)
+    # SeedSequence takes a missing number for 0, hence + 1: the hand's own generator must not be that of a "0".
+    rng = np.random.default_rng((seed, writer, CHARACTERS.index(character) + 1))
+    strokes = [_drawn(stroke, hand, rng) for stroke in _form(character, hand, rng)]
+    strokes = _on_page(strokes, SMALL if character.islower() else np.ones(2), hand, rng)
+    page = np.full((HEIGHT, WIDTH), 255, np.uint8)
+    fraction_bits = 4
+    points = [np.rint(stroke * 2**fraction_bits).astype(np.int32) for stroke in strokes]
+    cv2.polylines(page, points, False, 0, hand.pen, cv2.LINE_8, fraction_bits)
+    return page
+
+
+def _hand(writer: int, seed: int) -> _Hand:
+    rng = np.random.default_rng((seed, writer))
+    return _Hand(
+        size=np.exp(np.clip(rng.normal(0, 0.2), -0.4, 0.4)),
+        aspect=np.exp(np.clip(rng.normal(0, 0.08), -0.2, 0.2)),
+        slant=np.clip(rng.normal(0.06, 0.12), -0.2, 0.35),
+        joined=rng.random() ** 3,
+        wobble=rng.uniform(0.35, 0.8),
+        corner=rng.uniform(0.6, 1.6),
+        pen=rng.integers(PEN + 4, PEN + 20) if rng.random() < 0.1 else PEN,
+        middle=MIDDLE + rng.normal(0, (50, 25)),
+    )
+
+
+def _form(character: str, hand: _Hand, rng) -> list[np.ndarray]:
+    """Choose how the writer forms the character: strokes, each a float array (points, 2) in font units."""
+    if character in JOINED and rng.random() < hand.joined:
+        return _font("scripts")[character]
+    forms = (_font("futural")[character], *VARIANTS.get(character, ()))
+    return [np.array(stroke, float) for stroke in forms[rng.integers(len(forms))]]
+
+
+@cache
+def _font(name: str) -> dict[str, list[np.ndarray]]:
+    from HersheyFonts import HersheyFonts
+
+    font = HersheyFonts()
+    font.load_default_font(name)
+    return {c: [_levelled(list(stroke), name) for stroke in font.strokes_for_text(c)] for c in CHARACTERS}
+
+
+def _levelled(stroke: list, font: str) -> np.ndarray:
+    """Bring a font's own stroke to this module's units."""
+    points = np.array(stroke, float) - (0, 9)  # Hershey's baseline
+    if np.ptp(points, axis=0).max() < 3:  # the dot of i and j: people put it down once, as high as a capital
+        return np.repeat([[points[:, 0].mean(), 1 - CAPITAL]], 2, axis=0)
+    if font == "scripts":  # its small letters are so low that a round pen would fill them
+        points[:, 0] *= 1.2
+        points[:, 1] = np.interp(points[:, 1], (-21, -9, 0, 12), (-21, -14, 0, 9))
+    return points
+
+
+def _drawn(stroke: np.ndarray, hand: _Hand, rng) -> np.ndarray:
+    """Follow a stroke as a hand does: missing its points, never quite straight, round in the corners."""
+    length = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(stroke, axis=0).T))])
+    at = np.linspace(0, length[-1], int(length[-1] / STEP) + 2)
+    missed = hand.wobble * np.clip(rng.normal(0, 1, (2, int(length[-1] / KNOT) + 2)), -2, 2)
+    missed = cv2.resize(missed, (len(at), 2), interpolation=cv2.INTER_CUBIC)
+    path = [np.interp(at, length, stroke[:, axis]) + missed[axis] for axis in (0, 1)]
+    reach = int(3 * hand.corner / STEP)
+    bell = np.exp(-0.5 * (np.arange(-reach, reach + 1) * STEP / hand.corner) ** 2)
+    bell /= bell.sum()
+    # Odd reflection leaves the ends of a stroke where they are: a hand rounds the corners, but does not stop short.
+    padded = np.pad(path, ((0, 0), (reach, reach)), "reflect", reflect_type="odd")
+    return np.stack([np.convolve(axis, bell, "valid") for axis in padded], axis=1)
+
+
+def _on_page(strokes: list[np.ndarray], size: np.ndarray, hand: _Hand, rng) -> list[np.ndarray]:
+    """Slant, turn, scale and place the strokes: font units to pixels, wholly on the page."""
+    across, down = size * UNIT * hand.size * np.exp(np.clip(rng.normal(0, 0.13), -0.3, 0.3))
+    wide = np.sqrt(hand.aspect * np.exp(np.clip(rng.normal(0, 0.14), -0.3, 0.3)))
+    slant = hand.slant + rng.normal(0, 0.05)
+    turn = np.clip(rng.normal(0, 0.05), -0.12, 0.12)
+    rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    matrix = rotation @ [[wide * across, -slant * down], [0, down / wide]]
+    strokes = [stroke @ matrix.T for stroke in strokes]
+    points = np.concatenate(strokes)
+    low, high = points.min(axis=0), points.max(axis=0)
+    room = np.array([WIDTH, HEIGHT]) - 2 * MARGIN - hand.pen
+    fit = min(1.0, (room / (high - low)).min())
+    low, high = low * fit, high * fit
+    anchor = (low + high) / 2
+    anchor[1] += ALIGNED * (-CAPITAL / 2 * down * fit - anchor[1])
+    shift = hand.middle + rng.normal(0, (36, 26)) - anchor
+    edge = MARGIN + hand.pen / 2
+    shift = np.clip(shift, edge - low, np.array([WIDTH, HEIGHT]) - edge - high)
+    return [stroke * fit + shift for stroke in strokes]
+
+
+def digits(split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Load scikit-learn's 1,797 real digits (UCI Optdigits, 8x8) in MNIST's format.
+
+    The split is fixed and stratified: three quarters to train on, one to test on.
+
+    Args:
+        split: "train" or "test".
+
+    Returns:
+        images: uint8 array (n, 28, 28), light ink on black, the digit in the middle 20x20.
+        labels: int64 array (n,), 0-9.
+
+    Raises:
+        ValueError: there is no such split.
+
+    >>> images, labels = digits("test")
+    >>> images.shape, images.dtype.name, labels.shape, labels.dtype.name
+    ((450, 28, 28), 'uint8', (450,), 'int64')
+    """
+    if split not in ("train", "test"):
+        raise ValueError(f'no such split {split!r}: it must be "train" or "test"')
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    small, labels = load_digits(return_X_y=True)
+    train, test = train_test_split(np.arange(len(labels)), test_size=0.25, stratify=labels, random_state=0)
+    chosen = np.sort(train if split == "train" else test)
+    images = np.zeros((len(chosen), 28, 28), np.uint8)
+    for image, pixels in zip(images, small[chosen].reshape(-1, 8, 8) * (255 / 16), strict=True):
+        enlarged = cv2.resize(pixels, (20, 20), interpolation=cv2.INTER_CUBIC)
+        image[4:24, 4:24] = np.clip(np.rint(enlarged), 0, 255)
+    return images, labels[chosen].astype(np.int64)

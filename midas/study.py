@@ -1,0 +1,114 @@
+"""The whole study: which run needs which data and which other run before it."""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from midas.errors import MidasError
+from midas.experiments import PARTS, SMALL, Experiment, named
+from midas.runs import Run
+
+QUICK_EPOCHS = {"part1": 12, "part1-digits": 12, "mnist": 2, "part3": 2}
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where things are and how a user is told what happens.
+
+    Attributes:
+        runs_dir: root of the run directories.
+        data_dir: folder of the data, or "sample".
+        cache_dir: where preprocessed data are kept.
+        say: called with a line of text now and then.
+        epoch: called after each epoch with its record and the number of epochs.
+        progress: called with (done, total) images while data are read.
+    """
+
+    runs_dir: Path
+    data_dir: str
+    cache_dir: Path
+    say: Callable[[str], None] = lambda line: None
+    epoch: Callable[[dict, int], None] = lambda record, epochs: None
+    progress: Callable[[int, int], None] | None = None
+
+    @property
+    def is_sample(self) -> bool:
+        return self.data_dir == "sample"
+
+    @property
+    def root(self) -> Path:
+        """Where the run directories lie; those on the sample are kept apart from real ones."""
+        return self.runs_dir / "sample" if self.is_sample else self.runs_dir
+
+    def run(self, experiment: Experiment) -> Run:
+        return Run(self.root / experiment.run_path)
+
+
+def perform(
+    experiment: Experiment,
+    place: Workplace,
+    resume: bool = False,
+    overwrite: bool = False,
+    tensorboard: Path | None = None,
+) -> tuple[Run, bool]:
+    """Do one experiment, and before it the one that it starts from.
+
+    Returns:
+        The finished run, and whether anything had to be done for it.
+
+    Raises:
+        MidasError: the directory holds something else, or an unfinished run and neither `resume` nor `overwrite`.
+    """
+    run = place.run(experiment)
+    if not overwrite:
+        run.check(experiment, resume)
+        if run.finished:
+            return run, False
+    source = _source(experiment, place)
+    from midas import datasets  # heavy, and not needed to find that nothing is to be done
+    from midas.training import train
+
+    def load(name):
+        return datasets.load(name, place.data_dir, experiment.size, place.cache_dir, progress=place.progress)
+
+    data, test = load(experiment.data), load(experiment.test) if experiment.test else None
+    with run.locked():
+        if overwrite:
+            run.clear()
+        place.say(f"{experiment.run_path}: training on {experiment.limit or len(data):,} images of {experiment.data}")
+        train(experiment, run, data, test, source, place.epoch, tensorboard)
+    return run, True
+
+
+def _source(experiment: Experiment, place: Workplace) -> Path | None:
+    """Find the checkpoint to start from; the network of the digits is trained on the spot where there is none."""
+    if experiment.init == "random":
+        return None
+    if experiment.source not in PARTS:
+        return Path(experiment.source)
+    shared = {name: getattr(experiment, name) for name in ("model", "size", "seed")}
+    before = dataclasses.replace(PARTS[experiment.source], **shared)
+    run = place.run(named(before) if before.part == "part1" else before)
+    if not run.finished:
+        if experiment.source == "part1":
+            raise MidasError(f"{run.path}: no finished Part 1 network to start from; train it with 'midas train-part1'")
+        perform(before, place, resume=True)
+    return run.path
+
+
+def experiments(sample: bool, quick: bool, seed: int) -> list[Experiment]:
+    """List the whole study in the order in which one run needs another."""
+    chosen = [PARTS["part1"], PARTS["digits"]]
+    for init, digits, part1 in (("random", None, None), ("pretrained", "digits", "part1")):
+        chosen.append(dataclasses.replace(PARTS["part2"], init=init, source=digits))
+        chosen += [
+            dataclasses.replace(PARTS["part3"], init=init, source=part1, loss=loss)
+            for loss in ("given", "complementary")
+        ]
+    chosen = [e if e.name == "digits" else named(e) for e in (dataclasses.replace(e, seed=seed) for e in chosen)]
+    if sample:
+        chosen = [dataclasses.replace(e, **SMALL) if e.test else e for e in chosen]
+    if quick:
+        chosen = [dataclasses.replace(e, epochs=QUICK_EPOCHS[e.data]) for e in chosen]
+    return sorted(chosen, key=lambda experiment: experiment.part)

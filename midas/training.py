@@ -1,0 +1,312 @@
+"""One training for all three parts: an experiment, its data and a run directory in; a scored network out."""
+
+import datetime
+import importlib.metadata
+import itertools
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import keras
+import numpy as np
+import tensorflow as tf
+from sklearn.metrics import f1_score
+from sklearn.model_selection import train_test_split
+
+from midas import losses, metrics, models
+from midas.augmentation import augment
+from midas.callbacks import Checkpoint, Record, Replay, out_of_patience
+from midas.datasets import DIGITS, Dataset
+from midas.errors import MidasError
+from midas.experiments import Experiment
+from midas.inference import Classifier
+from midas.runs import Run, atomic, write_json
+
+WARM_UP = 0.1  # of the epochs, in the cosine schedule
+FLOOR = 1 / 200  # of the learning rate: neither schedule goes below it
+PLATEAU_FACTOR = 0.5
+
+
+def train(
+    experiment: Experiment,
+    run: Run,
+    data: Dataset,
+    test: Dataset | None = None,
+    source: str | Path | None = None,
+    report: Callable[[dict, int], None] = lambda record, epochs: None,
+    tensorboard: str | Path | None = None,
+) -> dict:
+    """Train, or go on training, and score once at the end.
+
+    Args:
+        experiment: what to do.
+        run: the run's directory, already checked; what an earlier, stopped call left there is taken up.
+        data: the images to train on; a validation part is split off before anything else is done with them.
+        test: scored once at the end; None scores the validation part.
+        source: the checkpoint a pretrained network starts from.
+        report: called after each epoch with its record and the number of epochs.
+        tensorboard: folder for TensorBoard's logs, or None.
+
+    Returns:
+        What `result.json` then holds.
+
+    Raises:
+        MidasError: the data or the checkpoint do not fit the experiment.
+    """
+    _prepare_keras(experiment.seed)
+    training, validation = split(data, experiment)
+    start, donor = _start(experiment, data.class_names, source)
+    run.start(experiment)
+    _describe(run, experiment, data, start)
+    model, records = _resume(run, experiment, start, _steps(training, experiment))
+    if len(records) < experiment.epochs and not out_of_patience(records, experiment.stop_patience):
+        _fit(model, experiment, run, training, validation, records, report, tensorboard)
+    if test is None:
+        scored, where = (validation, "validation") if len(validation) else (training, "training")
+    else:
+        scored, where = test, experiment.test
+    return _score(experiment, run, records, scored, where, donor)
+
+
+def _prepare_keras(seed: int) -> None:
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+    for device in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(device, True)
+
+
+def split(data: Dataset, experiment: Experiment) -> tuple[Dataset, Dataset]:
+    """Split off the validation images: stratified, by the experiment's seed.
+
+    Returns:
+        The training part and the validation part, which is empty where `val_fraction` is 0.
+
+    Raises:
+        MidasError: there are too few images of a class to split.
+    """
+    everything = np.arange(len(data))
+    try:
+        if experiment.limit and experiment.limit < len(data):
+            everything, _ = train_test_split(
+                everything, train_size=experiment.limit, stratify=data.labels, random_state=experiment.seed
+            )
+        if not experiment.val_fraction:
+            return data.take(np.sort(everything)), data.take(everything[:0])
+        ours, theirs = train_test_split(
+            everything,
+            test_size=experiment.val_fraction,
+            stratify=data.labels[everything],
+            random_state=experiment.seed,
+        )
+    except ValueError as error:
+        raise MidasError(f"{experiment.data}: too few images to split ({error}); use more, or --all-data") from error
+    return data.take(np.sort(ours)), data.take(np.sort(theirs))
+
+
+def _start(experiment: Experiment, class_names, source) -> tuple[keras.Sequential, Classifier]:
+    """Make the network that training starts from, and what answers for it before any training."""
+    model, untrained = (models.build(experiment.model, experiment.size, len(class_names)) for _ in range(2))
+    if experiment.init == "random":
+        models.copy_weights(model, untrained, head=True)
+        return model, Classifier(untrained, tuple(class_names), experiment.size)
+    donor = Classifier.load(source)
+    try:
+        if donor.model.name != model.name or donor.size != experiment.size:
+            raise ValueError(f"a {donor.model.name} network for {donor.size}x{donor.size} images")
+        models.copy_weights(donor.model, model, head=donor.class_names == tuple(class_names))
+    except ValueError as error:
+        raise MidasError(
+            f"{source}: does not fit a {experiment.model} network for {experiment.size}x{experiment.size} images ({error})"
+        ) from error
+    return model, donor
+
+
+def _describe(run: Run, experiment: Experiment, data: Dataset, model: keras.Sequential) -> None:
+    if (run / "environment.json").exists():
+        if run.environment["data_digest"] != data.digest:
+            raise MidasError(
+                f"{run.path}: the data have changed since this run was stopped; start again with --overwrite"
+            )
+        return
+    write_json(
+        run / "card.json",
+        {
+            "class_names": data.class_names,
+            "size": experiment.size,
+            "part": experiment.part,
+            "name": experiment.name,
+            "model": experiment.model,
+            "seed": experiment.seed,
+            "data": experiment.data,
+            "data_digest": data.digest,
+            "sample": data.is_sample,
+            "parameters": model.count_params(),
+            "multiply_adds": models.multiply_adds(model),
+        },
+    )
+    write_json(run / "environment.json", environment(data.digest))
+
+
+def environment(data_digest: str) -> dict:
+    """Say what a run ran with: versions, machine, command, source revision, data."""
+    return {
+        "midas": importlib.metadata.version("midas"),
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "numpy": np.__version__,
+        "opencv": cv2.__version__,
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "device": "GPU" if tf.config.list_physical_devices("GPU") else "CPU",
+        "argv": sys.argv,
+        "revision": _revision(),
+        "data_digest": data_digest,
+        "started_utc": _now(),
+    }
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()
+
+
+def _revision() -> str | None:
+    """Name the commit of the source, with "-dirty" where it was changed; None outside a checkout."""
+    folder = Path(__file__).parent
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--exclude=*"]
+    try:
+        tracked = subprocess.run([*command[:3], "ls-files", "--error-unmatch", __file__], capture_output=True)
+        if tracked.returncode:
+            return None
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _steps(training: Dataset, experiment: Experiment) -> int:
+    return -(-len(training) // experiment.batch_size)
+
+
+def _resume(
+    run: Run, experiment: Experiment, start: keras.Sequential, steps: int
+) -> tuple[keras.Sequential, list[dict]]:
+    """Take up the last whole epoch on disk; the optimiser's step count says which it was."""
+    last = run / "last.keras"
+    if last.exists():
+        model = Classifier.load(last, compile=True).model
+        done = int(model.optimizer.iterations) // steps
+    else:
+        model, done = start, 0
+        _compile(model, experiment, steps)
+    records = run.metrics()[:done]
+    run.write_metrics(records)
+    return model, records
+
+
+def _compile(model: keras.Sequential, experiment: Experiment, steps: int) -> None:
+    rate = experiment.learning_rate
+    if experiment.schedule == "cosine":
+        warm_up = max(1, round(WARM_UP * experiment.epochs * steps))
+        rate = keras.optimizers.schedules.CosineDecay(
+            rate * FLOOR, experiment.epochs * steps - warm_up, FLOOR, warmup_target=rate, warmup_steps=warm_up
+        )
+    options = {"momentum": 0.9, "nesterov": True} if experiment.optimizer == "sgd" else {}
+    optimizer = keras.optimizers.get({"class_name": experiment.optimizer, "config": {"learning_rate": rate, **options}})
+    # XLA is eight to ten times slower than plain TensorFlow for such small networks on a CPU.
+    model.compile(optimizer, losses.LOSSES[experiment.loss](), metrics=["accuracy"], jit_compile=False)
+
+
+def _fit(model, experiment, run, training, validation, records, report, tensorboard) -> None:
+    monitor = "val_loss" if len(validation) else "loss"
+    callbacks = []
+    if experiment.schedule == "plateau":
+        plateau = keras.callbacks.ReduceLROnPlateau(
+            monitor, PLATEAU_FACTOR, experiment.patience, min_lr=experiment.learning_rate * FLOOR, mode="min"
+        )
+        callbacks += [plateau, Replay(plateau, records, experiment.learning_rate)]
+    if len(validation):
+        best = min((record["val_loss"] for record in records), default=None)
+        callbacks.append(
+            Checkpoint(run / "best.keras", monitor=monitor, save_best_only=True, initial_value_threshold=best)
+        )
+    if tensorboard:
+        callbacks.append(keras.callbacks.TensorBoard(str(tensorboard)))
+    callbacks += [Record(run, records, experiment.stop_patience, report), Checkpoint(run / "last.keras")]
+    model.fit(
+        batches(training, experiment, first_epoch=len(records)),
+        steps_per_epoch=_steps(training, experiment),
+        initial_epoch=len(records),
+        epochs=experiment.epochs,
+        validation_data=(validation.images, validation.labels) if len(validation) else None,
+        validation_batch_size=512,
+        shuffle=False,
+        callbacks=callbacks,
+        verbose=0,
+    )
+
+
+def batches(data: Dataset, experiment: Experiment, first_epoch: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield shuffled, augmented batches for ever; each epoch depends on the seed and its own number alone.
+
+    That makes a resumed run the same as one that was never stopped.
+
+    Yields:
+        uint8 images (b, size, size) and int64 labels (b,), the last batch of an epoch being what is left.
+    """
+    for epoch in itertools.count(first_epoch):
+        rng = np.random.default_rng([experiment.seed, epoch])
+        order = rng.permutation(len(data))
+        for start in range(0, len(data), experiment.batch_size):
+            chosen = order[start : start + experiment.batch_size]
+            images = data.images[chosen]
+            if experiment.augmentation:
+                images = augment(images, experiment.augmentation, rng)
+            yield images, data.labels[chosen]
+
+
+def _score(experiment: Experiment, run: Run, records, scored: Dataset, where: str, donor: Classifier) -> dict:
+    network = Classifier.load(run.path)
+    probabilities = network.probabilities(scored.images)
+    scores = metrics.summarise(probabilities, scored.labels, network.class_names)
+    best = min(records, key=lambda record: record.get("val_loss", -record["epoch"]))
+    result = {
+        "part": experiment.part,
+        "name": experiment.name,
+        "seed": experiment.seed,
+        "scored": where,
+        **scores,
+        "epochs": len(records),
+        "best_epoch": best["epoch"],
+        "train_seconds": round(sum(record["epoch_seconds"] for record in records), 1),
+        "best_val_loss": best.get("val_loss"),
+        "best_val_accuracy": best.get("val_accuracy"),
+        "sample": network.card["sample"],
+        "limit": experiment.limit,
+    }
+    if experiment.part == "part3":
+        result["argmin_accuracy"] = float((probabilities.argmin(1) == scored.labels).mean())
+    if where != "validation" and set(DIGITS) <= set(donor.class_names) and scored.class_names == DIGITS:
+        digits = [donor.class_names.index(digit) for digit in DIGITS]
+        answers = donor.probabilities(scored.images)[:, digits].argmax(1)
+        result["zero_shot_accuracy"] = float((answers == scored.labels).mean())
+        result["zero_shot_macro_f1"] = float(f1_score(scored.labels, answers, average="macro", zero_division=0))
+    with atomic(run / "predictions.npz") as temporary:
+        np.savez_compressed(
+            temporary, probabilities=probabilities, labels=scored.labels, names=scored.names, images=scored.images
+        )
+    write_json(run / "environment.json", {**run.environment, "finished_utc": _now()})
+    write_json(run / "result.json", result)
+    return result

@@ -1,0 +1,27 @@
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+here = Path(__file__).parent
+
+
+def requirements(name):
+    lines = (here / name).read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line.strip() and not line.startswith("#")]
+
+
+test = ["pytest>=8", "hypothesis>=6.100"]
+
+setup(
+    name="midas",
+    version="0.1.0",
+    description="Handwriting recognition from a few dozen samples a class, and from labels that are all wrong",
+    long_description=(here / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    python_requires=">=3.10",
+    packages=find_packages(include=["midas", "midas.*"]),
+    package_data={"midas": ["templates/*.html"]},
+    install_requires=requirements("requirements.txt"),
+    extras_require={"test": test, "dev": [*test, "ruff>=0.12", "build"]},
+    entry_points={"console_scripts": ["midas = midas.cli:main"]},
+)

@@ -1,0 +1,96 @@
+"""Finished run directories made of nothing: what training would leave behind, without the training."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from midas import metrics
+from midas.experiments import PARTS
+from midas.runs import Run, atomic, write_json
+
+LETTERS = list("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+
+
+def predictions(class_names: list[str], n: int = 60, seed: int = 0, wrong: float = 0.2) -> dict[str, np.ndarray]:
+    """Make arrays as predictions.npz holds them; about `wrong` of the answers are another class than the label."""
+    rng = np.random.default_rng(seed)
+    k = len(class_names)
+    labels = rng.integers(0, k, n)
+    answers = np.where(rng.random(n) < wrong, (labels + rng.integers(1, k, n)) % k, labels)
+    logits = rng.normal(size=(n, k))
+    logits[np.arange(n), answers] = logits.max(axis=1) + rng.exponential(2, n) + 0.1
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    return {
+        "probabilities": probabilities.astype(np.float32),
+        "labels": labels.astype(np.int64),
+        "names": np.array([f"folder/image-{number:03d}.png" for number in range(n)]),
+        "images": rng.integers(0, 256, (n, 28, 28), np.uint8),
+    }
+
+
+def records(epochs: int = 5, validation: bool = True) -> list[dict]:
+    """Make the lines of a metrics.jsonl whose learning rate falls once, in the middle."""
+    lines = []
+    for epoch in range(1, epochs + 1):
+        line = {"epoch": epoch, "loss": 2 / epoch, "accuracy": 1 - 0.8 / epoch}
+        if validation:
+            line |= {"val_loss": 2.2 / epoch, "val_accuracy": 1 - 0.9 / epoch}
+        line |= {"learning_rate": 0.002 if epoch <= epochs / 2 else 0.001, "epoch_seconds": 1.5}
+        lines.append(line)
+    return lines
+
+
+def run(
+    root: Path,
+    part: str = "part2",
+    name: str = "random",
+    seed: int = 0,
+    class_names: list[str] | None = None,
+    n: int = 60,
+    validation: bool = True,
+    **result,
+) -> Run:
+    """Write a finished run below `root`; further keywords go into its result.json over what is made up here."""
+    class_names = class_names or LETTERS[:10]
+    experiment = dataclasses.replace(PARTS[part], name=name, seed=seed)
+    made = Run(root / experiment.run_path)
+    arrays, epochs = predictions(class_names, n, seed), records(validation=validation)
+    made.start(experiment)
+    card = {
+        "class_names": class_names,
+        "size": 28,
+        "part": part,
+        "name": name,
+        "model": "compact",
+        "seed": seed,
+        "data": experiment.data,
+        "data_digest": "0123456789abcdef" * 4,
+        "sample": False,
+        "parameters": 291678,
+        "multiply_adds": 4500000,
+    }
+    versions = {"midas": "1.0", "python": "3.11.0", "tensorflow": "2.21.0", "keras": "3.0", "numpy": "2.4", "opencv": "4"}
+    environment = {
+        **versions,
+        "platform": "Linux",
+        "processor": "made up",
+        "cores": 2,
+        "device": "CPU",
+        "argv": ["midas", "run", part, "--name", name],
+        "revision": "f" * 40,
+        "data_digest": card["data_digest"],
+        "started_utc": "2025-01-01T00:00:00Z",
+        "finished_utc": "2025-01-01T00:01:00Z",
+    }
+    write_json(made / "card.json", card)
+    write_json(made / "environment.json", environment)
+    made.write_metrics(epochs)
+    with atomic(made / "predictions.npz") as temporary:
+        np.savez_compressed(temporary, **arrays)
+    summary = metrics.summarise(arrays["probabilities"], arrays["labels"], class_names)
+    made_up = {"part": part, "name": name, "seed": seed, "scored": "validation" if part == "part1" else "mnist-test"}
+    made_up |= {**summary, "epochs": len(epochs), "best_epoch": len(epochs), "train_seconds": 7.5}
+    made_up |= {"best_val_loss": epochs[-1].get("val_loss"), "best_val_accuracy": epochs[-1].get("val_accuracy")}
+    write_json(made / "result.json", {**made_up, "sample": False, "limit": None, **result})
+    return made
