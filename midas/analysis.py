@@ -21,7 +21,7 @@ def load_predictions(run: Run) -> dict[str, np.ndarray]:
         probabilities float32 (n, k), labels int64 (n,), names str (n,), images uint8 (n, 28, 28).
 
     Raises:
-        MidasError: predictions.npz is missing, broken, or does not fit the class names of the run's card.
+        MidasError: predictions.npz is missing or broken, does not fit the class names of the run's card, or holds NaN.
     """
     path = run / "predictions.npz"
     remedy = "train the run again with --overwrite"
@@ -34,9 +34,10 @@ def load_predictions(run: Run) -> dict[str, np.ndarray]:
     except (LookupError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise MidasError(f"{path}: broken, not the arrays {', '.join(ARRAYS)}; {remedy}") from error
     probabilities, labels = predictions["probabilities"], predictions["labels"]
-    n, k = len(labels), len(run.card["class_names"])
-    if n == 0 or probabilities.shape != (n, k) or any(len(array) != n for array in predictions.values()):
-        raise MidasError(f"{path}: its arrays fit neither each other nor {k} classes; {remedy}")
+    n, k = labels.size, len(run.card["class_names"])
+    one_each = labels.shape == predictions["names"].shape == predictions["images"].shape[:1] == (n,)
+    if not (n and one_each and probabilities.shape == (n, k) and np.isin(labels, np.arange(k)).all()):
+        raise MidasError(f"{path}: its arrays do not fit each other or the {k} classes of card.json; {remedy}")
     if not np.isfinite(probabilities).all():
         raise MidasError(f"{path}: holds probabilities that are no numbers: the training diverged; {remedy}")
     return predictions
@@ -84,9 +85,7 @@ def analyze(predictions: Mapping[str, np.ndarray], class_names: list[str], recor
     return summary
 
 
-def list_mistakes(
-    predictions: Mapping[str, np.ndarray], class_names: list[str], most: int | None = None
-) -> list[dict]:
+def list_mistakes(predictions: Mapping[str, np.ndarray], class_names: list[str], most: int | None = None) -> list[dict]:
     """Name the images answered wrongly, the most confident first, at most `most` of them."""
     probabilities, labels = predictions["probabilities"], predictions["labels"]
     return [

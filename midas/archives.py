@@ -254,10 +254,10 @@ def _open_npz(path: Path, split) -> Source:
         with np.load(path, allow_pickle=False) as arrays:
             for images, labels in ((f"x{suffix}", f"y{suffix}"), ("images", "labels"), ("x", "y")):
                 if images in arrays:
-                    labels = arrays[labels] if labels in arrays else None
+                    labels = arrays.get(labels)
                     if labels is not None and "class_names" in arrays:
                         labels = arrays["class_names"][labels]
-                    names = arrays["names"] if "names" in arrays else None
+                    names = arrays.get("names")
                     return _array_source(path, arrays[images], labels, names, _digest(path))
             raise MidasError(f"{path}: holds {_some(arrays.files)}; expected images and labels (or x and y)")
     except (zipfile.BadZipFile, ValueError, IndexError, KeyError, EOFError) as error:

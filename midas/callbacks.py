@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 
 import keras
+import numpy as np
 
 from midas.runs import Run
 
@@ -61,6 +62,20 @@ def out_of_patience(records: list[dict], patience: int | None) -> bool:
     if patience is None or not losses or None in losses:
         return False
     return len(losses) - 1 - losses.index(min(losses)) >= patience
+
+
+class Reseed(keras.callbacks.Callback):
+    """Make an epoch's dropout depend on the seed and the epoch's number alone: checkpoints do not keep its state."""
+
+    def __init__(self, seed: int):
+        super().__init__()
+        self.seed = seed
+
+    def on_epoch_begin(self, epoch, logs=None):
+        generators = [layer.seed_generator for layer in self.model.layers if hasattr(layer, "seed_generator")]
+        for place, generator in enumerate(generators):
+            low, high = np.random.SeedSequence([self.seed, epoch, place]).generate_state(2)
+            generator.state.assign([int(low), int(high)])
 
 
 class Replay(keras.callbacks.Callback):

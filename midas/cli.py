@@ -112,10 +112,8 @@ def preprocess(names, size, strict, csv_file, preview, data_dir, cache_dir, as_j
     from midas import datasets, reading
 
     place = workplace(data_dir, ".", cache_dir)
-    if names:
-        sources = {name: datasets.open_source(name, "train") for name in names}
-    else:
-        sources = datasets.find_all(data_dir)
+    named = {name: datasets.open_source(name, "train") for name in names}
+    sources = named or datasets.find_all(data_dir)
     summaries = {}
     for name, source in sources.items():
         dataset = datasets.cached(source, size, cache_dir, strict, place.progress)
@@ -209,7 +207,7 @@ def _perform(experiment, place, resume=False, overwrite=False, tensorboard=None)
 def _table(runs) -> str:
     from midas import report
 
-    return report.table([{**run.result, "parameters": run.card["parameters"]} for run in runs])
+    return report.table([{**report.state(run), "state": None} for run in runs])
 
 
 @main.command("run", epilog="Example: midas run --data-dir sample")

@@ -168,7 +168,7 @@ def load(
 
 
 def cached(source: Source, size, cache_dir, strict=False, progress=None) -> Dataset:
-    """Read a source through a cache in which a file's name is the digest of source, settings and the code that reads."""
+    """Read a source through a cache; a file's name is the digest of source, settings and the code that reads."""
     if cache_dir is None:
         return read(source, size, strict, progress)
     key = hashlib.sha256(json.dumps([source.digest, size, _code_digest()]).encode()).hexdigest()[:24]

@@ -18,7 +18,8 @@ class ComplementaryCrossentropy(keras.losses.Loss):
     network reaches ln(K - 1).
 
     This is the forward correction of Yu et al. (2018, "Learning with Biased Complementary Labels") with an even
-    transition matrix; up to the constant, the same as negative learning (Kim et al. 2019) and SCL-NL (Chou et al. 2020).
+    transition matrix; up to the constant, it is the negative learning of Kim et al. (2019) and SCL-NL of Chou et al.
+    (2020).
 
     Shapes: labels int (n,), logits float (n, K) -> float (n,).
     """

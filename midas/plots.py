@@ -118,7 +118,9 @@ def compare_curves(runs_records: dict[str, list[dict]], as_labelled: bool = Fals
         as_labelled: the validation labels are the folders' and not the truth; the accuracy is drawn instead of an
             error, which would say nothing.
     """
-    runs = {name: records for name, records in runs_records.items() if np.isfinite(_column(records, "val_loss")).any()}
+    runs = {
+        name: records for name, records in runs_records.items() if np.isfinite(_column(records, "val_accuracy")).any()
+    }
     if not runs:
         return _words("No run held validation images out: there are no curves to compare.")
     figure = Figure(figsize=(10, 4.2 + 0.22 * ((len(runs) + 2) // 3)), layout="constrained")

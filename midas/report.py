@@ -38,6 +38,7 @@ def _short(digest: str) -> str:
 RESULT: tuple[Column, ...] = (
     ("part", "part", str),
     ("run", "name", str),
+    ("state", "state", str),
     ("seed", "seed", str),
     ("scored on", "scored", str),
     ("note", "note", str),
@@ -164,7 +165,10 @@ def write_report(runs: list[Run], path: Path, title: str = "Midas: what was trai
         raise MidasError(f"no finished run to report on ({reasons}); train one first")
     entries.sort(key=lambda entry: [entry["result"][key] for key in ("part", "name", "seed")])
     _label(entries)
-    figures = {entry["path"]: _figures(entry) for entry in entries}
+    figures = {}
+    for entry in entries:
+        shown, figures[entry["path"]] = _figures(entry)
+        entry.update(shown)
     report = {
         "title": title,
         "sample": any(entry["result"].get("sample") for entry in entries),
@@ -177,6 +181,19 @@ def write_report(runs: list[Run], path: Path, title: str = "Midas: what was trai
         temporary.write_text(_render(report, figures), encoding="utf-8")
     write_json(numbers, report)
     return report
+
+
+def state(run: Run) -> dict:
+    """Describe a run in one record for `table`: its result, or how far it is."""
+    try:
+        experiment = run.experiment
+        record = {"part": experiment.part, "name": experiment.name, "seed": experiment.seed}
+        if run.finished:
+            return {"state": "finished", "path": str(run.path), "parameters": run.card.get("parameters"), **run.result}
+        epochs = f"stopped after {len(run.metrics())} of {experiment.epochs} epochs"
+        return {**record, "state": epochs, "path": str(run.path)}
+    except MidasError as error:
+        return {"name": run.path.name, "state": f"unreadable: {error}", "path": str(run.path)}
 
 
 def _read(run: Run) -> dict:
@@ -204,10 +221,12 @@ def _read(run: Run) -> dict:
 
 def _label(entries: list[dict]) -> None:
     """Name every run, unmistakably within its part."""
-    names = [(entry["result"]["part"], f"{entry['result']['name']}, seed {entry['result']['seed']}") for entry in entries]
-    times = Counter(names)
-    for entry, name in zip(entries, names, strict=True):
-        entry["label"] = name[1] if times[name] == 1 else f"{name[1]} ({entry['path']})"
+    for entry in entries:
+        entry["label"] = f"{entry['result']['name']}, seed {entry['result']['seed']}"
+    times = Counter((entry["result"]["part"], entry["label"]) for entry in entries)
+    for entry in entries:
+        if times[entry["result"]["part"], entry["label"]] > 1:
+            entry["label"] += f" ({entry['path']})"
 
 
 def _spread(entries: list[dict]) -> list[dict]:
@@ -241,24 +260,22 @@ def _machines(entries: list[dict]) -> list[dict]:
     return list(machines.values())
 
 
-def _figures(entry: dict) -> list[dict]:
-    """Draw one run's figures as {"src", "alt"}, and add to the entry the numbers they show, or why there are none."""
+def _figures(entry: dict) -> tuple[dict, list[dict]]:
+    """Give the numbers one run's figures show, or why there are none, and the figures as {"src", "alt"}."""
     from midas import analysis, metrics, plots
 
     names = entry["card"]["class_names"]
     try:
         predictions = analysis.load_predictions(Run(entry["path"]))
     except MidasError as error:
-        entry["no_figures"] = str(error)
-        return []
+        return {"no_figures": str(error)}, []
     arrays = [predictions[key] for key in ("images", "labels", "probabilities", "names")]
     matrix = metrics.confusion(predictions["probabilities"], predictions["labels"], len(names))
     pairs = metrics.confused_pairs(matrix, names)
     wrong = analysis.list_mistakes(predictions, names, MOST_MISTAKES)
-    entry |= {"confusion": matrix.tolist(), "confused_pairs": pairs, "mistakes": wrong}
-    most = f"; most often {pairs[0]['true']} was answered {pairs[0]['answer']}, {pairs[0]['count']} times" if pairs else ""
+    most = "; most often {true} was answered {answer}, {count} times".format(**pairs[0]) if pairs else ""
     listed = ", ".join(f"{one['true']} answered {one['answer']}" for one in wrong[:10])
-    return [
+    figures = [
         _inline(
             plots.confusion_matrix(matrix, names, normalised=False),
             f"Confusion matrix of {entry['label']}: {matrix.trace()} of {matrix.sum()} images right{most}",
@@ -268,6 +285,7 @@ def _figures(entry: dict) -> list[dict]:
             f"Mistakes of {entry['label']}, the most confident first: {listed or 'none'}",
         ),
     ]
+    return {"confusion": matrix.tolist(), "confused_pairs": pairs, "mistakes": wrong}, figures
 
 
 def _inline(figure, alt: str) -> dict:

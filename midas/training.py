@@ -19,7 +19,7 @@ from sklearn.model_selection import train_test_split
 
 from midas import losses, metrics, models
 from midas.augmentation import augment
-from midas.callbacks import Checkpoint, Record, Replay, out_of_patience
+from midas.callbacks import Checkpoint, Record, Replay, Reseed, out_of_patience
 from midas.datasets import DIGITS, Dataset
 from midas.errors import MidasError
 from midas.experiments import Experiment
@@ -114,14 +114,13 @@ def _start(experiment: Experiment, class_names, source) -> tuple[keras.Sequentia
         models.copy_weights(model, untrained, head=True)
         return model, Classifier(untrained, tuple(class_names), experiment.size)
     donor = Classifier.load(source)
+    wanted = f"a {experiment.model} network for {experiment.size}x{experiment.size} images"
+    if (donor.model.name, donor.size) != (experiment.model, experiment.size):
+        raise MidasError(f"{source}: a {donor.model.name} network for {donor.size}x{donor.size} images, not {wanted}")
     try:
-        if donor.model.name != model.name or donor.size != experiment.size:
-            raise ValueError(f"a {donor.model.name} network for {donor.size}x{donor.size} images")
         models.copy_weights(donor.model, model, head=donor.class_names == tuple(class_names))
     except ValueError as error:
-        raise MidasError(
-            f"{source}: does not fit a {experiment.model} network for {experiment.size}x{experiment.size} images ({error})"
-        ) from error
+        raise MidasError(f"{source}: does not fit {wanted} ({error})") from error
     return model, donor
 
 
@@ -231,7 +230,7 @@ def _compile(model: keras.Sequential, experiment: Experiment, steps: int) -> Non
 
 def _fit(model, experiment, run, training, validation, records, report, tensorboard) -> None:
     monitor = "val_loss" if len(validation) else "loss"
-    callbacks = []
+    callbacks = [Reseed(experiment.seed)]
     if experiment.schedule == "plateau":
         plateau = keras.callbacks.ReduceLROnPlateau(
             monitor, PLATEAU_FACTOR, experiment.patience, min_lr=experiment.learning_rate * FLOOR, mode="min"

@@ -70,9 +70,15 @@ def run(
         "parameters": 291678,
         "multiply_adds": 4500000,
     }
-    versions = {"midas": "1.0", "python": "3.11.0", "tensorflow": "2.21.0", "keras": "3.0", "numpy": "2.4", "opencv": "4"}
     environment = {
-        **versions,
+        **{
+            "midas": "1.0",
+            "python": "3.11.0",
+            "tensorflow": "2.21.0",
+            "keras": "3.0",
+            "numpy": "2.4",
+            "opencv": "4.13",
+        },
         "platform": "Linux",
         "processor": "made up",
         "cores": 2,

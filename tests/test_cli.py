@@ -1,0 +1,342 @@
+"""The command line as a user meets it: exit statuses, stdout, stderr, files."""
+
+import csv
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from tiny import CHARACTERS, write_drawings, write_mnist
+
+from midas import sample
+from midas.cli import main
+from midas.inference import Classifier
+from midas.runs import Run
+
+HEAVY = {"tensorflow", "keras", "numpy", "cv2", "sklearn", "matplotlib", "scipy", "jinja2"}
+COMMANDS = sorted(main.commands)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_mnist(write_drawings(tmp_path_factory.mktemp("data with space")))
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    """A finished Part 1 run with its root."""
+    root = tmp_path_factory.mktemp("runs")
+    result = invoke(data, root, "train-part1", "--epochs", 20, "--batch-size", 16)
+    assert result.exit_code == 0, result.output
+    return root / "part1" / "compact" / "seed-0"
+
+
+def invoke(data, root, *words, **options):
+    env = {"MIDAS_DATA": str(data), "MIDAS_RUNS_DIR": str(root), "MIDAS_CACHE_DIR": str(data / "cache")}
+    return CliRunner().invoke(main, [str(word) for word in words], env=env, **options)
+
+
+def one_line(result, status=1):
+    """The single line on stderr of a command that failed, progress left out."""
+    assert result.exit_code == status, result.output
+    lines = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert len(lines) == 1 and "Traceback" not in result.stderr
+    return lines[0]
+
+
+# ---- help and wrong usage
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from midas.cli import main\n"
+        "try: main(['--help'])\n"
+        f"except SystemExit: print({HEAVY!r} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "set()"
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command):
+    result = CliRunner().invoke(main, [command, "-h"])
+    assert result.exit_code == 0
+    assert f"Example: midas {command}" in result.output
+    assert "--verbose" in result.output and "--quiet" in result.output
+
+
+def test_every_command_is_in_the_readme():
+    readme = (Run(__file__).path.parents[1] / "README.md").read_text(encoding="utf-8")
+    assert [command for command in COMMANDS if f"### `midas {command}" not in readme] == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["nonsense"],
+        ["train-part1", "--epochs", "0"],
+        ["train-part1", "--optimizer", "luck"],
+        ["train-part2", "--init", "random", "--source", "part1"],
+        ["evaluate"],
+        ["predict", "--checkpoint", "nowhere", "x.png"],
+        ["download", "fonts"],
+    ],
+)
+def test_wrong_usage_is_status_2(words, data, tmp_path):
+    result = invoke(data, tmp_path, *words)
+    assert result.exit_code == 2 and "Usage:" in result.stderr and result.stdout == ""
+
+
+# ---- data
+
+
+def test_preprocess_table_json_csv_and_preview(data, tmp_path):
+    sheet, picture = tmp_path / "pixels.csv", tmp_path / "samples.png"
+    result = invoke(data, tmp_path, "preprocess", "--csv", sheet, "--preview", picture, "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert list(found) == ["part1", "mnist", "mnist-test", "part3"]
+    assert found["part1"]["images"] == 140 and found["part1"]["page_sizes"] == {"300x225": 140}
+    with sheet.open() as file:
+        rows = list(csv.reader(file))
+    assert len(rows) == 141 and len(rows[0]) == 785 and rows[0][:2] == ["label", "pixel0"]
+    assert {row[0] for row in rows[1:]} == set(CHARACTERS)
+    assert cv2.imread(str(picture)).shape[1] > 400
+    text = invoke(data, tmp_path, "preprocess").stdout
+    assert "images a class    10 to 10" in text and "300x225 (140)" in text
+
+
+def test_preprocess_lists_what_it_skips_and_strict_fails(data, tmp_path):
+    folder = shutil.copytree(data / "trainPart1", tmp_path / "drawings")
+    broken = folder / "train" / "Sample001" / "img001-001.png"
+    broken.write_bytes(broken.read_bytes()[:100])
+    result = invoke(data, tmp_path, "preprocess", "--data", folder)
+    assert result.exit_code == 0 and "skipped           1" in result.stdout and "img001-001.png" in result.stdout
+    assert "img001-001.png" in one_line(invoke(data, tmp_path, "preprocess", "--data", folder, "--strict"))
+
+
+def test_missing_data_say_what_to_do(tmp_path):
+    for words in (["preprocess"], ["train-part1"], ["train-part3"], ["run"]):
+        assert "midas download" in one_line(invoke(tmp_path, tmp_path / "runs", *words))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_make_part3(data, tmp_path):
+    out = tmp_path / "mnistTask3.zip"
+    assert "100 images" in invoke(data, tmp_path, "make-part3", "--out", out).stdout
+    first = out.read_bytes()
+    assert "--overwrite" in one_line(invoke(data, tmp_path, "make-part3", "--out", out))
+    assert invoke(data, tmp_path, "make-part3", "--out", out, "--overwrite").exit_code == 0
+    assert out.read_bytes() == first
+    found = json.loads(invoke(data, tmp_path, "preprocess", "--data", out, "--json").stdout)
+    assert found[str(out)]["images"] == 100 and found[str(out)]["classes"] == 10
+
+
+# ---- training
+
+
+def test_train_part1(trained):
+    result = Run(trained).result
+    assert result["accuracy"] > 0.5 and result["epochs"] == 20 and result["n"] == 28
+
+
+def test_a_finished_run_is_left_alone(data, trained):
+    before = {path.name: path.stat().st_mtime_ns for path in trained.iterdir()}
+    result = invoke(data, trained.parents[2], "train-part1", "--epochs", 20, "--batch-size", 16)
+    assert result.exit_code == 0 and "nothing to do" in result.stderr
+    assert {path.name: path.stat().st_mtime_ns for path in trained.iterdir()} == before
+
+
+def test_another_experiment_in_the_same_place_is_refused(data, trained):
+    result = invoke(data, trained.parents[2], "train-part1", "--epochs", 21, "--batch-size", 16)
+    assert "epochs 21 instead of 20" in one_line(result)
+
+
+def test_an_unfinished_run_is_refused_then_resumed(data, trained, tmp_path):
+    run = Run(shutil.copytree(trained.parents[2], tmp_path / "runs") / "part1" / "compact" / "seed-0")
+    (run / "result.json").unlink()
+    words = ["train-part1", "--epochs", 20, "--batch-size", 16]
+    refusal = one_line(invoke(data, tmp_path / "runs", *words))
+    assert "--resume" in refusal and "--overwrite" in refusal
+    assert "stopped after 20 of 20" in invoke(data, tmp_path / "runs", "list").stdout
+    assert invoke(data, tmp_path / "runs", *words, "--resume").exit_code == 0
+    timed = ("train_seconds",)
+    assert {k: v for k, v in run.result.items() if k not in timed} == {
+        k: v for k, v in Run(trained).result.items() if k not in timed
+    }
+
+
+def test_config_gives_defaults_and_options_win(data, trained, tmp_path):
+    config = trained / "experiment.json"
+    result = invoke(data, tmp_path, "train-part1", "--config", config, "--epochs", 1, "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["epochs"] == 1
+    assert Run(tmp_path / "part1" / "compact" / "seed-0").experiment.batch_size == 16
+    bad = tmp_path / "bad.json"
+    bad.write_text("[1]")
+    assert "bad.json" in one_line(invoke(data, tmp_path, "train-part1", "--config", bad))
+    assert "not of part2" in one_line(invoke(data, tmp_path, "train-part2", "--config", config))
+
+
+def test_train_part2_pretrained_trains_the_digits_first(data, tmp_path):
+    # The digits' own run is prepared with few epochs, so that it need not be done at full length here.
+    digits = invoke(data, tmp_path, "train-part1", "--epochs", 1, "--limit", 100, "--json")
+    assert digits.exit_code == 0 and json.loads(digits.stdout)["limit"] == 100
+    words = ["train-part2", "--init", "pretrained", "--epochs", 1, "--batch-size", 16, "--val-fraction", 0.2]
+    checkpoint = tmp_path / "part1" / "compact-limit-100" / "seed-0"
+    result = invoke(data, tmp_path, *words, "--from", checkpoint, "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["name"] == "pretrained-from"
+    assert {"zero_shot_accuracy", "zero_shot_macro_f1"} <= set(json.loads(result.stdout))
+    assert "train-part1" in one_line(invoke(data, tmp_path, *words, "--source", "part1"))
+
+
+def test_train_part3_both_losses(data, tmp_path):
+    for loss in ("given", "complementary"):
+        result = invoke(data, tmp_path, "train-part3", "--loss", loss, "--epochs", 1, "--val-fraction", 0.2, "--json")
+        assert result.exit_code == 0, result.output
+        found = json.loads(result.stdout)
+        assert found["name"] == f"random-{loss}" and found["scored"] == "mnist-test"
+        assert 0 <= found["argmin_accuracy"] <= 1
+
+
+def test_ctrl_c_saves_the_state_and_says_how_to_go_on(data, tmp_path):
+    env = {**os.environ, "MIDAS_DATA": str(data), "MIDAS_RUNS_DIR": str(tmp_path), "MIDAS_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", "from midas.cli import main; main()", "train-part1", "--epochs", "2000"]
+    process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
+    last = tmp_path / "part1" / "compact" / "seed-0" / "last.keras"
+    deadline = time.monotonic() + 120
+    while not last.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Go on with: midas train-part1 --epochs 2000 --resume" in stderr and "Traceback" not in stderr
+    assert not (last.parent / "result.json").exists() and Run(last.parent).metrics()
+
+
+def test_sigkill_and_resume_end_with_the_same_weights(data, tmp_path):
+    def start(root, *words):
+        env = {**os.environ, "MIDAS_DATA": str(data), "MIDAS_RUNS_DIR": str(root), "MIDAS_CACHE_DIR": str(tmp_path)}
+        code = ["-c", "from midas.cli import main; main()", "train-part1", "--epochs", "12", *words]
+        return subprocess.Popen([sys.executable, *code], env=env, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+    place = ("part1", "compact", "seed-0")
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    process = start(killed)
+    metrics = killed.joinpath(*place, "metrics.jsonl")
+    while not metrics.exists() or metrics.read_text().count("\n") < 3:
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    assert not Run(killed.joinpath(*place)).finished
+    assert start(killed, "--resume").wait() == 0
+    assert start(whole).wait() == 0
+    networks = [Classifier.load(root.joinpath(*place)).model.get_weights() for root in (killed, whole)]
+    assert all(np.array_equal(a, b) for a, b in zip(*networks, strict=True))
+
+
+def test_two_at_once_the_second_refuses(data, trained):
+    with Run(trained).locked():
+        result = invoke(data, trained.parents[2], "train-part1", "--epochs", 3, "--overwrite")
+        assert "another process" in one_line(result)
+    assert Run(trained).finished
+
+
+# ---- using a network
+
+
+def test_evaluate(data, trained):
+    words = ["evaluate", "--checkpoint", trained, "--data", data / "trainPart1"]
+    found = json.loads(invoke(data, trained, *words, "--json").stdout)
+    assert {"accuracy", "top3", "macro_f1", "case_merged_accuracy", "n", "per_class"} <= set(found)
+    assert found["n"] == 140 and found["accuracy"] > 0.5
+    assert found["accuracy_interval"][0] < found["accuracy"] < found["accuracy_interval"][1]
+    assert "precision" in invoke(data, trained, *words).stdout
+
+
+def test_evaluate_on_some_of_the_classes(data, trained, tmp_path):
+    words = ["evaluate", "--checkpoint", trained / "best.keras", "--data", data / "mnist.npz", "--json"]
+    free, restricted = (json.loads(invoke(data, trained, *words, *more).stdout) for more in ([], ["--restrict"]))
+    assert restricted["accuracy"] >= free["accuracy"] and restricted["n"] == 100
+    assert len(restricted["per_class"]) == 10
+    np.savez(tmp_path / "other.npz", images=np.eye(28, dtype=np.uint8)[None] * 255, labels=np.array(["&"]))
+    unknown = invoke(data, trained, "evaluate", "--checkpoint", trained, "--data", tmp_path / "other.npz")
+    assert "does not know the class '&'" in one_line(unknown)
+
+
+def test_predict_as_table_csv_json_and_from_stdin(data, trained):
+    folder = data / "trainPart1" / "train" / "Sample011"
+    words = ["predict", "--checkpoint", trained, folder]
+    answers = json.loads(invoke(data, trained, *words, "--json").stdout)["predictions"]
+    assert len(answers) == 10 and answers[0]["file"] == f"{folder}/img011-001.png"
+    assert 1 >= answers[0]["probability"] >= answers[0]["second_probability"] >= answers[0]["third_probability"]
+    rows = list(csv.DictReader(io.StringIO(invoke(data, trained, *words, "--csv").stdout)))
+    assert [row["answer"] for row in rows] == [answer["answer"] for answer in answers]
+    assert len(invoke(data, trained, *words).stdout.splitlines()) == 10
+    page = cv2.imencode(".png", sample.draw("A", 0))[1].tobytes()
+    piped = invoke(data, trained, "predict", "--checkpoint", trained, "-", "--json", input=page)
+    assert json.loads(piped.stdout)["predictions"][0]["file"] == "-"
+
+
+def test_predict_goes_on_after_a_bad_file(data, trained, tmp_path):
+    good, bad = tmp_path / "good.png", tmp_path / "bad ü.png"
+    cv2.imwrite(str(good), sample.draw("A", 0))
+    bad.write_bytes(b"not an image")
+    result = invoke(data, trained, "predict", "--checkpoint", trained, bad, good)
+    assert result.exit_code == 0 and "bad ü.png: skipped" in result.stderr and "good.png" in result.stdout
+    assert "bad ü.png" in one_line(invoke(data, trained, "predict", "--checkpoint", trained, bad))
+    assert "no such file" in one_line(invoke(data, trained, "predict", "--checkpoint", trained, tmp_path / "none.png"))
+    assert "stdin" in one_line(invoke(data, trained, "predict", "--checkpoint", trained, "-", input=b""))
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 half a zip", b"\x00" * 1000])
+def test_broken_checkpoints_are_one_line(data, trained, tmp_path, content):
+    broken = tmp_path / "broken.keras"
+    broken.write_bytes(content)
+    shutil.copy(trained / "card.json", tmp_path)
+    assert "broken.keras" in one_line(invoke(data, trained, "predict", "--checkpoint", broken, data / "trainPart1"))
+
+
+def test_verbose_shows_the_traceback(data, tmp_path):
+    result = invoke(tmp_path, tmp_path, "train-part1", "-v")
+    assert result.exit_code == 1 and "Traceback" in result.stderr and "Error: " in result.stderr
+
+
+def test_analyze_what_the_run_scored_and_other_data(data, trained, tmp_path):
+    result = invoke(data, trained, "analyze", "--checkpoint", trained)
+    assert result.exit_code == 0, result.output
+    for name in ("confusion.png", "confusion-normalised.png", "mistakes.png", "learning-curves.png", "analysis.json"):
+        assert (trained / name).exists()
+    words = ["analyze", "--checkpoint", trained, "--data", data / "trainPart1", "--out", tmp_path / "new", "--json"]
+    assert json.loads(invoke(data, trained, *words).stdout)["n"] == 140
+    assert (tmp_path / "new" / "confusion.png").exists()
+
+
+def test_a_moved_run_still_works(data, trained, tmp_path):
+    moved = shutil.copytree(trained, tmp_path / "elsewhere")
+    assert invoke(data, trained, "evaluate", "--checkpoint", moved, "--data", data / "trainPart1").exit_code == 0
+
+
+def test_list_and_report(data, trained):
+    root = trained.parents[2]
+    assert "finished" in invoke(data, root, "list").stdout
+    assert json.loads(invoke(data, root, "list", "--json").stdout)["runs"][0]["accuracy"] > 0.5
+    result = invoke(data, root, "report")
+    assert result.exit_code == 0 and (root / "report.html").exists() and (root / "report.json").exists()
+    assert "no finished run" in one_line(invoke(data, data / "empty", "report"))
+
+
+def test_models():
+    result = CliRunner().invoke(main, ["models", "--classes", "10", "--json"])
+    assert {model["model"] for model in json.loads(result.stdout)["models"]} >= {"compact", "baseline"}

@@ -1,0 +1,80 @@
+import dataclasses
+import json
+
+import pytest
+
+from midas import study
+from midas.errors import MidasError
+from midas.experiments import PARTS, RECIPES, Augmentation, Experiment, named
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_records_survive_json(part):
+    assert Experiment.from_json(json.loads(json.dumps(PARTS[part].to_json()))) == PARTS[part]
+
+
+def test_recipes_only_change_what_experiments_have():
+    for recipe in RECIPES.values():
+        dataclasses.replace(PARTS["part1"], **recipe)
+
+
+@pytest.mark.parametrize(
+    "record", [{}, {"part": "part1"}, {**PARTS["part1"].to_json(), "colour": 1}, {"augmentation": {"flip": 1}}]
+)
+def test_other_records_are_refused_in_one_line(record):
+    with pytest.raises(MidasError, match="not a record of an experiment") as caught:
+        Experiment.from_json(record)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("change", [{"epochs": 0}, {"val_fraction": 1.0}, {"learning_rate": 0.0}, {"size": 3}])
+def test_impossible_settings_are_refused(change):
+    with pytest.raises(MidasError, match=next(iter(change))):
+        dataclasses.replace(PARTS["part1"], **change)
+
+
+def test_differences_are_named():
+    other = dataclasses.replace(PARTS["part1"], epochs=3, augmentation=Augmentation(rotation=0))
+    assert "epochs 3 instead of 80" in PARTS["part1"].differences(other)
+    assert PARTS["part1"].differences(PARTS["part1"]) == ""
+
+
+def test_names_tell_experiments_apart():
+    part1, part2, part3 = PARTS["part1"], PARTS["part2"], PARTS["part3"]
+    changes = [
+        part1,
+        dataclasses.replace(part1, model="baseline"),
+        dataclasses.replace(part1, schedule="cosine"),
+        dataclasses.replace(part1, val_fraction=0.0),
+        dataclasses.replace(part1, limit=100),
+        part2,
+        dataclasses.replace(part2, init="pretrained", source="digits"),
+        dataclasses.replace(part2, init="pretrained", source="part1"),
+        dataclasses.replace(part2, init="pretrained", source="elsewhere/best.keras"),
+        part3,
+        dataclasses.replace(part3, loss="given"),
+        dataclasses.replace(part3, init="pretrained", source="part1"),
+    ]
+    paths = [named(experiment).run_path for experiment in changes]
+    assert len(set(paths)) == len(paths)
+    assert paths[0] == "part1/compact/seed-0" and "part2/random/seed-0" in paths and "part2/pretrained/seed-0" in paths
+
+
+def test_the_study_does_what_another_needs_first():
+    names = [(e.part, e.name) for e in study.experiments(sample=False, quick=False, seed=0)]
+    assert names == [
+        ("part1", "compact"),
+        ("part2", "digits"),
+        ("part2", "random"),
+        ("part2", "pretrained"),
+        ("part3", "random-given"),
+        ("part3", "random-complementary"),
+        ("part3", "pretrained-given"),
+        ("part3", "pretrained-complementary"),
+    ]
+
+
+def test_part3_never_names_true_labels():
+    for experiment in study.experiments(sample=False, quick=False, seed=0):
+        if experiment.part == "part3":
+            assert experiment.data == "part3" and experiment.test == "mnist-test"

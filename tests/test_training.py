@@ -1,0 +1,202 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from tiny import experiment, glyphs
+
+from midas.augmentation import augment
+from midas.errors import MidasError
+from midas.inference import Classifier
+from midas.runs import Run
+from midas.training import batches, split, train
+
+
+def weights(run):
+    return Classifier.load(run.path).model.get_weights()
+
+
+def timeless(run):
+    return [{k: v for k, v in record.items() if k != "epoch_seconds"} for record in run.metrics()]
+
+
+def test_split_is_stratified_disjoint_and_seeded():
+    data = glyphs()
+    training, validation = split(data, experiment())
+    assert len(training) + len(validation) == len(data)
+    assert not set(training.names) & set(validation.names)
+    assert set(np.bincount(validation.labels)) == {2}
+    assert np.array_equal(split(data, experiment())[1].names, validation.names)
+    assert not np.array_equal(split(data, experiment(seed=1))[1].names, validation.names)
+
+
+def test_all_data_and_limit():
+    training, validation = split(glyphs(), experiment(val_fraction=0.0))
+    assert len(training) == len(glyphs()) and len(validation) == 0
+    training, validation = split(glyphs(), experiment(limit=70))
+    assert len(training) + len(validation) == 70
+    with pytest.raises(MidasError, match="too few images"):
+        split(glyphs("01", 1), experiment())
+
+
+def test_batches_depend_on_seed_and_epoch_alone():
+    data, tiny = glyphs("0123", 5), experiment(batch_size=8)
+
+    def epoch(number, **changes):
+        stream = batches(data, dataclasses.replace(tiny, **changes), first_epoch=number)
+        return [next(stream) for _ in range(3)]
+
+    stream = batches(data, tiny)
+    running = [next(stream) for _ in range(6)]
+    assert all(np.array_equal(a[0], b[0]) for a, b in zip(running[3:], epoch(1), strict=True))
+    assert [len(labels) for _, labels in running] == [8, 8, 4] * 2
+    assert sorted(np.concatenate([labels for _, labels in running[:3]])) == sorted(data.labels)
+    assert not np.array_equal(epoch(0)[0][0], epoch(1)[0][0])
+    plain = epoch(0, augmentation=None)
+    originals = {image.tobytes() for image in data.images}
+    assert all(image.tobytes() in originals for images, _ in plain for image in images)
+    assert not all(image.tobytes() in originals for images, _ in epoch(0) for image in images)
+
+
+def test_validation_images_never_reach_augmentation(monkeypatch, tmp_path):
+    seen = set()
+
+    def spy(images, strength, rng):
+        seen.update(image.tobytes() for image in images)
+        return augment(images, strength, rng)
+
+    monkeypatch.setattr("midas.training.augment", spy)
+    train(experiment(epochs=1), Run(tmp_path / "run"), glyphs())
+    training, validation = split(glyphs(), experiment())
+    assert seen <= {image.tobytes() for image in training.images}
+    assert not seen & {image.tobytes() for image in validation.images} - {i.tobytes() for i in training.images}
+
+
+def test_a_run_directory_holds_everything(tmp_path):
+    run = Run(tmp_path / "run")
+    result = train(experiment(), run, glyphs())
+    present = {path.name for path in run.path.iterdir()}
+    assert present >= {
+        "experiment.json",
+        "card.json",
+        "environment.json",
+        "metrics.jsonl",
+        "best.keras",
+        "last.keras",
+        "predictions.npz",
+        "result.json",
+    }
+    assert not any(".tmp" in name for name in present)
+    assert run.result == json.loads(json.dumps(result))
+    assert run.experiment == experiment()
+    assert [record["epoch"] for record in run.metrics()] == [1, 2, 3, 4]
+    assert run.environment["data_digest"] == glyphs().digest == run.card["data_digest"]
+    assert result["scored"] == "validation" and result["n"] == 28 and result["sample"] is True
+    best = min(run.metrics(), key=lambda record: record["val_loss"])
+    assert result["best_epoch"] == best["epoch"]
+    assert result["accuracy"] == pytest.approx(best["val_accuracy"], abs=1e-6)
+    with np.load(run / "predictions.npz", allow_pickle=False) as predictions:
+        assert (predictions["probabilities"].argmax(1) == predictions["labels"]).mean() == result["accuracy"]
+
+
+def test_same_seed_same_metrics_and_weights_other_seed_others(tmp_path):
+    runs = [Run(tmp_path / name) for name in "abc"]
+    for run, seed in zip(runs, (0, 0, 1), strict=True):
+        train(experiment(epochs=2, seed=seed), run, glyphs())
+    assert timeless(runs[0]) == timeless(runs[1]) != timeless(runs[2])
+    assert all(np.array_equal(a, b) for a, b in zip(weights(runs[0]), weights(runs[1]), strict=True))
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("schedule", ["plateau", "cosine"])
+def test_a_stopped_run_goes_on_as_if_it_never_stopped(tmp_path, schedule):
+    # So high a learning rate makes the validation loss jump, which puts the plateau schedule's memory to the test.
+    tiny = experiment(epochs=6, learning_rate=0.02, schedule=schedule)
+    whole, broken = Run(tmp_path / "whole"), Run(tmp_path / "broken")
+    train(tiny, whole, glyphs())
+    for stop in (2, 5):
+
+        def stop_there(record, epochs, stop=stop):
+            if record["epoch"] == stop:  # after the metrics are written and before last.keras is
+                raise Stop
+
+        with pytest.raises(Stop):
+            train(tiny, broken, glyphs(), report=stop_there)
+    train(tiny, broken, glyphs())
+    assert timeless(broken) == timeless(whole)
+    assert all(np.array_equal(a, b) for a, b in zip(weights(whole), weights(broken), strict=True))
+    rates = [record["learning_rate"] for record in whole.metrics()]
+    assert schedule == "cosine" or rates[-1] < rates[0]
+    assert {k: v for k, v in broken.result.items() if k != "train_seconds"} == {
+        k: v for k, v in whole.result.items() if k != "train_seconds"
+    }
+
+
+def test_changed_data_are_noticed_on_resume(tmp_path):
+    run = Run(tmp_path)
+
+    def stop(record, epochs):
+        raise Stop
+
+    with pytest.raises(Stop):
+        train(experiment(), run, glyphs(), report=stop)
+    with pytest.raises(MidasError, match="data have changed"):
+        train(experiment(), run, glyphs("01234", 12))
+
+
+def test_early_stopping(tmp_path):
+    tiny = experiment(epochs=30, learning_rate=1.0, stop_patience=2, patience=9)
+    result = train(tiny, Run(tmp_path), glyphs())
+    assert result["epochs"] == result["best_epoch"] + 2 < 30
+
+
+def test_all_data_has_no_best_and_scores_the_training_images(tmp_path):
+    run = Run(tmp_path)
+    result = train(experiment(val_fraction=0.0, epochs=1), run, glyphs())
+    assert result["scored"] == "training" and result["n"] == len(glyphs())
+    assert not (run / "best.keras").exists() and run.checkpoint == run / "last.keras"
+
+
+def test_pretrained_start_keeps_the_body_and_the_head_where_classes_agree(tmp_path):
+    digits = glyphs("0123456789")
+    part1, own, other = (Run(tmp_path / name) for name in ("part1", "own", "other"))
+    train(experiment(), part1, digits)
+    tiny = experiment("part2", init="pretrained", source="digits", epochs=1)
+    result = train(tiny, own, digits, digits, source=part1.path)
+    network = Classifier.load(part1.path)
+    answers = network.probabilities(digits.images).argmax(1)
+    assert result["zero_shot_accuracy"] == pytest.approx((answers == digits.labels).mean())
+    assert result["scored"] == "mnist-test" and result["n"] == len(digits)
+
+    train(experiment(epochs=1), other, glyphs())  # fourteen classes: the head cannot be kept
+    result = train(experiment("part2", init="pretrained", source="x", epochs=1), Run(tmp_path / "n"), digits, digits, other.path)
+    assert 0 <= result["zero_shot_accuracy"] <= 1 and len(Run(tmp_path / "n").card["class_names"]) == 10
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path):
+    run = Run(tmp_path / "baseline")
+    train(experiment(model="baseline", epochs=1), run, glyphs())
+    with pytest.raises(MidasError, match="a baseline network for 28x28 images, not a compact network"):
+        train(experiment("part2", init="pretrained"), Run(tmp_path / "x"), glyphs(), source=run.path)
+    assert not (tmp_path / "x").exists()
+
+
+def test_part3_reads_the_network_both_ways_and_learns_from_what_images_are_not(tmp_path):
+    digits = glyphs("0123456789", 40)
+    wrong = (digits.labels + 1 + np.arange(len(digits)) % 9) % 10
+    misfiled = dataclasses.replace(digits, labels=wrong)
+    results = {}
+    for loss in ("given", "complementary"):
+        tiny = experiment("part3", loss=loss, epochs=12, augmentation=None, val_fraction=0.1)
+        results[loss] = train(tiny, Run(tmp_path / loss), misfiled, digits)
+    assert results["complementary"]["accuracy"] > 0.5
+    assert results["given"]["accuracy"] < 0.1 < results["given"]["argmin_accuracy"]
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop", "adadelta", "adagrad"])
+def test_every_optimizer_trains(tmp_path, optimizer):
+    result = train(experiment(optimizer=optimizer, epochs=1), Run(tmp_path), glyphs("01", 10))
+    assert result["epochs"] == 1
