@@ -109,7 +109,7 @@ def preprocess(names, size, strict, csv_file, preview, data_dir, cache_dir, as_j
     Without --data this takes Part 1, MNIST and Part 3, as far as they are in the data folder. --csv and --preview
     are of the first data set.
     """
-    from midas import datasets, reading
+    from midas import datasets, inspection
 
     place = workplace(data_dir, ".", cache_dir)
     named = {name: datasets.open_source(name, "train") for name in names}
@@ -120,10 +120,10 @@ def preprocess(names, size, strict, csv_file, preview, data_dir, cache_dir, as_j
         summaries[name] = {**dataset.summary(), "source": source.path}
         if name == next(iter(sources)):
             if csv_file:
-                reading.write_csv(dataset, csv_file)
+                inspection.write_csv(dataset, csv_file)
             if preview:
-                reading.write_preview(dataset, source, preview)
-    emit(summaries, as_json, reading.data_table(summaries))
+                inspection.write_preview(dataset, source, preview)
+    emit(summaries, as_json, inspection.data_table(summaries))
 
 
 # ---- training

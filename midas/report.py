@@ -337,7 +337,11 @@ def _render(report: dict, figures: dict[str, list[dict]]) -> str:
         title=report["title"],
         sample=report["sample"],
         left_out=report["left_out"],
-        results=_grid(RESULT, [_with_note(entry["result"]) for entry in report["runs"]], 5),
+        results=_grid(
+            [column for column in RESULT if column[1] != "state"],
+            [_with_note(entry["result"]) for entry in report["runs"]],
+            5,
+        ),
         spread=_grid(SPREAD, report["spread"], 2),
         origins=_grid(ORIGIN, origins, len(ORIGIN)),
         machines=_grid(MACHINE, report["machines"], len(MACHINE)),

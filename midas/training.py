@@ -209,13 +209,14 @@ def _resume(
         done = int(model.optimizer.iterations) // steps
     else:
         model, done = start, 0
-        _compile(model, experiment, steps)
+        compile_model(model, experiment, steps)
     records = run.metrics()[:done]
     run.write_metrics(records)
     return model, records
 
 
-def _compile(model: keras.Sequential, experiment: Experiment, steps: int) -> None:
+def compile_model(model: keras.Sequential, experiment: Experiment, steps: int) -> None:
+    """Give a network the experiment's loss, optimiser and learning rate; `steps` is how many an epoch has."""
     rate = experiment.learning_rate
     if experiment.schedule == "cosine":
         warm_up = max(1, round(WARM_UP * experiment.epochs * steps))

@@ -1,0 +1,136 @@
+"""Measure what midas costs on this machine: reading, training, answering, starting.
+
+    python scripts/benchmark.py            # drawings of the embedded sample
+    python scripts/benchmark.py trainPart1.zip --json
+
+Images per second are the median of three rounds, over all cores; training includes augmentation. Nothing is kept.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROUNDS = 3
+PAGES = 400
+GLYPHS = 12_800
+
+
+def seconds(action) -> float:
+    """Time an action: the median of `ROUNDS`."""
+    times = []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        action()
+        times.append(time.perf_counter() - began)
+    return statistics.median(times)
+
+
+def command_seconds(*words: str) -> float:
+    """Time a Python process that runs these words."""
+    return seconds(lambda: subprocess.run([sys.executable, *words], check=True, capture_output=True))
+
+
+def write_sample(path: Path) -> None:
+    """Write drawings of the embedded sample as an archive like Part 1's."""
+    import cv2
+
+    from midas import sample
+
+    with zipfile.ZipFile(path, "w") as archive:
+        for index in range(PAGES):
+            number = index % len(sample.CHARACTERS)
+            page = sample.draw(sample.CHARACTERS[number], index // len(sample.CHARACTERS))
+            archive.writestr(f"Sample{number + 1:03d}/{index:04d}.png", cv2.imencode(".png", page)[1].tobytes())
+
+
+def reading_rates(path: Path) -> dict[str, float]:
+    """Measure pages per second decoded only, and decoded and normalised by `datasets.read`."""
+    from midas import archives, datasets
+
+    source = archives.open_source(path)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        decoding = seconds(lambda: list(pool.map(lambda entry: entry.read().shape, source.entries())))
+    preprocessing = seconds(lambda: datasets.read(source))
+    return {
+        "decode_pages_per_second": source.count / decoding,
+        "preprocess_pages_per_second": source.count / preprocessing,
+        "preprocess_over_decode": preprocessing / decoding,
+    }
+
+
+def network_rates(path: Path) -> dict[str, dict[str, float]]:
+    """Measure images per second in training and in answering, for every network."""
+    import dataclasses
+
+    import numpy as np
+
+    from midas import datasets, models, training
+    from midas.archives import open_source
+    from midas.experiments import PARTS
+    from midas.inference import Classifier
+
+    drawings = datasets.read(open_source(path))
+    data = drawings.take(np.arange(GLYPHS) % len(drawings))
+    rates = {}
+    for name in models.MODELS:
+        experiment = dataclasses.replace(PARTS["part2"], model=name)
+        model = models.build(name, experiment.size, len(data.class_names))
+        steps = len(data) // experiment.batch_size
+        training.compile_model(model, experiment, steps)
+        stream = training.batches(data, experiment)
+        model.fit(stream, steps_per_epoch=3, verbose=0)  # traces the graph
+        epoch = seconds(
+            lambda model=model, stream=stream, steps=steps: model.fit(stream, steps_per_epoch=steps, verbose=0)
+        )
+        network = Classifier(model, data.class_names, experiment.size)
+        answer = seconds(lambda network=network: network.probabilities(data.images))
+        rates[name] = {
+            "parameters": model.count_params(),
+            "multiply_adds": models.multiply_adds(model),
+            "train_images_per_second": steps * experiment.batch_size / epoch,
+            "predict_images_per_second": len(data) / answer,
+        }
+    return rates
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", nargs="?", type=Path, help="drawings to read instead of the embedded sample's")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        path = options.data or Path(folder) / "sample.zip"
+        if not options.data:
+            write_sample(path)
+        found = {
+            "help_seconds": command_seconds("-m", "midas", "--help"),
+            "import_tensorflow_seconds": command_seconds("-c", "import midas, tensorflow"),
+            "import_training_seconds": command_seconds("-c", "import midas.training"),
+            **reading_rates(path),
+            "networks": network_rates(path),
+            "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        }
+    if options.json:
+        print(json.dumps(found, indent=1))
+        return
+    for name, value in found.items():
+        if name != "networks":
+            print(f"{name:<32}{value:>14,.2f}")
+    for name, rates in found["networks"].items():
+        print(name)
+        for key, value in rates.items():
+            print(f"  {key:<30}{value:>14,.0f}")
+
+
+if __name__ == "__main__":
+    main()
