@@ -126,7 +126,7 @@ _MNIST = Experiment(
     data="mnist",
     test="mnist-test",
     batch_size=128,
-    epochs=12,
+    epochs=15,
     patience=1,
     stop_patience=4,
     val_fraction=0.1,
@@ -147,7 +147,7 @@ RECIPES = {
 }
 
 # What replaces the settings of Parts 2 and 3 for sets of about a thousand images, as the embedded sample's.
-SMALL = {"batch_size": 32, "epochs": 25, "patience": 3}
+SMALL = {"batch_size": 32, "epochs": 25, "patience": 8, "stop_patience": None}
 
 
 def named(experiment: Experiment) -> Experiment:

@@ -44,10 +44,10 @@ def _compact(classes: int) -> list:
     return [
         *blocks,
         layers.Flatten(),
-        layers.Dropout(0.5),
+        layers.Dropout(0.2),
         layers.Dense(256, activation="relu"),
         layers.BatchNormalization(momentum=MOMENTUM),
-        layers.Dropout(0.5),
+        layers.Dropout(0.4),
         layers.Dense(classes),
     ]
 
