@@ -7,24 +7,37 @@ refused before anything is read from them.
 import gzip
 import hashlib
 import itertools
+import lzma
+import math
+import os
+import re
 import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from midas.errors import MidasError
 from midas.preprocessing import UnreadableImage, decode, to_grey
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 MAX_MEMBER = 2**28  # bytes one image file may unpack to
 MAX_TOTAL = 2**33  # bytes a whole archive may unpack to
+MAX_IDX = 2**31  # bytes an IDX file may unpack to
 SPLITS = {"train": ("train", "training"), "test": ("test", "testing", "t10k")}
+HIDDEN = re.compile(r"(^|/)(\.|__MACOSX(/|$))")
+IDX_IMAGES = re.compile(r"images([-.])idx3-ubyte(\.gz)?$")
+# What the standard library makes of damaged files. RuntimeError: an unknown compression, a password.
+DAMAGED = (
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, ValueError, RuntimeError, OSError),
+)
 
 
 @dataclass(frozen=True)
@@ -75,7 +88,8 @@ def open_source(path: str | Path, split: str | None = None) -> Source:
     path = Path(path)
     try:
         if path.is_dir():
-            return _open_idx_folder(path, split) if list(path.glob("*-idx3-ubyte*")) else _open_folder(path, split)
+            idx_files = [file for file in path.iterdir() if IDX_IMAGES.search(file.name) and file.is_file()]
+            return _open_idx_folder(path, idx_files, split) if idx_files else _open_folder(path, split)
         if not path.exists():
             raise MidasError(f"{path}: no such file or folder")
         if path.suffix.lower() == ".zip":
@@ -84,7 +98,7 @@ def open_source(path: str | Path, split: str | None = None) -> Source:
             return _open_tar(path, split)
         if path.suffix.lower() == ".npz":
             return _open_npz(path, split)
-        if "-idx" in path.name:
+        if re.search("[-.]idx[0-9]", path.name):
             return _open_idx(path)
         if path.suffix.lower() in IMAGE_SUFFIXES:
             return Source(str(path), (), _digest(path), lambda: iter([_file_entry(path, path.name, None)]), 1)
@@ -95,30 +109,46 @@ def open_source(path: str | Path, split: str | None = None) -> Source:
     )
 
 
-def _digest(path: Path) -> str:
+def _digest(path: Path, *chosen: str) -> str:
+    """Fingerprint a file, and what was chosen from it."""
+    digest = hashlib.sha256("\0".join(chosen).encode(errors="surrogateescape"))
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _sha256(file)
-
-
-def _sha256(file) -> str:
-    digest = hashlib.sha256()  # hashlib.file_digest came with Python 3.11
-    while block := file.read(2**20):
-        digest.update(block)
+        while block := file.read(2**20):
+            digest.update(block)
     return digest.hexdigest()
+
+
+def _printable(name: str) -> str:
+    """Escape what would break a line or cannot be encoded."""
+    return name if name.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)
+
+
+def _reason(error: Exception) -> str:
+    return _printable((str(error) or type(error).__name__).splitlines()[0])
 
 
 # ---- trees of files: folder, zip, tar
 
 
 def _open_folder(root: Path, split) -> Source:
-    names = {path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file() or path.is_dir()}
-    images, folders = _tree({name for name in names if names[name].is_file()}, names, root, split)
-    state = "".join(f"{n}\0{(stat := names[n].stat()).st_size}\0{stat.st_mtime_ns}\n" for n in images)
+    files, nodes = [], []
+
+    def refuse(error):
+        raise error
+
+    for place, folders, names in os.walk(root, onerror=refuse):
+        inside = Path(place).relative_to(root).as_posix()
+        nodes += [_clean(f"{inside}/{name}") for name in folders]
+        files += [_clean(f"{inside}/{name}") for name in names if Path(place, name).is_file()]
+    images, folders = _tree(root, files, nodes, split)
+    stats = {name: (root / name).stat() for name in images}
+    state = [f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}" for name, stat in stats.items()]
+    digest = hashlib.sha256("\n".join([*state, *folders]).encode(errors="surrogateescape")).hexdigest()
 
     def entries():
-        return (_file_entry(names[name], name, folder) for name, folder in images.items())
+        return (_file_entry(root / name, name, folder) for name, folder in images.items())
 
-    return Source(str(root), folders, hashlib.sha256(state.encode()).hexdigest(), entries, len(images))
+    return Source(str(root), folders, digest, entries, len(images))
 
 
 def _file_entry(path: Path, name: str, folder: str | None) -> Entry:
@@ -130,99 +160,157 @@ def _file_entry(path: Path, name: str, folder: str | None) -> Entry:
         except OSError as error:
             raise UnreadableImage(error.strerror or str(error)) from error
 
-    return Entry(name, folder, read)
+    return Entry(_printable(name), folder, read)
 
 
 def _open_zip(path: Path, split) -> Source:
     try:
         archive = zipfile.ZipFile(path)
-    except zipfile.BadZipFile as error:
-        raise MidasError(f"{path}: not a zip archive, or a damaged one ({error})") from error
-    members = {info.filename.rstrip("/"): info for info in archive.infolist()}
-    _refuse_unsafe(path, ((i.filename, i.file_size, i.external_attr >> 28 == 0xA) for i in members.values()))
-    images, folders = _tree({name for name, info in members.items() if not info.is_dir()}, members, path, split)
+    except PermissionError:
+        raise
+    except DAMAGED as error:
+        raise MidasError(f"{path}: not a zip archive, or a damaged one ({_reason(error)}); get it again") from error
+    infos = archive.infolist()
+    if locked := next((info.filename for info in infos if info.flag_bits & 1), None):
+        raise MidasError(f"{path}: {locked!r} is encrypted; pack the archive again without a password")
+    files, nodes = _members(path, map(_zip_member, infos))
+    images, folders = _tree(path, files, nodes, split)
 
     def entries():
         for name, folder in images.items():
 
-            def read(info=members[name]):
+            def read(info=files[name]):
                 try:
-                    return decode(archive.read(info))
-                except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, OSError) as error:
-                    raise UnreadableImage(f"damaged in the archive ({error})") from error
+                    data = archive.read(info)
+                except DAMAGED as error:
+                    raise UnreadableImage(f"damaged in the archive ({_reason(error)})") from error
+                return decode(data)
 
-            yield Entry(name, folder, read)
+            yield Entry(_printable(name), folder, read)
 
-    return Source(str(path), folders, _digest(path), entries, len(images))
+    return Source(str(path), folders, _digest(path, *images, *folders), entries, len(images))
+
+
+def _zip_member(info: zipfile.ZipInfo) -> "_Member":
+    name = info.filename.replace("\\", "/")
+    return _Member(name, info.file_size, not name.endswith("/"), info.external_attr >> 28 == 0xA, info)
 
 
 def _open_tar(path: Path, split) -> Source:
-    damaged = (tarfile.TarError, zlib.error, EOFError, gzip.BadGzipFile)
     try:
         with tarfile.open(path) as archive:
-            members = {info.name.removeprefix("./"): info for info in archive}
-    except damaged as error:
-        raise MidasError(f"{path}: not a tar archive, or a damaged one ({error})") from error
-    _refuse_unsafe(path, ((i.name, i.size, i.issym() or i.islnk()) for i in members.values()))
-    images, folders = _tree({name for name, info in members.items() if info.isfile()}, members, path, split)
+            members = (_Member(i.name, i.size, i.isfile(), i.issym() or i.islnk(), i) for i in archive)
+            files, nodes = _members(path, members)
+            archive.fileobj.seek(archive.offset)
+            if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                raise tarfile.ReadError("cut short, or damaged in the middle")  # tarfile would stop without a word
+    except PermissionError:
+        raise
+    except DAMAGED as error:
+        raise MidasError(f"{path}: not a tar archive, or a damaged one ({_reason(error)}); get it again") from error
+    images, folders = _tree(path, files, nodes, split)
 
     def entries():
         # A compressed tar can only be read from front to back, so the bytes are taken in that order.
         try:
             with tarfile.open(path) as archive:
                 for info in archive:
-                    name = info.name.removeprefix("./")
-                    if name in images:
+                    name = _clean(info.name)
+                    if name in images and info.isfile():
                         data = archive.extractfile(info).read()
-                        yield Entry(name, images[name], lambda data=data: decode(data))
-        except damaged as error:
-            raise MidasError(f"{path}: the archive is damaged ({error})") from error
+                        yield Entry(_printable(name), images[name], lambda data=data: decode(data))
+        except DAMAGED as error:
+            raise MidasError(f"{path}: the archive is damaged ({_reason(error)}); get it again") from error
 
-    return Source(str(path), folders, _digest(path), entries, len(images))
+    return Source(str(path), folders, _digest(path, *images, *folders), entries, len(images))
 
 
-def _refuse_unsafe(path: Path, members, most: int = MAX_MEMBER) -> None:
-    total = 0
-    for name, size, link in members:
-        parts = PurePosixPath(name.replace("\\", "/")).parts
-        if link or ".." in parts or name.startswith(("/", "\\")) or (parts and parts[0].endswith(":")):
-            raise MidasError(
-                f"{path}: not safe to read: {name!r} {'is a link' if link else 'leads out of the archive'}"
-            )
+class _Member(NamedTuple):
+    """What an archive says of one of its members; `info` is the member itself."""
+
+    name: str
+    size: int
+    is_file: bool
+    is_link: bool
+    info: object
+
+
+def _members(path: Path, members: Iterable[_Member], most: int = MAX_MEMBER) -> tuple[dict, list[str]]:
+    """Go through the members of an archive, as far as it is safe.
+
+    Returns:
+        The files by their clean names, and the clean names of everything else.
+
+    Raises:
+        MidasError: one leads out of the archive, is a link, is there twice or unpacks to more than `most` bytes.
+    """
+    files, nodes, total = {}, [], 0
+    for name, size, is_file, is_link, info in members:
+        slashed = name.replace("\\", "/")
+        if is_link or ".." in slashed.split("/") or re.match("/|[A-Za-z]:", slashed):
+            what = "is a link" if is_link else "leads out of the archive"
+            raise MidasError(f"{path}: not safe to read: {name!r} {what}; pack plain files under relative names")
         total += size
         if size > most or total > MAX_TOTAL:
             limits = f"{most >> 20:,} MiB a file, {MAX_TOTAL >> 20:,} MiB in all"
-            raise MidasError(f"{path}: {name!r} unpacks beyond the limit ({limits})")
+            raise MidasError(f"{path}: {name!r} unpacks beyond the limit ({limits}); leave it out, or unpack it all")
+        if not is_file:
+            nodes.append(_clean(name))
+        elif _clean(name) in files:
+            raise MidasError(f"{path}: holds {name!r} twice; pack the archive again")
+        else:
+            files[_clean(name)] = info
+    return files, nodes
 
 
-def _tree(files, everything, path, split) -> tuple[dict[str, str | None], tuple[str, ...]]:
+def _clean(name: str) -> str:
+    return "/".join(part for part in name.split("/") if part not in ("", "."))
+
+
+def _above(name: str) -> str:
+    return name.rpartition("/")[0]
+
+
+def _last(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
+def _upwards(name: str) -> Iterator[str]:
+    while name:
+        yield name
+        name = _above(name)
+
+
+def _tree(path, files: Iterable[str], nodes: Iterable[str], split) -> tuple[dict[str, str | None], tuple[str, ...]]:
     """Find the images of a tree and the class folders, passing over whatever wraps them.
+
+    Args:
+        path: of the tree, to name it in errors.
+        files: the names of the files in it, with slashes.
+        nodes: the names of the folders in it, as far as they are listed by themselves.
+        split: which of several places to take.
 
     Returns:
         The folder of each image by its name, None for an image beside the class folders rather than in one; and the
         class folders, empty ones too.
     """
-
-    def hidden(name):
-        return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
-
-    places = {PurePosixPath(name): PurePosixPath(name).parent for name in files if not hidden(name)}
-    places = {name: parent for name, parent in places.items() if name.suffix.lower() in IMAGE_SUFFIXES}
-    outer = {ancestor for parent in set(places.values()) for ancestor in parent.parents} | {PurePosixPath(".")}
-    wrappers = {parent.parent for parent in places.values() if parent not in outer}
-    if len(wrappers) > 1 and split:
-        chosen = {wrapper for wrapper in wrappers if {part.lower() for part in wrapper.parts} & set(SPLITS[split])}
-        if len(chosen) != 1:
-            raise MidasError(f"{path}: class folders in several places ({_some(map(str, wrappers))}); name one of them")
-        wrappers = chosen
-        places = {name: parent for name, parent in places.items() if parent.parent in wrappers}
+    files = [name for name in files if not HIDDEN.search(name)]
+    places = {name: _above(name) for name in sorted(files) if name.lower().endswith(IMAGE_SUFFIXES)}
     if not places:
-        raise MidasError(f"{path}: holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
-    images = {str(name): None if parent in outer else parent.name for name, parent in sorted(places.items())}
-    visible = [PurePosixPath(name) for name in everything if not hidden(name)]
-    nodes = {node for name in visible for node in (name, *name.parents)}
-    folders = {node.name for node in nodes if node.name and node.parent in wrappers and str(node) not in files}
-    return images, tuple(sorted(folders))
+        raise MidasError(f"{path}: holds no images ({', '.join(IMAGE_SUFFIXES)})")
+    outer = {"", *(folder for parent in set(places.values()) for folder in _upwards(_above(parent)))}
+    wrappers = {_above(parent) for parent in places.values() if parent not in outer}
+    if len(wrappers) > 1 and split:
+        chosen = {wrapper for wrapper in wrappers if set(wrapper.lower().split("/")) & set(SPLITS[split])}
+        if len(chosen) != 1:
+            found = _some(_printable(wrapper) or "." for wrapper in wrappers)
+            raise MidasError(f"{path}: class folders in several places ({found}); give just one of them, unpacked")
+        wrappers = chosen
+        places = {name: parent for name, parent in places.items() if _above(parent) in wrappers}
+    images = {name: None if parent in outer else _printable(_last(parent)) for name, parent in places.items()}
+    listed = {name for name in nodes if not HIDDEN.search(name)} | {_above(name) for name in files}
+    inner = {node for name in listed for node in _upwards(name) if _above(node) in wrappers}
+    return images, tuple(sorted({_printable(_last(node)) for node in inner}))
 
 
 def _some(names) -> str:
@@ -233,70 +321,117 @@ def _some(names) -> str:
 # ---- arrays: npz, IDX
 
 
-def _array_source(path, images: np.ndarray, labels, names, digest) -> Source:
-    if images.ndim not in (3, 4) or (labels is not None and len(labels) != len(images)):
-        raise MidasError(f"{path}: {images.shape} is not an array of images with a label each")
-    names = itertools.repeat(None) if names is None else names
+def _array_source(path: Path, images: np.ndarray, labels, names, digest: str) -> Source:
+    if images.dtype.kind not in "buif" or not (images.ndim == 3 or (images.ndim == 4 and images.shape[3] <= 4)):
+        raise MidasError(
+            f"{path}: {images.dtype} {images.shape} is not an array of images; expected numbers (n, height, width)"
+        )
+    if labels is not None:
+        labels = _class_labels(path, labels, len(images))
+    if names is not None and names.shape != images.shape[:1]:
+        raise MidasError(f"{path}: {names.shape} names for {len(images)} images; expected one for each")
+    if images.dtype == np.uint8 and images.max(initial=0) <= 1:
+        images = images.astype(bool)
 
     def entries():
-        for index, (image, name) in enumerate(zip(images, names, strict=False)):
-            folder = None if labels is None else str(labels[index])
-            yield Entry(str(name or f"{Path(path).name}[{index}]"), folder, lambda image=image: to_grey(image))
+        for index, image in enumerate(images):
+            name = f"{path.name}[{index}]" if names is None else _printable(str(names[index]))
+            yield Entry(name, None if labels is None else labels[index], lambda image=image: to_grey(image))
 
     return Source(str(path), (), digest, entries, len(images))
 
 
+def _class_labels(path: Path, labels: np.ndarray, count: int) -> list[str]:
+    if labels.shape == (count, 1):
+        labels = labels[:, 0]
+    if labels.dtype.kind == "f" and np.isfinite(labels).all() and (labels == labels.round()).all():
+        labels = labels.astype(np.int64)
+    if labels.dtype.kind == "S":
+        labels = np.char.decode(labels, "utf-8", "replace")
+    if labels.shape != (count,) or labels.dtype.kind not in "iuU":
+        what = f"{labels.dtype} {labels.shape} are no labels for {count} images"
+        raise MidasError(f"{path}: {what}; expected a number or name for each")
+    return [_printable(str(label)) for label in labels.tolist()]
+
+
+def _joined(path: Path, sources: list[Source]) -> Source:
+    digest = hashlib.sha256("".join(source.digest for source in sources).encode()).hexdigest()
+
+    def entries():
+        return itertools.chain.from_iterable(source.entries() for source in sources)
+
+    return Source(str(path), (), digest, entries, sum(source.count for source in sources))
+
+
 def _open_npz(path: Path, split) -> Source:
-    suffix = "" if split is None else f"_{split}"
     try:
         with zipfile.ZipFile(path) as archive:
-            _refuse_unsafe(path, ((i.filename, i.file_size, False) for i in archive.infolist()), MAX_TOTAL)
+            _members(path, map(_zip_member, archive.infolist()), MAX_TOTAL)
         with np.load(path, allow_pickle=False) as arrays:
-            for images, labels in ((f"x{suffix}", f"y{suffix}"), ("images", "labels"), ("x", "y")):
-                if images in arrays:
-                    labels = arrays.get(labels)
-                    if labels is not None and "class_names" in arrays:
-                        labels = arrays["class_names"][labels]
-                    names = arrays.get("names")
-                    return _array_source(path, arrays[images], labels, names, _digest(path))
-            raise MidasError(f"{path}: holds {_some(arrays.files)}; expected images and labels (or x and y)")
-    except (zipfile.BadZipFile, ValueError, IndexError, KeyError, EOFError) as error:
-        raise MidasError(f"{path}: not a readable .npz of plain arrays ({error})") from error
+            parts = [(f"x_{part}", f"y_{part}") for part in SPLITS if split in (None, part)]
+            chosen = [pair for pair in parts if pair[0] in arrays]
+            chosen = chosen or [pair for pair in (("images", "labels"), ("x", "y")) if pair[0] in arrays][:1]
+            if not chosen:
+                expected = f"images and labels, x and y, or x_{split or 'train'} and y_{split or 'train'}"
+                raise MidasError(f"{path}: holds {_some(arrays.files) or 'nothing'}; expected {expected}")
+            return _joined(path, [_npz_part(path, arrays, images, labels) for images, labels in chosen])
+    except (MidasError, OSError):
+        raise
+    except Exception as error:  # whatever NumPy and zipfile make of a damaged or hostile file
+        raise MidasError(f"{path}: not a readable .npz of plain arrays ({_reason(error)}); save it again") from error
 
 
-def _open_idx_folder(folder: Path, split) -> Source:
-    for image_file in sorted(folder.glob("*-images-idx3-ubyte*")):
-        if split is None or image_file.name.startswith(SPLITS[split]):
-            return _open_idx(image_file)
-    raise MidasError(
-        f"{folder}: no IDX file of {split or 'any'} images ({SPLITS[split or 'train'][0]}-images-idx3-ubyte)"
-    )
+def _npz_part(path: Path, arrays, images: str, labels: str) -> Source:
+    labels = arrays.get(labels)
+    if labels is not None and "class_names" in arrays:
+        if labels.min(initial=0) < 0:
+            raise ValueError("a label below 0")
+        labels = arrays["class_names"][labels]
+    return _array_source(path, arrays[images], labels, arrays.get("names"), _digest(path, images))
+
+
+def _open_idx_folder(folder: Path, files: list[Path], split) -> Source:
+    files = {file.name.removesuffix(".gz"): file for file in sorted(files)}
+    chosen = [file for name, file in files.items() if not split or any(word in name for word in SPLITS[split])]
+    if not chosen or (split and len(chosen) > 1):
+        raise MidasError(
+            f"{folder}: {'several IDX files' if chosen else 'no IDX file'} of {split} images; "
+            f"expected {SPLITS[split][-1]}-images-idx3-ubyte, or give one file"
+        )
+    return _joined(folder, [_open_idx(file) for file in chosen])
 
 
 def _open_idx(path: Path) -> Source:
-    images = read_idx(path)
-    stem = path.name.replace("-images-idx3", "-labels-idx1").removesuffix(".gz")
+    if not IDX_IMAGES.search(path.name):
+        raise MidasError(f"{path}: not an IDX file of images; give the one named …-images-idx3-ubyte")
+    stem = IDX_IMAGES.sub(r"labels\1idx1-ubyte", path.name)
     label_file = next((path.with_name(n) for n in (stem, f"{stem}.gz") if path.with_name(n).exists()), None)
-    if label_file is None or stem == path.name.removesuffix(".gz"):
+    if label_file is None:
         raise MidasError(f"{path}: its labels are missing, expected {stem} or {stem}.gz beside it")
-    return _array_source(path, images, read_idx(label_file), None, _digest(path) + _digest(label_file))
+    return _array_source(path, read_idx(path), read_idx(label_file), None, _digest(path) + _digest(label_file))
 
 
 def read_idx(path: Path) -> np.ndarray:
     """Read an IDX file of bytes, gzipped or not (the format is described at the foot of LeCun's MNIST page).
 
     Raises:
-        MidasError: it is not one, or it is cut short.
+        MidasError: it is not one, it is cut short, or it unpacks beyond `MAX_IDX`.
     """
     try:
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
-            data = file.read(2**31)
-    except (OSError, EOFError, zlib.error) as error:
-        raise MidasError(f"{path}: cannot be read: {error}; download it again") from error
-    if len(data) < 4 or data[:3] != b"\0\0\x08" or len(data) < 4 + 4 * data[3]:
-        raise MidasError(f"{path}: not an IDX file of bytes")
-    shape = struct.unpack_from(f">{data[3]}I", data, 4)
-    values = np.frombuffer(data, np.uint8, offset=4 + 4 * data[3])
-    if values.size != np.prod(shape, dtype=object):
-        raise MidasError(f"{path}: holds {values.size:,} bytes where its header says {'x'.join(map(str, shape))}")
-    return values.reshape(shape)
+        with path.open("rb") as raw, gzip.open(raw) if raw.peek(2)[:2] == b"\x1f\x8b" else raw as file:
+            start = file.read(4)
+            if len(start) < 4 or start[:3] != b"\0\0\x08" or not 1 <= start[3] <= 4:
+                raise MidasError(f"{path}: not an IDX file of bytes; get it again")
+            shape = struct.unpack(f">{start[3]}I", file.read(4 * start[3]))
+            size = math.prod(shape)
+            if size > MAX_IDX:
+                raise MidasError(f"{path}: unpacks beyond the limit ({MAX_IDX >> 20:,} MiB)")
+            data = file.read(size + 1)
+    except (EOFError, zlib.error, struct.error, OSError) as error:
+        raise MidasError(f"{path}: cannot be read: {_reason(error)}; get it again") from error
+    if len(data) != size:
+        much = "more" if len(data) > size else f"{len(data):,} bytes"
+        raise MidasError(f"{path}: holds {much} where its header says {'x'.join(map(str, shape))}; get it again")
+    if not size:
+        raise MidasError(f"{path}: is empty; get it again")
+    return np.frombuffer(data, np.uint8).reshape(shape)

@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+import logging
 import os
 import re
 from collections import Counter, deque
@@ -168,23 +169,30 @@ def load(
 
 
 def cached(source: Source, size, cache_dir, strict=False, progress=None) -> Dataset:
-    """Read a source through a cache; a file's name is the digest of source, settings and the code that reads."""
+    """Read a source through a cache; a file's name is the digest of source, settings and the code that reads.
+
+    A damaged file in the cache is replaced; where nothing can be written, a warning is logged and nothing is kept.
+    """
     if cache_dir is None:
         return read(source, size, strict, progress)
     key = hashlib.sha256(json.dumps([source.digest, size, _code_digest()]).encode()).hexdigest()[:24]
     path = Path(cache_dir) / f"{key}.npz"
     try:
         dataset = _load_prepared(path)
-    except (OSError, ValueError, KeyError, EOFError, archives.zipfile.BadZipFile):
+    except Exception:  # not there, or whatever NumPy, zipfile and json make of a damaged file
         dataset = read(source, size, strict, progress)
-        save(dataset, path)
+        try:
+            save(dataset, path)
+        except MidasError as error:
+            logging.getLogger(__name__).warning("%s; going on without the cache", error)
     if strict:
         _refuse_skipped(source, dataset.skipped)
     return dataset
 
 
 def _code_digest() -> str:
-    return hashlib.sha256(b"".join(Path(m.__file__).read_bytes() for m in (preprocessing, archives))).hexdigest()
+    files = (__file__, archives.__file__, preprocessing.__file__)
+    return hashlib.sha256(b"".join(Path(file).read_bytes() for file in files)).hexdigest()
 
 
 def save(dataset: Dataset, path: Path) -> None:
@@ -229,7 +237,7 @@ def read(source: Source, size: int = 28, strict: bool = False, progress=None) ->
     images, folders, names, skipped, pages = [], [], [], [], Counter()
     for entry, glyph, page in stream(source, size, progress):
         if entry.folder is None:
-            skipped.append((entry.name, "not in a class folder"))
+            skipped.append((entry.name, "neither a label nor a class folder"))
         elif isinstance(glyph, str):
             skipped.append((entry.name, glyph))
         else:
@@ -241,7 +249,7 @@ def read(source: Source, size: int = 28, strict: bool = False, progress=None) ->
         _refuse_skipped(source, skipped)
     if not images:
         reason = f": {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
-        raise MidasError(f"{source.path}: no usable image in a class folder{reason}")
+        raise MidasError(f"{source.path}: no usable image with a label or in a class folder{reason}")
     empty = set(source.folders) - set(folders)
     if empty:
         raise MidasError(
@@ -322,7 +330,8 @@ def name_classes(folders: list[str]) -> tuple[tuple[str, ...], np.ndarray]:
 
     def order(title):
         place = sample.CHARACTERS.find(title) if len(title) == 1 else -1
-        natural = [(not part.isdigit(), int(part) if part.isdigit() else part) for part in re.split(r"(\d+)", title)]
+        parts = re.split(r"([0-9]+)", title)  # text and digits by turns; longer numbers are larger
+        natural = [(len(part.lstrip("0")) if i % 2 else 0, part) for i, part in enumerate(parts)]
         return (place < 0, place, natural)
 
     class_names = tuple(sorted(titles.values(), key=order))

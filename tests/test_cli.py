@@ -1,6 +1,7 @@
 """The command line as a user meets it: exit statuses, stdout, stderr, files."""
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -18,6 +19,7 @@ from tiny import CHARACTERS, write_drawings, write_mnist
 
 from midas import sample
 from midas.cli import main
+from midas.download import Remote
 from midas.inference import Classifier
 from midas.runs import Run
 
@@ -130,6 +132,20 @@ def test_missing_data_say_what_to_do(tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+def test_download_says_what_is_there_and_never_replaces_a_wrong_file(tmp_path, monkeypatch):
+    content = b"labels"
+    files = [Remote(name, ("http://127.0.0.1:9/x",), hashlib.md5(content).hexdigest()) for name in ("right", "wrong")]
+    monkeypatch.setattr("midas.download.REMOTES", {"mnist": tuple(files)})
+    for name, data in (("right", content), ("wrong", b"other")):
+        (tmp_path / name).write_bytes(data)
+    result = invoke(tmp_path, tmp_path, "download", "mnist")
+    assert "right: present" in result.stdout
+    assert str(tmp_path / "wrong") in one_line(result)
+    assert (tmp_path / "wrong").read_bytes() == b"other"
+    (tmp_path / "wrong").unlink()
+    assert "127.0.0.1" in one_line(invoke(tmp_path, tmp_path, "download", "mnist"))
+
+
 def test_make_part3(data, tmp_path):
     out = tmp_path / "mnistTask3.zip"
     assert "100 images" in invoke(data, tmp_path, "make-part3", "--out", out).stdout
@@ -207,6 +223,25 @@ def test_train_part3_both_losses(data, tmp_path):
         found = json.loads(result.stdout)
         assert found["name"] == f"random-{loss}" and found["scored"] == "mnist-test"
         assert 0 <= found["argmin_accuracy"] <= 1
+
+
+def test_the_whole_study_ends_with_a_table_and_a_page(data, tmp_path):
+    result = invoke(data, tmp_path, "run", "--quick")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[-1] == str(tmp_path / "quick" / "report.html") and (tmp_path / "quick" / "report.html").exists()
+    assert [line.split()[:2] for line in lines[1:-1]] == [
+        ["part1", "compact"],
+        ["part2", "digits"],
+        ["part2", "random"],
+        ["part2", "pretrained"],
+        ["part3", "random-given"],
+        ["part3", "random-complementary"],
+        ["part3", "pretrained-given"],
+        ["part3", "pretrained-complementary"],
+    ]
+    again = invoke(data, tmp_path, "run", "--quick")
+    assert again.exit_code == 0 and again.stderr.count("nothing to do") == 8 and again.stdout == result.stdout
 
 
 def test_ctrl_c_saves_the_state_and_says_how_to_go_on(data, tmp_path):

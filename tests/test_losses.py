@@ -42,7 +42,8 @@ def test_gradient_agrees_with_differences():
         value = loss(labels, variable)
     step = 1e-5
     numeric = [
-        (float(loss(labels, logits + step * np.eye(5)[i])) - float(loss(labels, logits - step * np.eye(5)[i]))) / (2 * step)
+        (float(loss(labels, logits + step * np.eye(5)[i])) - float(loss(labels, logits - step * np.eye(5)[i])))
+        / (2 * step)
         for i in range(5)
     ]
     assert tape.gradient(value, variable).numpy()[0] == pytest.approx(numeric, abs=1e-6)

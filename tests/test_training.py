@@ -172,7 +172,9 @@ def test_pretrained_start_keeps_the_body_and_the_head_where_classes_agree(tmp_pa
     assert result["scored"] == "mnist-test" and result["n"] == len(digits)
 
     train(experiment(epochs=1), other, glyphs())  # fourteen classes: the head cannot be kept
-    result = train(experiment("part2", init="pretrained", source="x", epochs=1), Run(tmp_path / "n"), digits, digits, other.path)
+    result = train(
+        experiment("part2", init="pretrained", source="x", epochs=1), Run(tmp_path / "n"), digits, digits, other.path
+    )
     assert 0 <= result["zero_shot_accuracy"] <= 1 and len(Run(tmp_path / "n").card["class_names"]) == 10
 
 

@@ -47,5 +47,7 @@ def write_mnist(folder: Path, drawings: int = DRAWINGS) -> Path:
     digits = glyphs("0123456789", drawings)
     arrays = {"x_train": digits.images, "y_train": digits.labels, "x_test": digits.images, "y_test": digits.labels}
     np.savez(folder / "mnist.npz", **arrays)
-    np.savez(folder / "mnistTask3.npz", images=digits.images, labels=(digits.labels + 1 + np.arange(len(digits)) % 9) % 10)
+    np.savez(
+        folder / "mnistTask3.npz", images=digits.images, labels=(digits.labels + 1 + np.arange(len(digits)) % 9) % 10
+    )
     return folder
