@@ -111,7 +111,7 @@ def open_source(path: str | Path, split: str | None = None) -> Source:
 
 def _digest(path: Path, *chosen: str) -> str:
     """Fingerprint a file, and what was chosen from it."""
-    digest = hashlib.sha256("\0".join(chosen).encode(errors="surrogateescape"))
+    digest = hashlib.sha256("\0".join(chosen).encode(errors="backslashreplace"))
     with path.open("rb") as file:
         while block := file.read(2**20):
             digest.update(block)
@@ -124,7 +124,8 @@ def _printable(name: str) -> str:
 
 
 def _reason(error: Exception) -> str:
-    return _printable((str(error) or type(error).__name__).splitlines()[0])
+    text = (str(error) or type(error).__name__).splitlines()[0].rstrip(":")
+    return _printable(text if len(text) <= 100 else f"{text[:99]}…")
 
 
 # ---- trees of files: folder, zip, tar
@@ -143,7 +144,7 @@ def _open_folder(root: Path, split) -> Source:
     images, folders = _tree(root, files, nodes, split)
     stats = {name: (root / name).stat() for name in images}
     state = [f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}" for name, stat in stats.items()]
-    digest = hashlib.sha256("\n".join([*state, *folders]).encode(errors="surrogateescape")).hexdigest()
+    digest = hashlib.sha256("\n".join([*state, *folders]).encode(errors="backslashreplace")).hexdigest()
 
     def entries():
         return (_file_entry(root / name, name, folder) for name, folder in images.items())
@@ -247,7 +248,7 @@ def _members(path: Path, members: Iterable[_Member], most: int = MAX_MEMBER) -> 
     files, nodes, total = {}, [], 0
     for name, size, is_file, is_link, info in members:
         slashed = name.replace("\\", "/")
-        if is_link or ".." in slashed.split("/") or re.match("/|[A-Za-z]:", slashed):
+        if is_link or ".." in slashed.split("/") or re.match("/|[A-Za-z]:/", slashed):
             what = "is a link" if is_link else "leads out of the archive"
             raise MidasError(f"{path}: not safe to read: {name!r} {what}; pack plain files under relative names")
         total += size
@@ -322,7 +323,7 @@ def _some(names) -> str:
 
 
 def _array_source(path: Path, images: np.ndarray, labels, names, digest: str) -> Source:
-    if images.dtype.kind not in "buif" or not (images.ndim == 3 or (images.ndim == 4 and images.shape[3] <= 4)):
+    if images.dtype.kind not in "buif" or not (images.ndim == 3 or (images.ndim == 4 and 1 <= images.shape[3] <= 4)):
         raise MidasError(
             f"{path}: {images.dtype} {images.shape} is not an array of images; expected numbers (n, height, width)"
         )

@@ -1,5 +1,6 @@
 """What happens between two epochs: save whole files, record, report, and take up where a stopped run was."""
 
+import math
 import os
 import time
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
+from midas.errors import MidasError
 from midas.runs import Run
 
 
@@ -16,6 +18,7 @@ class Checkpoint(keras.callbacks.ModelCheckpoint):
     def __init__(self, path, **options):
         self.path = path
         self.temporary = path.with_name(f".{path.stem}.tmp.keras")
+        self.temporary.unlink(missing_ok=True)  # half a file, if an earlier process was killed while it wrote
         super().__init__(str(self.temporary), mode="min", **options)
 
     def on_epoch_end(self, epoch, logs=None):
@@ -32,6 +35,9 @@ class Record(keras.callbacks.Callback):
         records: of the epochs done so far; appended to.
         patience: epochs without a better validation loss after which training stops, or None.
         report: called with (record, epochs) after each epoch.
+
+    Raises:
+        MidasError: the loss is not finite, so that nothing is left to be learnt.
     """
 
     def __init__(self, run: Run, records: list[dict], patience: int | None, report: Callable[[dict, int], None]):
@@ -40,12 +46,16 @@ class Record(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self.began = time.perf_counter()
+        self.rate = float(self.model.optimizer.learning_rate)
 
     def on_epoch_end(self, epoch, logs=None):
         seconds = round(time.perf_counter() - self.began, 3)
-        rate = float(self.model.optimizer.learning_rate)
         values = {name: float(value) for name, value in (logs or {}).items()}
-        record = {"epoch": epoch + 1, **values, "learning_rate": rate, "epoch_seconds": seconds}
+        if not all(map(math.isfinite, values.values())):
+            raise MidasError(
+                f"{self.run.path}: the loss is no longer a number; --overwrite with a lower --learning-rate"
+            )
+        record = {"epoch": epoch + 1, **values, "learning_rate": self.rate, "epoch_seconds": seconds}
         self.records.append(record)
         self.run.append_metrics(record)
         self.model.stop_training = out_of_patience(self.records, self.patience)

@@ -1,11 +1,20 @@
 """What to run, as data: one frozen record says everything a training needs, and the three parts are values of it."""
 
 import dataclasses
+import re
 from dataclasses import dataclass, field
 
 from midas.errors import MidasError
 
 OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop", "adadelta", "adagrad")
+# What the settings that are words may say; networks and data sets are found by name where they are defined.
+CHOICES = {
+    "part": ("part1", "part2", "part3"),
+    "init": ("random", "pretrained"),
+    "loss": ("given", "complementary"),
+    "optimizer": OPTIMIZERS,
+    "schedule": ("plateau", "cosine"),
+}
 
 
 @dataclass(frozen=True)
@@ -78,6 +87,11 @@ class Experiment:
     seed: int = 0
 
     def __post_init__(self):
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise MidasError(f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}")
+        if not re.fullmatch(r"\w[\w.+-]*", self.name):
+            raise MidasError(f"{self.name!r} cannot name a run; use letters, digits, '.', '_', '+' and '-'")
         for name, low in (("epochs", 1), ("batch_size", 1), ("patience", 1), ("size", 14)):
             if getattr(self, name) < low:
                 raise MidasError(f"{name} must be at least {low}, not {getattr(self, name)}")
@@ -140,14 +154,25 @@ PARTS = {
     "part3": dataclasses.replace(_MNIST, part="part3", data="part3", loss="complementary"),
 }
 
-# Settings that replace the default ones together, by the name of `--recipe`.
+# Settings that replace the part's own ones together, by the name of `--recipe`.
 RECIPES = {
     "plateau": {},
-    "cosine": {"schedule": "cosine", "learning_rate": 4e-3},
+    "cosine": {"schedule": "cosine", "learning_rate": 4e-3, "stop_patience": None},
 }
 
 # What replaces the settings of Parts 2 and 3 for sets of about a thousand images, as the embedded sample's.
 SMALL = {"batch_size": 32, "epochs": 25, "patience": 8, "stop_patience": None}
+
+
+def with_recipe(experiment: Experiment, recipe: str) -> Experiment:
+    """Give an experiment a recipe's settings, and the part's own for what another recipe may have set.
+
+    >>> with_recipe(with_recipe(PARTS["part2"], "cosine"), "plateau") == PARTS["part2"]
+    True
+    """
+    touched = {setting for settings in RECIPES.values() for setting in settings}
+    usual = {setting: getattr(PARTS[experiment.part], setting) for setting in touched}
+    return dataclasses.replace(experiment, **{**usual, **RECIPES[recipe]})
 
 
 def named(experiment: Experiment) -> Experiment:

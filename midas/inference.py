@@ -45,24 +45,31 @@ class Classifier:
         file = Run(path).checkpoint if path.is_dir() else path
         if not file.is_file():
             raise MidasError(f"{file}: no such checkpoint; train one first, 'midas list' shows what there is")
+        if file.suffix != ".keras":  # Keras's older formats have no safe mode
+            raise MidasError(f"{file}: not a checkpoint; give a run directory or a .keras file")
         cards = [card for card in (file.with_suffix(".json"), file.with_name("card.json")) if card.exists()]
         if not cards:
             raise MidasError(f"{file}: its card is missing (card.json or {file.stem}.json beside it)")
         card = read_json(cards[0])
         try:
-            model = keras.saving.load_model(file, compile=compile)
-            return cls(model, tuple(card["class_names"]), int(card["size"]), card)
+            model = keras.saving.load_model(file, compile=compile, safe_mode=True)
+            network = cls(model, tuple(card["class_names"]), int(card["size"]), card)
         except KeyError as error:
             raise MidasError(f"{cards[0]}: has no entry {error}; not the card of a checkpoint") from error
         except Exception as error:  # whatever Keras, h5py or zipfile make of a damaged or hostile file
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise MidasError(f"{file}: not a checkpoint that can be loaded ({reason[:200]})") from error
+        ours = (None, network.size, network.size), (None, len(network.class_names))
+        if (model.input_shape, model.output_shape) != ours:
+            raise MidasError(f"{file}: is not the network that its card {cards[0].name} describes")
+        return network
 
-    def probabilities(self, images: np.ndarray) -> np.ndarray:
+    def probabilities(self, images: np.ndarray, allowed: np.ndarray | None = None) -> np.ndarray:
         """Answer for normalised images.
 
         Args:
             images: uint8 array (n, size, size).
+            allowed: indices of the classes that may be answered, or None for all.
 
         Returns:
             float32 array (n, classes); each row sums to 1.
@@ -70,5 +77,7 @@ class Classifier:
         if not len(images):
             return np.zeros((0, len(self.class_names)), np.float32)
         logits = self.model.predict(images, batch_size=BATCH, verbose=0).astype(np.float64)
+        if allowed is not None:
+            logits[:, np.setdiff1d(np.arange(logits.shape[1]), allowed)] = -np.inf
         exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
         return (exponentials / exponentials.sum(axis=1, keepdims=True)).astype(np.float32)

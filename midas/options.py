@@ -2,8 +2,8 @@
 
 import contextlib
 import dataclasses
+import errno
 import functools
-import json
 import os
 import shlex
 import signal
@@ -13,10 +13,11 @@ import traceback
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from midas.errors import MidasError
-from midas.experiments import OPTIMIZERS, PARTS, RECIPES, SMALL, Experiment, named
-from midas.runs import read_json
+from midas.experiments import OPTIMIZERS, PARTS, RECIPES, SMALL, Experiment, named, with_recipe
+from midas.runs import read_json, to_json
 from midas.study import Workplace
 
 MODEL_NAMES = ("compact", "baseline", "original", "experimental")
@@ -28,19 +29,33 @@ class Commands(click.Group):
 
     def invoke(self, ctx):
         signal.signal(signal.SIGTERM, _as_interrupt)
+        for stream in (sys.stdout, sys.stderr):  # what a terminal's encoding lacks is escaped, not fatal
+            stream.reconfigure(errors="backslashreplace")
         try:
             return super().invoke(ctx)
-        except (MidasError, MemoryError) as error:
-            if ctx.meta.get("midas.verbose"):
-                traceback.print_exc()
-            raise click.ClickException(str(error) or "out of memory; try fewer or smaller images") from error
+        except MidasError as error:
+            raise _one_line(ctx, str(error)) from error
+        except MemoryError as error:
+            raise _one_line(ctx, "out of memory; try fewer or smaller images, or a smaller --batch-size") from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # the reader of a pipe has seen enough
+                raise
+            raise _one_line(ctx, f"{error.filename or 'file'}: {error.strerror or error}") from error
         except KeyboardInterrupt:
+            end_bar()
             again = ctx.meta.get("midas.resume")
             click.echo(f"\nInterrupted.{f' Go on with: {again}' if again else ''}", err=True)
             ctx.exit(INTERRUPTED)
 
     def list_commands(self, ctx):
         return list(self.commands)  # in the order of a user's day, not of the alphabet
+
+
+def _one_line(ctx: click.Context, message: str) -> click.ClickException:
+    end_bar()
+    if ctx.meta.get("midas.verbose"):
+        traceback.print_exc()
+    return click.ClickException(" ".join(message.split("\n")))
 
 
 def _as_interrupt(signum, frame):
@@ -56,20 +71,11 @@ def _remember(key):
 
 
 def _config(ctx, param, value):
-    """Make the values of an experiment file the defaults of the options of the same name."""
     if value:
         record = read_json(Path(value))
         if not isinstance(record, dict):
             raise MidasError(f"{value}: not a record of an experiment; give the experiment.json of a run")
-        experiment = Experiment.from_json(record)
-        values = {key: value for key, value in record.items() if value is not None}
-        values |= {"augment": experiment.augmentation is not None, "all_data": not experiment.val_fraction}
-        if not experiment.val_fraction:
-            del values["val_fraction"]
-        if experiment.source not in (None, "digits", "part1"):
-            values["from_checkpoint"] = values.pop("source")
-        ctx.default_map = {**(ctx.default_map or {}), **values}
-        ctx.meta["midas.config"] = experiment
+        ctx.meta["midas.config"] = Experiment.from_json(record)
     return value
 
 
@@ -100,7 +106,9 @@ def common(command):
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
-seed_option = click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of everything random.")
+seed_option = click.option(
+    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of everything random."
+)
 data_dir_option = click.option(
     "--data-dir",
     envvar="MIDAS_DATA",
@@ -189,47 +197,75 @@ def training_options(part: str):
     )
 
 
-def make_experiment(part: str, sample: bool, options: dict) -> Experiment:
-    """Resolve a training command's options to an experiment."""
+def make_experiment(part: str, sample: bool, settings: dict) -> Experiment:
+    """Resolve a training command's options to an experiment.
+
+    What was given as an option or in the environment wins over the `--config` file, and that over the part's defaults.
+    """
     ctx = click.get_current_context()
+    ours = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
+    given = {name: value for name, value in settings.items() if ctx.get_parameter_source(name) in ours}
     config = ctx.meta.get("midas.config")
-    base = config or PARTS[part]
+    base = config or (dataclasses.replace(PARTS[part], **SMALL) if sample and PARTS[part].test else PARTS[part])
     if base.part != part:
         raise MidasError(f"--config is a record of {base.part}, not of {part}")
-    if sample and base.test and not config:
-        base = dataclasses.replace(base, **SMALL)
-    name, all_data, use_augmentation = options.pop("name"), options.pop("all_data"), options.pop("augment")
-    base = dataclasses.replace(base, **RECIPES[options.pop("recipe")])
-    changes = {key: value for key, value in options.items() if value is not None}
-    if not use_augmentation:
-        changes["augmentation"] = None
-    elif base.augmentation is None:
-        changes["augmentation"] = PARTS[part].augmentation
-    if all_data:
+    changes = {key: value for key, value in given.items() if key in Experiment.__dataclass_fields__}
+    if "recipe" in given:
+        base = with_recipe(base, given["recipe"])
+    if "augment" in given:
+        changes["augmentation"] = PARTS[part].augmentation if given["augment"] else None
+    if given.get("all_data"):
         changes["val_fraction"] = 0.0
+    if part != "part1":
+        changes["source"] = _source(part, base, given)
     experiment = dataclasses.replace(base, **changes)
-    return dataclasses.replace(experiment, name=name) if name else named(experiment)
+    keeps_name = "name" in given or (config and config.name != named(config).name)
+    return experiment if keeps_name else named(experiment)
+
+
+def _source(part: str, base: Experiment, given: dict) -> str | None:
+    """Say what a pretrained network starts from."""
+    chosen = [given[name] for name in ("source", "from_checkpoint") if given.get(name)]
+    if len(chosen) > 1:
+        raise click.UsageError("--source and --from exclude each other")
+    if given.get("init", base.init) == "random":
+        if chosen:
+            raise click.UsageError("--source and --from go with --init pretrained")
+        return None
+    return chosen[0] if chosen else base.source or {"part2": "digits", "part3": "part1"}[part]
 
 
 def workplace(data_dir, runs_dir, cache_dir) -> Workplace:
     """Say where things are, with messages that go to stderr as far as the user wants them."""
     if data_dir == "sample":
-        say("Note: this is the embedded sample, made by a program; its numbers are not those of the real data.")
+        warn("Note: this is the embedded sample, made by a program; its numbers are not those of the real data.")
     progress = Progress()
-    return Workplace(Path(runs_dir), str(data_dir), Path(cache_dir), say, progress.epoch, progress.images)
+    return Workplace(Path(runs_dir), str(data_dir), Path(cache_dir), say, warn, progress.epoch, progress.images)
+
+
+def warn(line: str) -> None:
+    """Tell the user on stderr what has to be known."""
+    end_bar()
+    click.echo(line, err=True)
 
 
 def say(line: str) -> None:
     """Tell the user something on stderr, unless asked to be quiet."""
     if not click.get_current_context().meta.get("midas.quiet"):
-        click.echo(line, err=True)
+        warn(line)
+
+
+def end_bar() -> None:
+    """Leave the line of a progress bar that did not reach its end."""
+    if click.get_current_context().meta.pop("midas.bar", False):
+        click.echo(err=True)
 
 
 class Progress:
     """A bar that renews itself on a terminal; a line now and then where stderr is a file or a pipe."""
 
     def __init__(self):
-        self.quiet = click.get_current_context().meta.get("midas.quiet")
+        self.meta = click.get_current_context().meta
         self.terminal = sys.stderr.isatty()
         self.told = time.monotonic()
 
@@ -242,24 +278,25 @@ class Progress:
 
     def images(self, done: int, total: int) -> None:
         """Show how many images are read."""
-        if self.terminal or done == total or time.monotonic() - self.told > 10:
-            self.told = time.monotonic()
-            self._show(f"read {done:,} of {total:,} images", done, total)
+        self._now_and_then(f"read {done:,} of {total:,} images", done, total)
 
     def bytes(self, done: int, total: int | None) -> None:
         """Show how much is downloaded."""
+        self._now_and_then(f"{done / 1e6:.1f} of {total / 1e6 if total else 0:.1f} MB", done, total or 0)
+
+    def _now_and_then(self, line: str, done: int, total: int) -> None:
         if self.terminal or done == total or time.monotonic() - self.told > 10:
             self.told = time.monotonic()
-            self._show(f"{done / 1e6:.1f} of {total / 1e6 if total else 0:.1f} MB", done, total or 0)
+            self._show(line, done, total)
 
     def _show(self, line: str, done: int, total: int) -> None:
-        if self.quiet:
+        if self.meta.get("midas.quiet"):
             return
-        if not self.terminal:
-            click.echo(line, err=True)
-            return
-        filled = round(20 * done / max(total, 1))
-        click.echo(f"\r\033[K[{'#' * filled}{'-' * (20 - filled)}] {line}", err=True, nl=done == total)
+        if self.terminal:
+            filled = round(20 * done / max(total, 1))
+            line = f"\r\033[K[{'#' * filled}{'-' * (20 - filled)}] {line}"
+        self.meta["midas.bar"] = self.terminal and done != total
+        click.echo(line, err=True, nl=not self.meta["midas.bar"])
 
 
 @contextlib.contextmanager
@@ -275,21 +312,28 @@ def resumable():
 def load_tensorflow() -> None:
     """Import TensorFlow without the lines its C++ parts print at every start, which no setting silences."""
     if click.get_current_context().meta.get("midas.verbose"):
+        _start_tensorflow()
         return
     sys.stderr.flush()
     saved = os.dup(2)
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
     try:
-        import tensorflow
-
-        tensorflow.config.list_physical_devices()
-        tensorflow.zeros(1)
+        _start_tensorflow()
     finally:
         os.dup2(saved, 2)
         os.close(saved)
 
 
+def _start_tensorflow() -> None:
+    import tensorflow
+
+    for device in tensorflow.config.list_physical_devices("GPU"):  # must be set before anything is computed
+        tensorflow.config.experimental.set_memory_growth(device, True)
+    tensorflow.zeros(1)
+
+
 def emit(value: dict, as_json: bool, text: str) -> None:
     """Print a result on stdout: one JSON object, or the text made for people."""
-    click.echo(json.dumps(value, indent=1, ensure_ascii=False) if as_json else text)
+    end_bar()
+    click.echo(to_json(value) if as_json else text)

@@ -18,8 +18,8 @@ SPECK_GAP_BESIDE = 0.25  # of the largest component's diagonal; measured on 2,48
 SPECK_GAP_ABOVE = 0.5  # a dot over or under the glyph may be farther away than one beside it
 PLAIN_BORDER = 0.75  # of the border pixels: if fewer agree, the glyph was cut out so tightly that it fills the border
 
-# Images that cannot be decoded are listed; OpenCV need not print each as well.
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+# Images that cannot be decoded are listed; OpenCV (version 4 or 5) need not print each as well. 0 is silent.
+(cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel)(0)
 
 
 class UnreadableImage(ValueError):
@@ -49,7 +49,7 @@ def decode(data: bytes) -> np.ndarray:
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
     except cv2.error as error:
-        raise UnreadableImage(f"not decodable ({error.err})") from error
+        raise UnreadableImage("damaged, or larger than can be decoded") from error
     if image is None:
         raise UnreadableImage("not an image, or cut short")
     return to_grey(image)
@@ -77,12 +77,13 @@ def to_grey(image: np.ndarray) -> np.ndarray:
     dtype('uint8')
     """
     if image.dtype != np.uint8:
-        image = np.nan_to_num(image.astype(np.float32), posinf=0, neginf=0)
+        with np.errstate(over="ignore"):
+            image = np.nan_to_num(image.astype(np.float32), posinf=0, neginf=0)
         largest = image.max(initial=0)
         span = next((span for span in (1, 255, 65535) if largest <= span), largest)
         image = np.clip(image * np.float32(255 / span), 0, 255).astype(np.uint8)
-    if image.ndim == 2:
-        return image
+    if image.ndim == 2 or not image.size:
+        return image.reshape(image.shape[:2])
     if image.shape[2] == 1:
         return image[:, :, 0]
     if image.shape[2] == 2:
@@ -154,7 +155,7 @@ def glyph_box(ink: np.ndarray) -> tuple[int, int, int, int]:
     count, _, stats, _ = cv2.connectedComponentsWithStats(inked, connectivity=8, ltype=cv2.CV_16U)
     if count < 2:
         raise UnreadableImage("blank")
-    if count == 2:  # in a hurry: so it is with nearly all digits of MNIST
+    if count == 2:  # nearly all digits of MNIST are in one piece: a shortcut
         left, top, width, height, _ = stats[1].tolist()
         return left, top, left + width, top + height
     left, top, width, height, area = stats[1:].T

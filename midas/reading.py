@@ -36,11 +36,7 @@ def score(
     if unknown:
         raise MidasError(f"{data}: the network does not know the class {unknown[0]!r}; it reads {_span(network)}")
     places = np.array([network.class_names.index(name) for name in dataset.class_names])
-    probabilities = network.probabilities(dataset.images)
-    if restrict:
-        allowed = np.zeros_like(probabilities)
-        allowed[:, places] = probabilities[:, places]
-        probabilities = allowed / np.maximum(allowed.sum(1, keepdims=True), np.finfo(np.float32).tiny)
+    probabilities = network.probabilities(dataset.images, places if restrict else None)
     known = Dataset(dataset.images, places[dataset.labels], network.class_names, dataset.names, dataset.skipped)
     return network, known, probabilities
 

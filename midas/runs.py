@@ -12,6 +12,7 @@ result.json       written last; without it the run is unfinished
 
 import contextlib
 import json
+import math
 import os
 from pathlib import Path
 
@@ -46,10 +47,14 @@ def atomic(path: Path):
 
 
 def write_json(path: Path, value) -> None:
-    """Write JSON that is whole or not there at all. NaN becomes null: JSON has none."""
-    text = json.dumps(_finite(value), indent=1, ensure_ascii=False) + "\n"
+    """Write JSON that is whole or not there at all."""
     with atomic(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(to_json(value) + "\n", encoding="utf-8")
+
+
+def to_json(value) -> str:
+    """Lay out a value as JSON. NaN and the infinities become null: JSON has none."""
+    return json.dumps(_finite(value), indent=1, ensure_ascii=False)
 
 
 def _finite(value):
@@ -57,7 +62,7 @@ def _finite(value):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
-    return None if isinstance(value, float) and value != value else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_json(path: Path):
@@ -71,7 +76,10 @@ def read_json(path: Path):
     except OSError as error:
         raise MidasError(f"{path}: cannot be read: {error.strerror or error}") from error
     except ValueError as error:
-        raise MidasError(f"{path}: not valid JSON ({error}); delete the run or train it again") from error
+        raise MidasError(f"{path}: not valid JSON ({error})") from error
+
+
+OTHER_ROOTS = ("sample", "quick")  # below the root of the full runs on real data
 
 
 class Run:
@@ -174,12 +182,14 @@ class Run:
         write_json(self / "experiment.json", experiment.to_json())
 
     def clear(self) -> None:
-        """Delete the run's own files, and nothing else that may lie there."""
-        for pattern in ("*.json", "*.jsonl", "*.keras", "*.npz", "*.png", ".*.tmp*"):
-            for file in self.path.glob(pattern):
-                file.unlink()
+        """Delete the files that training writes, and nothing else that may lie there; result.json goes first."""
+        names = ("result.json", "experiment.json", "card.json", "environment.json", "metrics.jsonl")
+        for name in (*names, "best.keras", "last.keras", "predictions.npz"):
+            (self / name).unlink(missing_ok=True)
 
 
 def find_runs(root: str | Path) -> list[Run]:
-    """List the runs below a folder, finished or not, by path."""
-    return [Run(path.parent) for path in sorted(Path(root).glob("**/experiment.json"))]
+    """List the runs below a folder, finished or not, by path; those on the sample and quick ones have their own roots."""
+    root = Path(root)
+    paths = (path.parent for path in sorted(root.glob("**/experiment.json")))
+    return [Run(path) for path in paths if path.relative_to(root).parts[:1] not in [(name,) for name in OTHER_ROOTS]]

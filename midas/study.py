@@ -21,6 +21,7 @@ class Workplace:
         data_dir: folder of the data, or "sample".
         cache_dir: where preprocessed data are kept.
         say: called with a line of text now and then.
+        warn: called with a line that has to be known even when all is quiet.
         epoch: called after each epoch with its record and the number of epochs.
         progress: called with (done, total) images while data are read.
     """
@@ -29,6 +30,7 @@ class Workplace:
     data_dir: str
     cache_dir: Path
     say: Callable[[str], None] = lambda line: None
+    warn: Callable[[str], None] = lambda line: None
     epoch: Callable[[dict, int], None] = lambda record, epochs: None
     progress: Callable[[int, int], None] | None = None
 
@@ -42,6 +44,7 @@ class Workplace:
         return self.runs_dir / "sample" if self.is_sample else self.runs_dir
 
     def run(self, experiment: Experiment) -> Run:
+        """The directory of an experiment."""
         return Run(self.root / experiment.run_path)
 
 
@@ -66,19 +69,27 @@ def perform(
         if run.finished:
             return run, False
     source = _source(experiment, place)
-    from midas import datasets  # heavy, and not needed to find that nothing is to be done
-    from midas.training import train
+    from midas.training import train  # heavy, and not needed to find that nothing is to be done
 
-    def load(name):
-        return datasets.load(name, place.data_dir, experiment.size, place.cache_dir, progress=place.progress)
-
-    data, test = load(experiment.data), load(experiment.test) if experiment.test else None
+    data, test = load(experiment.data, experiment, place), None
+    if experiment.test:
+        test = load(experiment.test, experiment, place)
     with run.locked():
-        if overwrite:
-            run.clear()
-        place.say(f"{experiment.run_path}: training on {experiment.limit or len(data):,} images of {experiment.data}")
-        train(experiment, run, data, test, source, place.epoch, tensorboard)
+        images = min(experiment.limit or len(data), len(data))
+        place.say(f"{experiment.run_path}: {images:,} images of {experiment.data}, those for validation included")
+        train(experiment, run, data, test, source, place.epoch, tensorboard, overwrite)
     return run, True
+
+
+def load(name: str, experiment: Experiment, place: Workplace):
+    """Load a data set as an experiment needs it, and warn of what in it cannot be used."""
+    from midas import datasets
+
+    data = datasets.load(name, place.data_dir, experiment.size, place.cache_dir, progress=place.progress)
+    if data.skipped:
+        (first, reason), count = data.skipped[0], len(data.skipped)
+        place.warn(f"{name}: {count:,} images skipped, first {first}: {reason} ('midas preprocess' lists them)")
+    return data
 
 
 def _source(experiment: Experiment, place: Workplace) -> Path | None:
@@ -92,7 +103,12 @@ def _source(experiment: Experiment, place: Workplace) -> Path | None:
     run = place.run(named(before) if before.part == "part1" else before)
     if not run.finished:
         if experiment.source == "part1":
-            raise MidasError(f"{run.path}: no finished Part 1 network to start from; train it with 'midas train-part1'")
+            options = "".join(
+                f" --{name} {value}" for name, value in shared.items() if value != getattr(PARTS["part1"], name)
+            )
+            raise MidasError(
+                f"{run.path}: no finished network to start from; train it with 'midas train-part1{options}'"
+            )
         perform(before, place, resume=True)
     return run.path
 

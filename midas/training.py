@@ -1,7 +1,9 @@
 """One training for all three parts: an experiment, its data and a run directory in; a scored network out."""
 
 import datetime
+import hashlib
 import importlib.metadata
+import importlib.util
 import itertools
 import os
 import platform
@@ -39,6 +41,7 @@ def train(
     source: str | Path | None = None,
     report: Callable[[dict, int], None] = lambda record, epochs: None,
     tensorboard: str | Path | None = None,
+    overwrite: bool = False,
 ) -> dict:
     """Train, or go on training, and score once at the end.
 
@@ -50,6 +53,7 @@ def train(
         source: the checkpoint a pretrained network starts from.
         report: called after each epoch with its record and the number of epochs.
         tensorboard: folder for TensorBoard's logs, or None.
+        overwrite: delete what lies in the run's directory, once the new run is known to be able to start.
 
     Returns:
         What `result.json` then holds.
@@ -57,11 +61,17 @@ def train(
     Raises:
         MidasError: the data or the checkpoint do not fit the experiment.
     """
-    _prepare_keras(experiment.seed)
+    if tensorboard and not importlib.util.find_spec("tensorboard"):
+        raise MidasError("--tensorboard needs the package tensorboard: pip install tensorboard")
+    if test is not None and test.class_names != data.class_names:
+        raise MidasError(f"{experiment.test}: its classes {test.class_names} are not those of {experiment.data}")
+    prepare_keras(experiment.seed)
     training, validation = split(data, experiment)
     start, donor = _start(experiment, data.class_names, source)
+    if overwrite:  # not before all that can be refused is known to be right
+        run.clear()
     run.start(experiment)
-    _describe(run, experiment, data, start)
+    _describe(run, experiment, data, start, donor)
     model, records = _resume(run, experiment, start, _steps(training, experiment))
     if len(records) < experiment.epochs and not out_of_patience(records, experiment.stop_patience):
         _fit(model, experiment, run, training, validation, records, report, tensorboard)
@@ -69,14 +79,13 @@ def train(
         scored, where = (validation, "validation") if len(validation) else (training, "training")
     else:
         scored, where = test, experiment.test
-    return _score(experiment, run, records, scored, where, donor)
+    return _score(experiment, run, records, scored, where, donor, len(data.skipped))
 
 
-def _prepare_keras(seed: int) -> None:
+def prepare_keras(seed: int) -> None:
+    """Make what follows depend on the seed alone."""
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
-    for device in tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.set_memory_growth(device, True)
 
 
 def split(data: Dataset, experiment: Experiment) -> tuple[Dataset, Dataset]:
@@ -88,12 +97,8 @@ def split(data: Dataset, experiment: Experiment) -> tuple[Dataset, Dataset]:
     Raises:
         MidasError: there are too few images of a class to split.
     """
-    everything = np.arange(len(data))
+    everything = _limited(data.labels, experiment)
     try:
-        if experiment.limit and experiment.limit < len(data):
-            everything, _ = train_test_split(
-                everything, train_size=experiment.limit, stratify=data.labels, random_state=experiment.seed
-            )
         if not experiment.val_fraction:
             return data.take(np.sort(everything)), data.take(everything[:0])
         ours, theirs = train_test_split(
@@ -103,8 +108,24 @@ def split(data: Dataset, experiment: Experiment) -> tuple[Dataset, Dataset]:
             random_state=experiment.seed,
         )
     except ValueError as error:
-        raise MidasError(f"{experiment.data}: too few images to split ({error}); use more, or --all-data") from error
+        images, classes = len(everything), len(data.class_names)
+        raise MidasError(
+            f"{experiment.data}: {images:,} images of {classes} classes are too few to hold out {experiment.val_fraction} "
+            "of each class; use more of them, a larger --val-fraction, or --all-data"
+        ) from error
     return data.take(np.sort(ours)), data.take(np.sort(theirs))
+
+
+def _limited(labels: np.ndarray, experiment: Experiment) -> np.ndarray:
+    """Choose the images to use at all: as evenly over the classes as the limit allows."""
+    if not experiment.limit:
+        return np.arange(len(labels))
+    shuffled = np.random.default_rng(experiment.seed).permutation(len(labels))
+    rank = np.empty(len(labels), int)
+    for label in np.unique(labels):
+        members = shuffled[labels[shuffled] == label]
+        rank[members] = np.arange(len(members))
+    return shuffled[np.argsort(rank[shuffled], kind="stable")][: experiment.limit]
 
 
 def _start(experiment: Experiment, class_names, source) -> tuple[keras.Sequential, Classifier]:
@@ -114,6 +135,10 @@ def _start(experiment: Experiment, class_names, source) -> tuple[keras.Sequentia
         models.copy_weights(model, untrained, head=True)
         return model, Classifier(untrained, tuple(class_names), experiment.size)
     donor = Classifier.load(source)
+    if experiment.part == "part3" and any(name.startswith("mnist") for name in donor.card.get("trained_on", ())):
+        raise MidasError(
+            f"{source}: has seen MNIST's true labels, from which Part 3 must be kept free; start from another"
+        )
     wanted = f"a {experiment.model} network for {experiment.size}x{experiment.size} images"
     if (donor.model.name, donor.size) != (experiment.model, experiment.size):
         raise MidasError(f"{source}: a {donor.model.name} network for {donor.size}x{donor.size} images, not {wanted}")
@@ -124,9 +149,15 @@ def _start(experiment: Experiment, class_names, source) -> tuple[keras.Sequentia
     return model, donor
 
 
-def _describe(run: Run, experiment: Experiment, data: Dataset, model: keras.Sequential) -> None:
+def _describe(run: Run, experiment: Experiment, data: Dataset, model: keras.Sequential, donor: Classifier) -> None:
+    source_digest = _weights_digest(donor.model)
     if (run / "environment.json").exists():
-        if run.environment["data_digest"] != data.digest:
+        before = run.environment
+        if before["source_digest"] != source_digest:
+            raise MidasError(
+                f"{run.path}: the network it started from has changed since it was stopped; start again with --overwrite"
+            )
+        if before["data_digest"] != data.digest:
             raise MidasError(
                 f"{run.path}: the data have changed since this run was stopped; start again with --overwrite"
             )
@@ -142,12 +173,17 @@ def _describe(run: Run, experiment: Experiment, data: Dataset, model: keras.Sequ
             "seed": experiment.seed,
             "data": experiment.data,
             "data_digest": data.digest,
+            "trained_on": [*donor.card.get("trained_on", ()), experiment.data],
             "sample": data.is_sample,
             "parameters": model.count_params(),
             "multiply_adds": models.multiply_adds(model),
         },
     )
-    write_json(run / "environment.json", environment(data.digest))
+    write_json(run / "environment.json", {**environment(data.digest), "source_digest": source_digest})
+
+
+def _weights_digest(model: keras.Sequential) -> str:
+    return hashlib.sha256(b"".join(weights.tobytes() for weights in model.get_weights())).hexdigest()[:16]
 
 
 def environment(data_digest: str) -> dict:
@@ -221,7 +257,7 @@ def compile_model(model: keras.Sequential, experiment: Experiment, steps: int) -
     if experiment.schedule == "cosine":
         warm_up = max(1, round(WARM_UP * experiment.epochs * steps))
         rate = keras.optimizers.schedules.CosineDecay(
-            rate * FLOOR, experiment.epochs * steps - warm_up, FLOOR, warmup_target=rate, warmup_steps=warm_up
+            rate * FLOOR, max(1, experiment.epochs * steps - warm_up), FLOOR, warmup_target=rate, warmup_steps=warm_up
         )
     options = {"momentum": 0.9, "nesterov": True} if experiment.optimizer == "sgd" else {}
     optimizer = keras.optimizers.get({"class_name": experiment.optimizer, "config": {"learning_rate": rate, **options}})
@@ -277,7 +313,9 @@ def batches(data: Dataset, experiment: Experiment, first_epoch: int = 0) -> Iter
             yield images, data.labels[chosen]
 
 
-def _score(experiment: Experiment, run: Run, records, scored: Dataset, where: str, donor: Classifier) -> dict:
+def _score(
+    experiment: Experiment, run: Run, records, scored: Dataset, where: str, donor: Classifier, skipped: int
+) -> dict:
     network = Classifier.load(run.path)
     probabilities = network.probabilities(scored.images)
     scores = metrics.summarise(probabilities, scored.labels, network.class_names)
@@ -295,6 +333,7 @@ def _score(experiment: Experiment, run: Run, records, scored: Dataset, where: st
         "best_val_accuracy": best.get("val_accuracy"),
         "sample": network.card["sample"],
         "limit": experiment.limit,
+        "skipped": skipped,
     }
     if experiment.part == "part3":
         result["argmin_accuracy"] = float((probabilities.argmin(1) == scored.labels).mean())

@@ -1,0 +1,259 @@
+"""One reader for all data: labels, skipping, named data sets, and a cache that is never wrong."""
+
+import dataclasses
+import itertools
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from images import encode, idx, npz, pack, page, tree
+
+from midas import sample
+from midas.archives import open_source
+from midas.datasets import DIGITS, LOCATIONS, Dataset, cached, find, find_all, load, name_classes, read, save, stream
+from midas.errors import MidasError
+from midas.preprocessing import normalise
+
+
+def same(one: Dataset, other: Dataset) -> bool:
+    """Whether two data sets agree in everything."""
+    arrays = all((getattr(one, name) == getattr(other, name)).all() for name in ("images", "labels", "names"))
+    plain = ("class_names", "skipped", "page_sizes", "is_sample")
+    return arrays and all(getattr(one, name) == getattr(other, name) for name in plain)
+
+
+@pytest.fixture
+def drawings(tmp_path):
+    """A zip of two classes with two drawings each."""
+    return pack(tmp_path / "drawings", "zip", tree("train/Sample001", "train/Sample037"))
+
+
+# ---- reading
+
+
+def test_read(drawings):
+    progress = []
+    dataset = read(open_source(drawings), progress=lambda *numbers: progress.append(numbers))
+    assert dataset.images.shape == (4, 28, 28) and dataset.images.dtype == np.uint8
+    assert (dataset.images[[0, 1]] == [normalise(page(pen=4)), normalise(page(pen=5))]).all()
+    assert dataset.labels.tolist() == [0, 0, 1, 1] and dataset.labels.dtype == np.int64
+    assert dataset.class_names == ("0", "a") and dataset.names[3] == "train/Sample037/1.png"
+    assert dataset.skipped == () and dataset.page_sizes == (("120x90", 4),) and not dataset.is_sample
+    assert progress == [(4, 4)]
+    assert read(open_source(drawings), 40).images.shape == (4, 40, 40)
+
+
+def test_the_order_is_that_of_the_source_on_any_number_of_cores(tmp_path):
+    source = open_source(pack(tmp_path / "data", "tar", tree("b", "a", images=150)))
+    names = [entry.name for entry in source.entries()]
+    assert read(source).names.tolist() == names and len(names) == 300
+    assert [entry.name for entry, _, _ in itertools.islice(stream(source, 28), 5)] == names[:5]
+
+
+@pytest.mark.parametrize("form", ["folder", "zip", "tar.gz"])
+def test_bad_images_are_skipped_and_listed_and_strict_refuses(form, tmp_path):
+    bad = {"0/blank.png": encode(np.full((9, 9), 255, np.uint8)), "0/empty.png": b"", "1/text.jpg": b"text"}
+    files = {**tree("0", "1"), **bad, "0/cut.jpg": encode(page(), "JPEG")[:-50], "stray.png": encode(page())}
+    source = open_source(pack(tmp_path / "data", form, files))
+    dataset = read(source)
+    reasons = dict(dataset.skipped)
+    assert len(dataset) == 4 and set(reasons) == {*bad, "0/cut.jpg", "stray.png"}
+    assert (reasons["0/blank.png"], reasons["0/empty.png"]) == ("blank", "empty file")
+    assert reasons["stray.png"] == "neither a label nor a class folder"
+    assert {entry["name"] for entry in dataset.summary()["skipped"]} == set(reasons)
+    with pytest.raises(MidasError, match=r"data.*: 0/.*: .* \(and 4 more\); mend or remove it, or leave out --strict"):
+        read(source, strict=True)
+
+
+@pytest.mark.parametrize("content", [None, b"text"])
+def test_a_class_folder_without_images_is_an_error(content, tmp_path):
+    files = {**tree("train/0", "train/1"), "train/2" if content is None else "train/2/a.png": content}
+    for form in ("folder", "zip", "tar"):
+        with pytest.raises(MidasError, match="class folder without usable images: 2; fill or remove it"):
+            read(open_source(pack(tmp_path / "data", form, files)))
+
+
+def test_missing_labels_are_an_error(tmp_path):
+    (tmp_path / "digits.npz").write_bytes(npz(x=np.stack([page(width=28, height=28)] * 3)))
+    flat = pack(tmp_path / "flat", "folder", {"a.png": encode(page())})
+    for path in (tmp_path / "digits.npz", flat):
+        with pytest.raises(MidasError, match=r"no usable image with a label or in a class folder: .*neither a label"):
+            read(open_source(path))
+
+
+def test_a_damaged_zip_member_costs_only_itself(drawings):
+    data = bytearray(drawings.read_bytes())
+    data[data.index(b"IDAT") + 10] ^= 255
+    drawings.write_bytes(data)
+    dataset = read(open_source(drawings))
+    assert len(dataset) == 3 and dataset.skipped[0][0] == "train/Sample001/0.png"
+    assert "damaged in the archive" in dataset.skipped[0][1]
+
+
+@pytest.mark.parametrize(
+    ("folders", "names"),
+    [
+        ([f"Sample{number:03d}" for number in range(1, 63)], tuple(sample.CHARACTERS)),
+        (["Sample062", "Sample010"], ("9", "z")),
+        (["Sample001", "Sample063"], ("Sample001", "Sample063")),
+        (["b", "A", "1", "a", "0"], ("0", "1", "A", "a", "b")),
+        (["item10", "item9", "ä", "item", "7"], ("7", "item", "item9", "item10", "ä")),
+        (["²", "٣", "1" * 5000, "12", "012"], ("012", "12", "1" * 5000, "²", "٣")),
+    ],
+)
+def test_name_classes(folders, names):
+    class_names, labels = name_classes(folders * 2)
+    assert class_names == names and labels.dtype == np.int64
+    if not folders[0].startswith("Sample0"):
+        assert [class_names[label] for label in labels] == folders * 2
+
+
+# ---- data sets
+
+
+def test_take_only_and_summary(drawings):
+    dataset = read(open_source(drawings))
+    taken = dataset.take(np.array([3, 0]))
+    assert taken.labels.tolist() == [1, 0] and taken.names.tolist() == dataset.names[[3, 0]].tolist()
+    letters = dataset.only(("a",))
+    assert letters.class_names == ("a",) and letters.labels.tolist() == [0, 0]
+    turned = dataset.only(("a", "0"))
+    assert turned.labels.tolist() == [1, 1, 0, 0] and (turned.images == dataset.images).all()
+    with pytest.raises(MidasError, match="no class b, c"):
+        dataset.only(("a", "b", "c"))
+    summary = dataset.summary()
+    assert summary["images_per_class"] == {"0": 2, "a": 2} and summary["page_sizes"] == {"120x90": 4}
+    assert json.loads(json.dumps(summary)) == summary
+
+
+def test_the_digest_tells_data_sets_apart(drawings):
+    dataset = read(open_source(drawings))
+    others = [
+        dataclasses.replace(dataset, images=dataset.images ^ 1),
+        dataclasses.replace(dataset, labels=1 - dataset.labels),
+        dataclasses.replace(dataset, class_names=("0", "b")),
+    ]
+    assert len({data.digest for data in [dataset, *others]}) == 4 and len(dataset.digest) == 16
+    assert dataset.digest == read(open_source(drawings)).digest
+
+
+def test_a_saved_data_set_is_a_source(drawings, tmp_path):
+    dataset = read(open_source(drawings))
+    save(dataset, tmp_path / "prepared.npz")
+    again = read(open_source(tmp_path / "prepared.npz", "train"))
+    assert (again.images == dataset.images).all() and (again.labels == dataset.labels).all()
+    assert again.class_names == dataset.class_names and (again.names == dataset.names).all()
+
+
+# ---- the named ones
+
+
+@pytest.mark.parametrize("form", ["folder", "zip", "tar", "tar.xz"])
+def test_find_takes_any_form(form, tmp_path):
+    pack(tmp_path / "trainPart1", form, tree("train/Sample001", "train/Sample002"))
+    assert find("part1", tmp_path).count == 4 and list(find_all(tmp_path)) == ["part1"]
+
+
+def test_find_tells_the_parts_of_mnist_apart(tmp_path):
+    images = np.stack([255 - page(width=28, height=28, pen=pen) for pen in (2, 3, 4)])
+    (tmp_path / "mnist.npz").write_bytes(npz(x_train=images, y_train=np.arange(3), x_test=images[:1], y_test=[2]))
+    cache = tmp_path / "cache"
+    assert [len(load(name, tmp_path, cache_dir=cache)) for name in ("mnist", "mnist-test", "mnist")] == [3, 1, 3]
+    folder = tmp_path / "mnist"  # a folder goes before a file
+    folder.mkdir()
+    (folder / "train-images-idx3-ubyte").write_bytes(idx(images[:2]))
+    (folder / "train-labels-idx1-ubyte").write_bytes(idx(np.arange(2)))
+    assert len(load("mnist", tmp_path, cache_dir=cache)) == 2
+    with pytest.raises(MidasError, match="no IDX file of test images"):
+        load("mnist-test", tmp_path, cache_dir=cache)
+
+
+def test_what_is_not_there_is_one_line_with_a_way_out(tmp_path):
+    for look in (lambda: find("part3", tmp_path), lambda: find_all(tmp_path), lambda: find_all(tmp_path / "nowhere")):
+        with pytest.raises(MidasError, match="'midas download', or try everything with --data-dir sample"):
+            look()
+
+
+def test_the_sample_has_every_named_data_set():
+    sources = find_all("sample")
+    assert list(sources) == list(LOCATIONS) and len({source.digest for source in sources.values()}) == 4
+    digits = load("mnist-test", "sample")
+    assert digits.is_sample and digits.class_names == DIGITS and len(digits) == 450
+    shown = [entry.folder for entry in sources["part3"].entries()]
+    true = [entry.folder for entry in sources["mnist"].entries()]
+    assert np.mean([one == other for one, other in zip(shown, true, strict=True)]) < 0.1
+    first = next(iter(sources["part1"].entries()))
+    assert first.folder == "Sample001" and first.read().shape == (900, 1200) and sources["part1"].count == 62 * 40
+
+
+def test_the_digits_of_part_1(tmp_path):
+    pack(tmp_path / "trainPart1", "zip", tree(*(f"Sample{number:03d}" for number in range(1, 13)), images=1))
+    assert load("part1-digits", tmp_path).class_names == DIGITS and len(load("part1", tmp_path)) == 12
+
+
+# ---- the cache
+
+
+def test_a_second_call_reads_nothing(tmp_path):
+    path = pack(tmp_path / "data", "folder", {**tree("0", "1"), "1/bad.png": b"text"})
+    source = open_source(path)
+    first = cached(source, 28, tmp_path / "cache")
+    shutil.rmtree(path)
+    assert same(cached(source, 28, tmp_path / "cache"), first) and first.skipped == (
+        ("1/bad.png", first.skipped[0][1]),
+    )
+    with pytest.raises(MidasError, match=r"1/bad.png: .*--strict"):
+        cached(source, 28, tmp_path / "cache", strict=True)
+    with pytest.raises(MidasError):
+        cached(source, 20, tmp_path / "cache")  # another size is another entry, and the files are gone
+
+
+@pytest.mark.parametrize("form", ["folder", "zip", "tar.gz"])
+def test_a_changed_source_is_noticed(form, tmp_path):
+    files = tree("0", "1")
+    for change in ({}, {"0/0.png": encode(page("H"))}, {"1/9.png": encode(page())}, {"2/0.png": encode(page())}):
+        files |= change
+        path = pack(tmp_path / "data", form, files)
+        found = cached(open_source(path), 28, tmp_path / "cache")
+        assert same(found, read(open_source(path))) and len(found) == len(files)
+
+
+def test_the_splits_of_one_file_are_kept_apart(tmp_path):
+    path = pack(tmp_path / "data", "zip", {**tree("train/0", "train/1"), **tree("test/0", "test/1", images=1)})
+    for split, count in (("train", 4), ("test", 2), (None, 6), ("train", 4)):
+        assert len(cached(open_source(path, split), 28, tmp_path / "cache")) == count
+
+
+def test_a_damaged_cache_is_replaced(drawings, tmp_path):
+    cache = tmp_path / "cache"
+    expected = cached(open_source(drawings), 28, cache)
+    (file,) = cache.iterdir()
+    whole = file.read_bytes()
+    pixel = whole.index(expected.images.tobytes())
+    flipped = whole[:pixel] + b"\1" + whole[pixel + 1 :]
+    for damage in (b"", b"text", whole[:-9], whole[: len(whole) // 2], flipped, npz(notes=3), npz(notes="[]"), npz()):
+        file.write_bytes(damage)
+        assert same(cached(open_source(drawings), 28, cache), expected)
+        assert [path.name for path in cache.iterdir()] == [file.name] and file.read_bytes() == whole
+
+
+def test_an_unwritable_cache_is_done_without(drawings, tmp_path, caplog):
+    (tmp_path / "file").write_text("in the way of a folder")
+    dataset = cached(open_source(drawings), 28, tmp_path / "file" / "cache")
+    assert same(dataset, read(open_source(drawings)))
+    assert len(caplog.messages) == 1 and "going on without the cache" in caplog.messages[0]
+
+
+def test_two_processes_at_once_are_both_right(tmp_path):
+    path = pack(tmp_path / "data", "zip", tree("0", "1", images=100))
+    code = (
+        "import sys; from midas.archives import open_source; from midas.datasets import cached\n"
+        "print(cached(open_source(sys.argv[1]), 28, sys.argv[2]).digest)"
+    )
+    command = [sys.executable, "-c", code, path, tmp_path / "cache"]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    digests = {process.communicate()[0].strip() for process in processes}
+    assert digests == {read(open_source(path)).digest} and len(list((tmp_path / "cache").iterdir())) == 1

@@ -1,0 +1,75 @@
+"""The real data sets hold what DATA.md says, and come out as they should. MIDAS_DATA names the folder they lie in."""
+
+import dataclasses
+import itertools
+import os
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from midas import sample
+from midas.datasets import find, find_path, load, read
+from midas.errors import MidasError
+
+FOLDER = os.environ.get("MIDAS_DATA", "")
+PART3_FOLDERS = (5980, 5807, 6009, 6037, 5914, 6139, 6037, 5954, 6129, 5994)
+
+pytestmark = pytest.mark.skipif(not FOLDER, reason="MIDAS_DATA does not name the folder of the real data sets")
+
+
+def need(name):
+    try:
+        find_path(name, FOLDER)
+    except MidasError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def part1():
+    need("part1")
+    return load("part1", FOLDER)
+
+
+def test_part1_counts_sizes_and_class_order(part1):
+    assert part1.class_names == tuple(sample.CHARACTERS) and part1.skipped == ()
+    assert np.bincount(part1.labels).tolist() == [40] * 62
+    assert part1.page_sizes == (("1200x900", 2480),)
+    for name, label in zip(part1.names, part1.labels, strict=True):
+        assert f"Sample{label + 1:03d}" in Path(name).parts
+
+
+def test_every_drawing_of_part1_gives_a_glyph_of_the_right_size(part1):
+    inked = part1.images > 32
+    sides = [max(np.ptp(np.argwhere(glyph), axis=0)) + 1 for glyph in inked]
+    assert part1.images.reshape(2480, -1).max(axis=1).min() == 255
+    assert min(sides) >= 19 and max(sides) <= 21
+    assert inked[:, 0].mean() < 0.001 and inked[:, :, 0].mean() < 0.001  # the glyph keeps off the border
+
+
+@pytest.mark.parametrize(("name", "count"), [("mnist", 60_000), ("mnist-test", 10_000)])
+def test_mnist_counts(name, count):
+    need(name)
+    source = find(name, FOLDER)
+    classes = Counter(entry.folder for entry in source.entries())
+    assert source.count == sum(classes.values()) == count and set(classes) == set("0123456789")
+
+
+def test_mnist_passes_nearly_unchanged():
+    need("mnist")
+    source = find("mnist", FOLDER)
+    entries = list(itertools.islice(source.entries(), 2000))
+    originals = np.stack([entry.read() for entry in entries])
+    first = read(dataclasses.replace(source, entries=lambda: iter(entries), count=2000))
+    assert len(first) == 2000 and first.skipped == ()
+    assert (first.images == originals).all(axis=(1, 2)).mean() >= 0.7
+    assert np.abs(first.images.astype(int) - originals).mean() < 3
+
+
+def test_part3_folders():
+    need("part3")
+    source = find("part3", FOLDER)
+    folders = Counter(entry.folder for entry in source.entries())
+    assert tuple(folders[digit] for digit in "0123456789") == PART3_FOLDERS and source.count == 60_000
+    assert next(source.entries()).read().shape == (28, 28)
