@@ -4,6 +4,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -24,7 +25,7 @@ def load_predictions(run: Run) -> dict[str, np.ndarray]:
         MidasError: predictions.npz is missing or broken, does not fit the class names of the run's card, or holds NaN.
     """
     path = run / "predictions.npz"
-    remedy = "train the run again with --overwrite"
+    remedy = "train the run again with --overwrite" if run.finished else "finish the run with --resume"
     try:
         with path.open("rb") as file:
             archive = np.load(file, allow_pickle=False)
@@ -43,7 +44,13 @@ def load_predictions(run: Run) -> dict[str, np.ndarray]:
     return predictions
 
 
-def analyze(predictions: Mapping[str, np.ndarray], class_names: list[str], records: list[dict], out: Path) -> dict:
+def analyze(
+    predictions: Mapping[str, np.ndarray],
+    class_names: list[str],
+    records: list[dict],
+    out: Path,
+    about: Mapping = MappingProxyType({}),
+) -> dict:
     """Draw the confusion matrices, the mistakes and the learning curves, and write the numbers to analysis.json.
 
     Args:
@@ -51,6 +58,7 @@ def analyze(predictions: Mapping[str, np.ndarray], class_names: list[str], recor
         class_names: the k names.
         records: the epochs of the training, or none to do without learning curves.
         out: the folder to write to; it need not exist.
+        about: what else analysis.json is to say, such as checkpoint and data.
 
     Returns:
         What analysis.json holds: the keys of `metrics.summarise`, class_names, confusion (k lists of k counts, truth in
@@ -74,6 +82,7 @@ def analyze(predictions: Mapping[str, np.ndarray], class_names: list[str], recor
         with atomic(out / name) as temporary:
             figure.savefig(temporary, dpi=120)
     summary = {
+        **about,
         **metrics.summarise(probabilities, labels, class_names),
         "class_names": list(class_names),
         "confusion": matrix.tolist(),

@@ -65,6 +65,7 @@ class Source:
         digest: of the content, so that a change is noticed.
         entries: starts a new pass over the images.
         count: how many entries a pass gives.
+        is_sample: whether it is the embedded sample, whose numbers are not the task's.
     """
 
     path: str
@@ -72,6 +73,7 @@ class Source:
     digest: str
     entries: Callable[[], Iterator[Entry]]
     count: int
+    is_sample: bool = False
 
 
 def open_source(path: str | Path, split: str | None = None) -> Source:

@@ -1,8 +1,6 @@
 """The commands: options in, one call, an answer out. Whatever is heavy is imported when a command needs it."""
 
 import csv
-import io
-import itertools
 import sys
 from pathlib import Path
 
@@ -26,6 +24,7 @@ from midas.options import (
     seed_option,
     size_option,
     training_options,
+    warn_of_skipped,
     workplace,
 )
 
@@ -36,7 +35,7 @@ checkpoint_option = click.option(
 
 @click.group(
     cls=options.Commands,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    context_settings={"auto_envvar_prefix": "MIDAS", "help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="Example: midas run --data-dir sample",
 )
 @click.version_option(package_name="midas")
@@ -49,26 +48,31 @@ def main():
 
 @main.command(epilog="Example: midas download mnist --data-dir data")
 @click.argument("names", nargs=-1, metavar="[mnist|part1|part3]...")
-@data_dir_option
-@common
-def download(names, data_dir):
+@apply(data_dir_option, json_option, common)
+def download(names, data_dir, as_json):
     """Fetch the data sets into the data folder: all three, or those named. Goes on where it was cut off."""
     from midas.download import REMOTES, fetch
 
     unknown = set(names) - set(REMOTES)
     if unknown:
         raise click.BadParameter(f"no data set {', '.join(sorted(unknown))}; there are {', '.join(REMOTES)}")
-    failures = []
-    for remote in itertools.chain.from_iterable(REMOTES[name] for name in names or REMOTES):
-        progress = options.Progress()
+    _refuse_sample(data_dir)
+    states, failures = {}, []
+    for name in names or REMOTES:
         try:
-            state = fetch(remote, data_dir, progress.bytes)
-            click.echo(f"{Path(data_dir) / remote.path}: {state}")
+            for remote in REMOTES[name]:
+                states[str(Path(data_dir) / remote.path)] = fetch(remote, data_dir, options.Progress().bytes)
         except MidasError as error:  # the other data sets may still be had
-            failures.append(error)
-            say(f"{error}")
+            failures.append(str(error))
+    if states or not failures:
+        emit({"files": states}, as_json, "\n".join(f"{path}: {state}" for path, state in states.items()))
     if failures:
-        raise MidasError(f"{len(failures)} of the files could not be fetched: {failures[0]}")
+        raise MidasError("; ".join(failures))
+
+
+def _refuse_sample(data_dir: str) -> None:
+    if data_dir == "sample":
+        raise click.UsageError("the embedded sample is made when it is needed; give a folder as --data-dir")
 
 
 @main.command("make-part3", epilog="Example: midas make-part3 --data-dir data --seed 0")
@@ -76,22 +80,22 @@ def download(names, data_dir):
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="[default: mnistTask3.zip in the data folder]"
 )
 @click.option("--overwrite", is_flag=True, help="Replace an archive that is there.")
-@seed_option
-@data_dir_option
-@common
-def make_part3(out, overwrite, seed, data_dir):
+@apply(seed_option, data_dir_option, json_option, common)
+def make_part3(out, overwrite, seed, data_dir, as_json):
     """Misfile the MNIST training images: each into a wrong folder, but for six a folder. Makes Part 3's archive."""
-    import numpy as np
-
     from midas import datasets, misfiling
 
+    _refuse_sample(data_dir)
     out = out or Path(data_dir) / "mnistTask3.zip"
     if out.exists() and not overwrite:
         raise MidasError(f"{out}: is there already; choose another --out, or --overwrite it")
-    entries = list(datasets.find("mnist", data_dir).entries())
-    images, labels = np.stack([entry.read() for entry in entries]), np.array([int(entry.folder) for entry in entries])
-    misfiling.write_archive(out, images, misfiling.wrong_folders(labels, seed))
-    click.echo(f"{out}: {len(labels):,} images in wrong folders")
+    images, labels = datasets.digits_as_published(data_dir)
+    try:
+        misfiling.write_archive(out, images, misfiling.wrong_folders(labels, seed))
+    except ValueError as error:
+        raise MidasError(f"{datasets.find_path('mnist', data_dir)}: cannot be misfiled: {error}") from error
+    text = f"{out}: {len(labels):,} images in wrong folders"
+    emit({"path": str(out), "images": len(labels), "seed": seed}, as_json, text)
 
 
 @main.command(epilog="Example: midas preprocess --preview samples.png")
@@ -111,12 +115,12 @@ def preprocess(names, size, strict, csv_file, preview, data_dir, cache_dir, as_j
     """
     from midas import datasets, inspection
 
-    place = workplace(data_dir, ".", cache_dir)
+    progress = workplace(data_dir, "", cache_dir).progress
     named = {name: datasets.open_source(name, "train") for name in names}
     sources = named or datasets.find_all(data_dir)
     summaries = {}
     for name, source in sources.items():
-        dataset = datasets.cached(source, size, cache_dir, strict, place.progress)
+        dataset = datasets.cached(source, size, cache_dir, strict, progress)
         summaries[name] = {**dataset.summary(), "source": source.path}
         if name == next(iter(sources)):
             if csv_file:
@@ -165,7 +169,6 @@ def train_part2(**settings):
 @training_options("part3")
 def train_part3(**settings):
     """Train on images filed in wrong folders; score MNIST's test images once, by largest and by smallest output."""
-    settings["source"] = "part1"
     _train("part3", settings)
 
 
@@ -174,29 +177,17 @@ def _train(part: str, settings: dict) -> None:
     resume, overwrite, tensorboard, as_json = (
         settings.pop(key) for key in ("resume", "overwrite", "tensorboard", "as_json")
     )
-    if part != "part1":
-        settings["source"] = _start_from(
-            part, settings["init"], settings.pop("source"), settings.pop("from_checkpoint")
-        )
     place = workplace(**places)
     experiment = make_experiment(part, place.is_sample, settings)
     run = _perform(experiment, place, resume, overwrite, tensorboard)
-    emit(run.result, as_json, f"{_table([run])}\n{run.path}")
-
-
-def _start_from(part: str, init: str, source: str | None, from_checkpoint: str | None) -> str | None:
-    if init == "random":
-        if from_checkpoint or (source and part == "part2"):
-            raise click.UsageError("--source and --from go with --init pretrained")
-        return None
-    return from_checkpoint or source or "digits"
+    emit({**run.result, "path": str(run.path)}, as_json, f"{_table([run])}\n{run.path}")
 
 
 def _perform(experiment, place, resume=False, overwrite=False, tensorboard=None):
     from midas import study
 
-    load = load_tensorflow if not place.run(experiment).finished or overwrite else lambda: None
-    load()
+    if overwrite or not place.run(experiment).finished:
+        load_tensorflow()
     with resumable():
         run, done = study.perform(experiment, place, resume, overwrite, tensorboard)
     if not done:
@@ -218,12 +209,12 @@ def run_study(quick, seed, data_dir, runs_dir, cache_dir, resume, overwrite, as_
     from midas import report, study
 
     place = workplace(data_dir, runs_dir / "quick" if quick else runs_dir, cache_dir)
-    runs = [
-        _perform(experiment, place, resume, overwrite) for experiment in study.experiments(place.is_sample, quick, seed)
-    ]
+    experiments = study.experiments(place.is_sample, quick, seed)
+    study.preprocess([e for e in experiments if overwrite or not place.run(e).finished], place)
+    runs = [_perform(experiment, place, resume, overwrite) for experiment in experiments]
     page = place.root / "report.html"
     numbers = report.write_report(runs, page)
-    emit(numbers, as_json, f"{_table(runs)}\n{page}")
+    emit({**numbers, "page": str(page)}, as_json, f"{_table(runs)}\n{page}")
 
 
 # ---- using and looking at networks
@@ -246,6 +237,7 @@ def evaluate(checkpoint, data, restrict, strict, as_json):
 
     network, dataset, probabilities = reading.score(checkpoint, data, restrict, strict, options.Progress().images)
     summary = reading.summary(network, dataset, probabilities)
+    warn_of_skipped(dataset, data)
     emit({"checkpoint": str(checkpoint), "data": data, **summary}, as_json, analysis.classification_report(summary))
 
 
@@ -264,30 +256,31 @@ def predict(checkpoint, images, as_csv, as_json):
     sources = [
         reading.stdin_source(sys.stdin.buffer.read()) if name == "-" else reading.open_source(name) for name in images
     ]
-    answers = reading.predict(network, sources, warn=say)
+    skipped = []
+
+    def skip(name, reason):
+        skipped.append({"file": name, "reason": reason})
+        options.warn(f"{name}: skipped: {reason}")
+
+    answers = reading.predict(network, sources, skip)
     if as_json:
-        emit({"predictions": list(answers)}, True, "")
-        return
-    columns = ["file", "answer", "probability", "second", "second_probability", "third", "third_probability"]
-    if as_csv:
-        line = io.StringIO(newline="")
-        writer = csv.writer(line, lineterminator="\n")
-        for row in itertools.chain([columns], (list(answer.values()) for answer in answers)):
-            writer.writerow(row)
-            click.echo(line.getvalue(), nl=False)
-            line.seek(0)
-            line.truncate()
-        return
-    for answer in answers:
-        click.echo(reading.prediction_line(answer))
+        emit({"predictions": list(answers), "skipped": skipped}, True, "")
+    elif as_csv:
+        table = csv.DictWriter(sys.stdout, reading.ANSWER, lineterminator="\n")
+        table.writeheader()
+        table.writerows(answers)
+    else:
+        for answer in answers:
+            click.echo(reading.prediction_line(answer))
 
 
 @main.command(epilog="Example: midas analyze --checkpoint checkpoints/part1/compact/seed-0")
 @checkpoint_option
 @click.option("--data", help="Labelled images.  [default: what the run itself scored]")
+@click.option("--strict", is_flag=True, help="Make an image that cannot be used an error.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="[default: the run directory]")
 @apply(json_option, common)
-def analyze(checkpoint, data, out, as_json):
+def analyze(checkpoint, data, strict, out, as_json):
     """Draw confusion matrices, learning curves and the worst mistakes; write them as PNG and analysis.json."""
     from midas import analysis
     from midas.runs import Run
@@ -297,20 +290,16 @@ def analyze(checkpoint, data, out, as_json):
         load_tensorflow()
         from midas import reading
 
-        network, dataset, probabilities = reading.score(checkpoint, data, progress=options.Progress().images)
-        names, predictions = (
-            network.class_names,
-            {
-                "probabilities": probabilities,
-                "labels": dataset.labels,
-                "names": dataset.names,
-                "images": dataset.images,
-            },
-        )
-    else:
+        network, dataset, probabilities = reading.score(checkpoint, data, False, strict, options.Progress().images)
+        names, predictions = network.class_names, dataset.predictions(probabilities)
+        warn_of_skipped(dataset, data)
+    elif checkpoint in (run.path, run.checkpoint):
         names, predictions = run.card["class_names"], analysis.load_predictions(run)
+    else:
+        raise MidasError(f"{checkpoint}: is not what its run scored; say with --data what to ask it")
+    about = {"checkpoint": str(checkpoint), "data": data or run.result["scored"]}
     out = out or run.path
-    found = analysis.analyze(predictions, list(names), run.metrics(), out)
+    found = analysis.analyze(predictions, list(names), run.metrics(), out, about)
     pictures = "\n".join(str(out / file) for file in found["files"])
     emit(found, as_json, f"{analysis.classification_report(found)}\n\n{pictures}")
 

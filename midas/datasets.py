@@ -61,6 +61,10 @@ class Dataset:
         """Give the images at these indices, in this order."""
         return replace(self, images=self.images[indices], labels=self.labels[indices], names=self.names[indices])
 
+    def predictions(self, probabilities: np.ndarray) -> dict[str, np.ndarray]:
+        """Pair what a network answered with what was asked, as predictions.npz keeps it."""
+        return {"probabilities": probabilities, "labels": self.labels, "names": self.names, "images": self.images}
+
     def only(self, class_names: tuple[str, ...]) -> "Dataset":
         """Give the images of these classes, with labels counted in this order.
 
@@ -164,8 +168,7 @@ def load(
     """
     if name == "part1-digits":
         return load("part1", data_dir, size, cache_dir, strict, progress).only(DIGITS)
-    dataset = cached(find(name, data_dir), size, cache_dir, strict, progress)
-    return replace(dataset, is_sample=str(data_dir) == SAMPLE)
+    return cached(find(name, data_dir), size, cache_dir, strict, progress)
 
 
 def cached(source: Source, size, cache_dir, strict=False, progress=None) -> Dataset:
@@ -178,7 +181,7 @@ def cached(source: Source, size, cache_dir, strict=False, progress=None) -> Data
     key = hashlib.sha256(json.dumps([source.digest, size, _code_digest()]).encode()).hexdigest()[:24]
     path = Path(cache_dir) / f"{key}.npz"
     try:
-        dataset = _load_prepared(path)
+        dataset = replace(_load_prepared(path), is_sample=source.is_sample)
     except Exception:  # not there, or whatever NumPy, zipfile and json make of a damaged file
         dataset = read(source, size, strict, progress)
         try:
@@ -263,6 +266,7 @@ def read(source: Source, size: int = 28, strict: bool = False, progress=None) ->
         names=np.array(names),
         skipped=tuple(skipped),
         page_sizes=tuple(pages.most_common()),
+        is_sample=source.is_sample,
     )
 
 
@@ -350,7 +354,7 @@ def _sample_source(name: str) -> Source:
                 path = f"Sample{number:03d}/img{number:03d}-{writer:03d}"
                 yield Entry(path, f"Sample{number:03d}", lambda c=character, w=writer: sample.draw(c, w))
 
-        return Source("sample part1", (), digest, drawings, len(pairs))
+        return Source("sample part1", (), digest, drawings, len(pairs), is_sample=True)
     images, labels = sample.digits("test" if name == "mnist-test" else "train")
     if name == "part3":
         labels = wrong_folders(labels, seed=0)
@@ -359,4 +363,21 @@ def _sample_source(name: str) -> Source:
         for index, label in enumerate(labels):
             yield Entry(f"{name}/{label}/image_{index:06d}", str(label), lambda image=images[index]: image)
 
-    return Source(f"sample {name}", (), digest, digits, len(labels))
+    return Source(f"sample {name}", (), digest, digits, len(labels), is_sample=True)
+
+
+def digits_as_published(data_dir: str | Path) -> tuple[np.ndarray, np.ndarray]:
+    """Read MNIST's training images as they are, without normalising them.
+
+    Returns:
+        uint8 images (n, height, width) and int64 labels (n,).
+
+    Raises:
+        MidasError: the images cannot be read, differ in size, or are not of digits.
+    """
+    source = find("mnist", data_dir)
+    entries = list(source.entries())
+    try:
+        return np.stack([entry.read() for entry in entries]), np.array([int(entry.folder) for entry in entries])
+    except (preprocessing.UnreadableImage, TypeError, ValueError) as error:
+        raise MidasError(f"{source.path}: not a set of digits of one size ({error})") from error

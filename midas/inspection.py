@@ -57,4 +57,4 @@ def write_preview(dataset: Dataset, source: Source, path: Path) -> None:
         [dataset.class_names[k] for k in dataset.labels[chosen]],
     )
     with atomic(path) as temporary:
-        figure.savefig(temporary)
+        figure.savefig(temporary, format="png")

@@ -240,13 +240,22 @@ def workplace(data_dir, runs_dir, cache_dir) -> Workplace:
     if data_dir == "sample":
         warn("Note: this is the embedded sample, made by a program; its numbers are not those of the real data.")
     progress = Progress()
-    return Workplace(Path(runs_dir), str(data_dir), Path(cache_dir), say, warn, progress.epoch, progress.images)
+    return Workplace(
+        Path(runs_dir), str(data_dir), Path(cache_dir), say, warn_of_skipped, progress.epoch, progress.images
+    )
 
 
 def warn(line: str) -> None:
     """Tell the user on stderr what has to be known."""
     end_bar()
     click.echo(line, err=True)
+
+
+def warn_of_skipped(dataset, name: str) -> None:
+    """Say how many images of a data set could not be used."""
+    if dataset.skipped:
+        (first, reason), count = dataset.skipped[0], len(dataset.skipped)
+        warn(f"{name}: {count:,} images skipped, first {first}: {reason} ('midas preprocess' lists them)")
 
 
 def say(line: str) -> None:

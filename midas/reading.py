@@ -63,13 +63,13 @@ def stdin_source(data: bytes) -> Source:
     return Source("-", (), "", lambda: iter([Entry("-", None, lambda: decode(data))]), 1)
 
 
-def predict(network: Classifier, sources: list[Source], warn: Callable[[str], None]) -> Iterator[dict]:
+def predict(network: Classifier, sources: list[Source], skip: Callable[[str, str], None]) -> Iterator[dict]:
     """Answer for each image as it is read, holding one batch of them in memory.
 
     Args:
         network: what answers.
         sources: where the images lie.
-        warn: told of each image that cannot be read.
+        skip: called with the name of each image that cannot be read, and why.
 
     Yields:
         The file's name, the answer, its probability, and the next two guesses with theirs.
@@ -83,7 +83,7 @@ def predict(network: Classifier, sources: list[Source], warn: Callable[[str], No
             name = entry.name if source.count == 1 else f"{source.path}/{entry.name}"
             if isinstance(glyph, str):
                 failure = failure or f"{name}: {glyph}"
-                warn(f"{name}: skipped: {glyph}")
+                skip(name, glyph)
                 continue
             names.append(name if source.count > 1 else source.path)
             glyphs.append(glyph)
@@ -94,6 +94,9 @@ def predict(network: Classifier, sources: list[Source], warn: Callable[[str], No
     yield from _answers(network, names, glyphs)
     if not answered and not names:
         raise MidasError(failure or "no images given")
+
+
+ANSWER = ("file", "answer", "probability", "second", "second_probability", "third", "third_probability")
 
 
 def _answers(network: Classifier, names: list[str], glyphs: list[np.ndarray]) -> Iterator[dict]:

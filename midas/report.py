@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import shlex
 from collections import Counter
 from collections.abc import Callable
@@ -214,6 +215,7 @@ def _read(run: Run) -> dict:
         "path": str(run.path),
         "result": {"parameters": card.get("parameters"), **result},
         "card": card,
+        "experiment": run.experiment.to_json(),
         "environment": run.environment,
         "epochs": run.metrics(),
     }
@@ -234,7 +236,9 @@ def _spread(entries: list[dict]) -> list[dict]:
     groups: dict[tuple, list[float]] = {}
     for entry in entries:
         result = entry["result"]
-        groups.setdefault((result["part"], result["name"]), []).append(result["accuracy"])
+        settings = {key: value for key, value in entry["experiment"].items() if key != "seed"}
+        same = json.dumps([settings, result.get("sample"), entry["card"].get("data_digest")], sort_keys=True)
+        groups.setdefault((result["part"], result["name"], same), []).append(result["accuracy"])
     return [
         {
             "part": part,
@@ -245,7 +249,7 @@ def _spread(entries: list[dict]) -> list[dict]:
             "lowest": min(values),
             "highest": max(values),
         }
-        for (part, name), values in groups.items()
+        for (part, name, _), values in groups.items()
         if len(values) > 1
     ]
 

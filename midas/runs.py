@@ -189,7 +189,7 @@ class Run:
 
 
 def find_runs(root: str | Path) -> list[Run]:
-    """List the runs below a folder, finished or not, by path; those on the sample and quick ones have their own roots."""
+    """List the runs below a folder, finished or not, by path; sample and quick ones have roots of their own."""
     root = Path(root)
     paths = (path.parent for path in sorted(root.glob("**/experiment.json")))
     return [Run(path) for path in paths if path.relative_to(root).parts[:1] not in [(name,) for name in OTHER_ROOTS]]

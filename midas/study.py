@@ -21,7 +21,7 @@ class Workplace:
         data_dir: folder of the data, or "sample".
         cache_dir: where preprocessed data are kept.
         say: called with a line of text now and then.
-        warn: called with a line that has to be known even when all is quiet.
+        skipped: called with each data set and its name, to tell of images that cannot be used.
         epoch: called after each epoch with its record and the number of epochs.
         progress: called with (done, total) images while data are read.
     """
@@ -30,7 +30,7 @@ class Workplace:
     data_dir: str
     cache_dir: Path
     say: Callable[[str], None] = lambda line: None
-    warn: Callable[[str], None] = lambda line: None
+    skipped: Callable = lambda dataset, name: None
     epoch: Callable[[dict, int], None] = lambda record, epochs: None
     progress: Callable[[int, int], None] | None = None
 
@@ -86,10 +86,19 @@ def load(name: str, experiment: Experiment, place: Workplace):
     from midas import datasets
 
     data = datasets.load(name, place.data_dir, experiment.size, place.cache_dir, progress=place.progress)
-    if data.skipped:
-        (first, reason), count = data.skipped[0], len(data.skipped)
-        place.warn(f"{name}: {count:,} images skipped, first {first}: {reason} ('midas preprocess' lists them)")
+    place.skipped(data, name)
     return data
+
+
+def preprocess(experiments: list[Experiment], place: Workplace) -> None:
+    """Read into the cache all that these experiments need, so that what is missing is known before anything is trained.
+
+    Raises:
+        MidasError: a data set is missing or unusable.
+    """
+    needed = {name: e for e in experiments for name in (e.data.removesuffix("-digits"), e.test) if name}
+    for name, experiment in needed.items():
+        load(name, experiment, place)
 
 
 def _source(experiment: Experiment, place: Workplace) -> Path | None:

@@ -110,8 +110,8 @@ def split(data: Dataset, experiment: Experiment) -> tuple[Dataset, Dataset]:
     except ValueError as error:
         images, classes = len(everything), len(data.class_names)
         raise MidasError(
-            f"{experiment.data}: {images:,} images of {classes} classes are too few to hold out {experiment.val_fraction} "
-            "of each class; use more of them, a larger --val-fraction, or --all-data"
+            f"{experiment.data}: {images:,} images of {classes} classes are too few to hold out "
+            f"{experiment.val_fraction} of each; use more of them, a larger --val-fraction, or --all-data"
         ) from error
     return data.take(np.sort(ours)), data.take(np.sort(theirs))
 
@@ -154,9 +154,7 @@ def _describe(run: Run, experiment: Experiment, data: Dataset, model: keras.Sequ
     if (run / "environment.json").exists():
         before = run.environment
         if before["source_digest"] != source_digest:
-            raise MidasError(
-                f"{run.path}: the network it started from has changed since it was stopped; start again with --overwrite"
-            )
+            raise MidasError(f"{run.path}: the network it started from has changed since; start again with --overwrite")
         if before["data_digest"] != data.digest:
             raise MidasError(
                 f"{run.path}: the data have changed since this run was stopped; start again with --overwrite"
@@ -343,9 +341,7 @@ def _score(
         result["zero_shot_accuracy"] = float((answers == scored.labels).mean())
         result["zero_shot_macro_f1"] = float(f1_score(scored.labels, answers, average="macro", zero_division=0))
     with atomic(run / "predictions.npz") as temporary:
-        np.savez_compressed(
-            temporary, probabilities=probabilities, labels=scored.labels, names=scored.names, images=scored.images
-        )
+        np.savez_compressed(temporary, **scored.predictions(probabilities))
     write_json(run / "environment.json", {**run.environment, "finished_utc": _now()})
     write_json(run / "result.json", result)
     return result

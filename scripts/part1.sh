@@ -1,5 +1,5 @@
-#!/bin/sh
-# Part 1: train on the 62 classes, then draw the confusion matrix and the worst mistakes.
-set -e
-midas train-part1 --resume "$@"
-midas analyze --checkpoint "${MIDAS_RUNS_DIR:-checkpoints}"/part1/compact/seed-0
+#!/bin/bash
+# Part 1: train on the 62 classes, then draw the confusion matrix and the worst mistakes. Takes train-part1's options.
+set -euo pipefail
+run=$(midas train-part1 --resume "$@" | tee /dev/stderr | tail -n 1)
+midas analyze --checkpoint "$run"

@@ -1,7 +1,7 @@
-#!/bin/sh
-# Part 2: the same training on MNIST from random weights and from the digits of Part 1.
-set -e
+#!/bin/bash
+# Part 2: the same training on MNIST from random weights and from the digits of Part 1. Takes train-part2's options.
+set -euo pipefail
 for init in random pretrained; do
-    midas train-part2 --init $init --resume "$@"
-    midas analyze --checkpoint "${MIDAS_RUNS_DIR:-checkpoints}"/part2/$init/seed-0
+    run=$(midas train-part2 --init $init --resume "$@" | tee /dev/stderr | tail -n 1)
+    midas analyze --checkpoint "$run"
 done

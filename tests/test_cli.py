@@ -1,7 +1,9 @@
 """The command line as a user meets it: exit statuses, stdout, stderr, files."""
 
 import csv
+import dataclasses
 import hashlib
+import importlib.util
 import io
 import json
 import os
@@ -20,6 +22,7 @@ from tiny import CHARACTERS, write_drawings, write_mnist
 from midas import sample
 from midas.cli import main
 from midas.download import Remote
+from midas.experiments import PARTS, named, with_recipe
 from midas.inference import Classifier
 from midas.runs import Run
 
@@ -88,6 +91,9 @@ def test_every_command_is_in_the_readme():
         ["train-part1", "--epochs", "0"],
         ["train-part1", "--optimizer", "luck"],
         ["train-part2", "--init", "random", "--source", "part1"],
+        ["train-part2", "--init", "pretrained", "--source", "part1", "--from", __file__],
+        ["train-part1", "--seed", str(2**32)],
+        ["make-part3", "--data-dir", "sample"],
         ["evaluate"],
         ["predict", "--checkpoint", "nowhere", "x.png"],
         ["download", "fonts"],
@@ -139,7 +145,7 @@ def test_download_says_what_is_there_and_never_replaces_a_wrong_file(tmp_path, m
     for name, data in (("right", content), ("wrong", b"other")):
         (tmp_path / name).write_bytes(data)
     result = invoke(tmp_path, tmp_path, "download", "mnist")
-    assert "right: present" in result.stdout
+    assert len(result.stderr.splitlines()) == 1
     assert str(tmp_path / "wrong") in one_line(result)
     assert (tmp_path / "wrong").read_bytes() == b"other"
     (tmp_path / "wrong").unlink()
@@ -201,19 +207,59 @@ def test_config_gives_defaults_and_options_win(data, trained, tmp_path):
     bad.write_text("[1]")
     assert "bad.json" in one_line(invoke(data, tmp_path, "train-part1", "--config", bad))
     assert "not of part2" in one_line(invoke(data, tmp_path, "train-part2", "--config", config))
+    record = json.loads(config.read_text())
+    bad.write_text(json.dumps({**record, "loss": "luck"}))
+    assert "loss must be one of" in one_line(invoke(data, tmp_path, "train-part1", "--config", bad))
 
 
-def test_train_part2_pretrained_trains_the_digits_first(data, tmp_path):
-    # The digits' own run is prepared with few epochs, so that it need not be done at full length here.
-    digits = invoke(data, tmp_path, "train-part1", "--epochs", 1, "--limit", 100, "--json")
-    assert digits.exit_code == 0 and json.loads(digits.stdout)["limit"] == 100
-    words = ["train-part2", "--init", "pretrained", "--epochs", 1, "--batch-size", 16, "--val-fraction", 0.2]
-    checkpoint = tmp_path / "part1" / "compact-limit-100" / "seed-0"
-    result = invoke(data, tmp_path, *words, "--from", checkpoint, "--json")
-    assert result.exit_code == 0, result.output
-    assert json.loads(result.stdout)["name"] == "pretrained-from"
-    assert {"zero_shot_accuracy", "zero_shot_macro_f1"} <= set(json.loads(result.stdout))
-    assert "train-part1" in one_line(invoke(data, tmp_path, *words, "--source", "part1"))
+def resolved(monkeypatch, part, record, *words):
+    """The experiment that a training command makes of a config file and options."""
+    made = []
+    monkeypatch.setattr("midas.cli._perform", lambda experiment, *_: made.append(experiment) or sys.exit(9))
+    with CliRunner().isolated_filesystem():
+        Run(".").start(record)
+        words = [f"train-{part}", "--config", "experiment.json", *map(str, words)]
+        assert CliRunner().invoke(main, words).exit_code == 9
+    return made[0]
+
+
+def test_what_is_given_beside_a_config_file_wins(monkeypatch):
+    part1, part2 = PARTS["part1"], PARTS["part2"]
+    cosine = named(with_recipe(part1, "cosine"))
+    assert resolved(monkeypatch, "part1", cosine) == cosine
+    assert resolved(monkeypatch, "part1", cosine, "--recipe", "plateau") == part1
+    assert resolved(monkeypatch, "part1", part1, "--recipe", "cosine") == cosine
+    everything = named(dataclasses.replace(part1, val_fraction=0.0))
+    assert resolved(monkeypatch, "part1", everything, "--val-fraction", 0.2) == part1
+    plain = dataclasses.replace(part1, augmentation=None)
+    assert resolved(monkeypatch, "part1", plain) == plain
+    assert resolved(monkeypatch, "part1", plain, "--augment") == part1
+    pretrained = named(dataclasses.replace(part2, init="pretrained", source=__file__))
+    assert resolved(monkeypatch, "part2", pretrained) == pretrained
+    assert resolved(monkeypatch, "part2", pretrained, "--init", "random") == part2
+    assert resolved(monkeypatch, "part2", pretrained, "--source", "part1").source == "part1"
+    assert resolved(monkeypatch, "part1", part1, "--model", "baseline").name == "baseline"
+    mine = dataclasses.replace(part1, name="mine")
+    assert resolved(monkeypatch, "part1", mine, "--epochs", 3).name == "mine"
+    monkeypatch.setenv("MIDAS_TRAIN_PART1_EPOCHS", "7")
+    assert resolved(monkeypatch, "part1", part1).epochs == 7
+    assert resolved(monkeypatch, "part1", part1, "--epochs", 8).epochs == 8
+
+
+def test_train_part2_pretrained_from_digits_from_part1_and_from_a_checkpoint(data, trained, tmp_path, monkeypatch):
+    monkeypatch.setitem(PARTS, "digits", dataclasses.replace(PARTS["digits"], epochs=1))
+    words = ["train-part2", "--init", "pretrained", "--epochs", 1, "--batch-size", 16, "--val-fraction", 0.2, "--json"]
+    assert "midas train-part1'" in one_line(invoke(data, tmp_path, *words, "--source", "part1"))
+    found = json.loads(invoke(data, tmp_path, *words).stdout)
+    assert found["name"] == "pretrained" and {"zero_shot_accuracy", "zero_shot_macro_f1"} <= set(found)
+    assert Run(tmp_path / "part2" / "digits" / "seed-0").card["class_names"] == list("0123456789")
+    shutil.copytree(trained, tmp_path / "part1" / "compact" / "seed-0")
+    found = json.loads(invoke(data, tmp_path, *words, "--source", "part1").stdout)
+    assert found["name"] == "pretrained-part1" and found["zero_shot_accuracy"] > 0.3
+    assert Run(found["path"]).card["trained_on"] == ["part1", "mnist"]
+    # Part 3 must not start from a network that has seen true labels.
+    refusal = invoke(data, tmp_path, "train-part3", "--init", "pretrained", "--from", found["path"])
+    assert "true labels" in one_line(refusal)
 
 
 def test_train_part3_both_losses(data, tmp_path):
@@ -281,6 +327,26 @@ def test_sigkill_and_resume_end_with_the_same_weights(data, tmp_path):
     assert all(np.array_equal(a, b) for a, b in zip(*networks, strict=True))
 
 
+def test_overwrite_keeps_the_old_run_until_the_new_one_can_start(data, trained):
+    words = ["train-part1", "--overwrite", "--limit", 15, "--name", "compact"]
+    assert "too few" in one_line(invoke(data, trained.parents[2], *words))
+    assert Run(trained).finished
+
+
+def test_a_loss_that_is_no_number_ends_in_one_line(data, tmp_path):
+    words = ["train-part1", "--learning-rate", 1e30, "--optimizer", "sgd", "--epochs", 3]
+    assert "no longer a number" in one_line(invoke(data, tmp_path, *words))
+    assert not list(tmp_path.glob("**/result.json"))
+
+
+def test_tensorboard_logs_or_says_what_is_missing(data, tmp_path):
+    result = invoke(data, tmp_path, "train-part1", "--epochs", 1, "--tensorboard", tmp_path / "logs")
+    if importlib.util.find_spec("tensorboard"):
+        assert result.exit_code == 0 and list((tmp_path / "logs").iterdir())
+    else:
+        assert "pip install tensorboard" in one_line(result)
+
+
 def test_two_at_once_the_second_refuses(data, trained):
     with Run(trained).locked():
         result = invoke(data, trained.parents[2], "train-part1", "--epochs", 3, "--overwrite")
@@ -319,6 +385,7 @@ def test_predict_as_table_csv_json_and_from_stdin(data, trained):
     rows = list(csv.DictReader(io.StringIO(invoke(data, trained, *words, "--csv").stdout)))
     assert [row["answer"] for row in rows] == [answer["answer"] for answer in answers]
     assert len(invoke(data, trained, *words).stdout.splitlines()) == 10
+    assert rows[0]["third_probability"] == str(answers[0]["third_probability"])
     page = cv2.imencode(".png", sample.draw("A", 0))[1].tobytes()
     piped = invoke(data, trained, "predict", "--checkpoint", trained, "-", "--json", input=page)
     assert json.loads(piped.stdout)["predictions"][0]["file"] == "-"
@@ -354,7 +421,9 @@ def test_analyze_what_the_run_scored_and_other_data(data, trained, tmp_path):
     for name in ("confusion.png", "confusion-normalised.png", "mistakes.png", "learning-curves.png", "analysis.json"):
         assert (trained / name).exists()
     words = ["analyze", "--checkpoint", trained, "--data", data / "trainPart1", "--out", tmp_path / "new", "--json"]
-    assert json.loads(invoke(data, trained, *words).stdout)["n"] == 140
+    found = json.loads(invoke(data, trained, *words).stdout)
+    assert found["n"] == 140 and found["data"] == str(data / "trainPart1")
+    assert "--data" in one_line(invoke(data, trained, "analyze", "--checkpoint", trained / "last.keras"))
     assert (tmp_path / "new" / "confusion.png").exists()
 
 
@@ -369,6 +438,8 @@ def test_list_and_report(data, trained):
     assert json.loads(invoke(data, root, "list", "--json").stdout)["runs"][0]["accuracy"] > 0.5
     result = invoke(data, root, "report")
     assert result.exit_code == 0 and (root / "report.html").exists() and (root / "report.json").exists()
+    Run(shutil.copytree(trained, root / "quick" / "part1" / "compact" / "seed-0"))
+    assert len(json.loads(invoke(data, root, "list", "--json").stdout)["runs"]) == 1
     assert "no finished run" in one_line(invoke(data, data / "empty", "report"))
 
 

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 from tiny import experiment, glyphs
 
+from midas import training
 from midas.augmentation import augment
+from midas.callbacks import Checkpoint
 from midas.errors import MidasError
 from midas.inference import Classifier
 from midas.runs import Run
@@ -22,20 +24,21 @@ def timeless(run):
 
 def test_split_is_stratified_disjoint_and_seeded():
     data = glyphs()
-    training, validation = split(data, experiment())
-    assert len(training) + len(validation) == len(data)
-    assert not set(training.names) & set(validation.names)
+    kept, validation = split(data, experiment())
+    assert len(kept) + len(validation) == len(data)
+    assert not set(kept.names) & set(validation.names)
     assert set(np.bincount(validation.labels)) == {2}
     assert np.array_equal(split(data, experiment())[1].names, validation.names)
     assert not np.array_equal(split(data, experiment(seed=1))[1].names, validation.names)
 
 
 def test_all_data_and_limit():
-    training, validation = split(glyphs(), experiment(val_fraction=0.0))
-    assert len(training) == len(glyphs()) and len(validation) == 0
-    training, validation = split(glyphs(), experiment(limit=70))
-    assert len(training) + len(validation) == 70
-    with pytest.raises(MidasError, match="too few images"):
+    kept, validation = split(glyphs(), experiment(val_fraction=0.0))
+    assert len(kept) == len(glyphs()) and len(validation) == 0
+    kept, validation = split(glyphs(), experiment(limit=71))
+    assert len(kept) + len(validation) == 71
+    assert set(np.bincount(np.concatenate([kept.labels, validation.labels]))) == {5, 6}
+    with pytest.raises(MidasError, match="2 images of 2 classes are too few"):
         split(glyphs("01", 1), experiment())
 
 
@@ -67,9 +70,9 @@ def test_validation_images_never_reach_augmentation(monkeypatch, tmp_path):
 
     monkeypatch.setattr("midas.training.augment", spy)
     train(experiment(epochs=1), Run(tmp_path / "run"), glyphs())
-    training, validation = split(glyphs(), experiment())
-    assert seen <= {image.tobytes() for image in training.images}
-    assert not seen & {image.tobytes() for image in validation.images} - {i.tobytes() for i in training.images}
+    kept, validation = split(glyphs(), experiment())
+    assert seen == {image.tobytes() for image in kept.images}
+    assert not seen & {image.tobytes() for image in validation.images}
 
 
 def test_a_run_directory_holds_everything(tmp_path):
@@ -176,6 +179,29 @@ def test_pretrained_start_keeps_the_body_and_the_head_where_classes_agree(tmp_pa
         experiment("part2", init="pretrained", source="x", epochs=1), Run(tmp_path / "n"), digits, digits, other.path
     )
     assert 0 <= result["zero_shot_accuracy"] <= 1 and len(Run(tmp_path / "n").card["class_names"]) == 10
+
+
+def test_what_is_copied_into_a_pretrained_network(tmp_path):
+    run = Run(tmp_path / "run")
+    train(experiment(epochs=1), run, glyphs())
+    donor, tiny = Classifier.load(run.path).model.get_weights(), experiment("part2", init="pretrained")
+    same, _ = training._start(tiny, glyphs().class_names, run.path)
+    other, _ = training._start(tiny, tuple("0123456789"), run.path)
+    assert all(np.array_equal(a, b) for a, b in zip(same.get_weights(), donor, strict=True))
+    body = zip(other.get_weights()[:-2], donor[:-2], strict=True)
+    assert all(np.array_equal(a, b) for a, b in body) and other.get_weights()[-2].shape[1] == 10
+
+
+def test_test_images_of_other_classes_are_refused(tmp_path):
+    with pytest.raises(MidasError, match="its classes"):
+        train(experiment("part2"), Run(tmp_path), glyphs("0123456789"), glyphs("012345678"))
+
+
+def test_half_a_checkpoint_of_a_killed_process_never_becomes_one(tmp_path):
+    half = tmp_path / ".best.tmp.keras"
+    half.write_bytes(b"half")
+    Checkpoint(tmp_path / "best.keras", monitor="val_loss", save_best_only=True)
+    assert not half.exists()
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path):
