@@ -78,6 +78,7 @@ def network_rates(path: Path) -> dict[str, dict[str, float]]:
     from midas.experiments import PARTS
     from midas.inference import Classifier
 
+    training.prepare_keras(seed=0)
     drawings = datasets.read(open_source(path))
     data = drawings.take(np.arange(GLYPHS) % len(drawings))
     rates = {}
@@ -102,6 +103,17 @@ def network_rates(path: Path) -> dict[str, dict[str, float]]:
     return rates
 
 
+def file_rate(path: Path) -> float:
+    """Measure pages per second from the archive to the answer, as `midas predict` does it."""
+    from midas import models, reading, sample
+    from midas.inference import Classifier
+
+    names = tuple(sample.CHARACTERS)
+    network = Classifier(models.build("compact", 28, len(names)), names, 28)
+    source = reading.open_source(path)
+    return source.count / seconds(lambda: list(reading.predict(network, [source], lambda name, reason: None)))
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -117,6 +129,7 @@ def main() -> None:
             "import_tensorflow_seconds": command_seconds("-c", "import midas, tensorflow"),
             "import_training_seconds": command_seconds("-c", "import midas.training"),
             **reading_rates(path),
+            "predict_pages_per_second": file_rate(path),
             "networks": network_rates(path),
             "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         }
