@@ -79,32 +79,21 @@ def _config(ctx, param, value):
     return value
 
 
-def common(command):
-    """Options of every command: -v and -q."""
-    for option in (
-        click.option(
-            "-q",
-            "--quiet",
-            is_flag=True,
-            expose_value=False,
-            is_eager=True,
-            callback=_remember("midas.quiet"),
-            help="No progress on stderr.",
-        ),
-        click.option(
-            "-v",
-            "--verbose",
-            is_flag=True,
-            expose_value=False,
-            is_eager=True,
-            callback=_remember("midas.verbose"),
-            help="Show tracebacks and TensorFlow's messages.",
-        ),
-    ):
-        command = option(command)
-    return command
+def apply(*options):
+    """Combine click options into one decorator, listed in the help in this order."""
+    return lambda command: functools.reduce(lambda f, option: option(f), reversed(options), command)
 
 
+def _flag(short: str, long: str, key: str, text: str):
+    return click.option(
+        short, long, is_flag=True, expose_value=False, is_eager=True, callback=_remember(key), help=text
+    )
+
+
+common = apply(
+    _flag("-v", "--verbose", "midas.verbose", "Show tracebacks and TensorFlow's messages."),
+    _flag("-q", "--quiet", "midas.quiet", "No progress on stderr."),
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 seed_option = click.option(
     "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of everything random."
@@ -142,11 +131,6 @@ restart_options = [
     click.option("--resume", is_flag=True, help="Go on with an unfinished run."),
     click.option("--overwrite", is_flag=True, help="Delete what lies in the run directory and start again."),
 ]
-
-
-def apply(*options):
-    """Combine click options into one decorator, listed in the help in this order."""
-    return lambda command: functools.reduce(lambda f, option: option(f), reversed(options), command)
 
 
 def training_options(part: str):
