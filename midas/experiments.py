@@ -90,8 +90,8 @@ class Experiment:
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise MidasError(f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}")
-        if not re.fullmatch(r"\w[\w.+-]*", self.name):
-            raise MidasError(f"{self.name!r} cannot name a run; use letters, digits, '.', '_', '+' and '-'")
+        if not re.fullmatch(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*", self.name):
+            raise MidasError(f"{self.name!r} cannot name a run: it names a folder, and no hidden one")
         for name, low in (("epochs", 1), ("batch_size", 1), ("patience", 1), ("size", 14)):
             if getattr(self, name) < low:
                 raise MidasError(f"{name} must be at least {low}, not {getattr(self, name)}")

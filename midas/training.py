@@ -153,12 +153,10 @@ def _describe(run: Run, experiment: Experiment, data: Dataset, model: keras.Sequ
     source_digest = _weights_digest(donor.model)
     if (run / "environment.json").exists():
         before = run.environment
-        if before["source_digest"] != source_digest:
-            raise MidasError(f"{run.path}: the network it started from has changed since; start again with --overwrite")
-        if before["data_digest"] != data.digest:
-            raise MidasError(
-                f"{run.path}: the data have changed since this run was stopped; start again with --overwrite"
-            )
+        now = {"data": data.digest, "source": source_digest}
+        for key, changed in (("data", "the data"), ("source", "the network it started from")):
+            if before[f"{key}_digest"] != now[key]:
+                raise MidasError(f"{run.path}: {changed} changed since it was stopped; start again with --overwrite")
         return
     write_json(
         run / "card.json",

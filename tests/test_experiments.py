@@ -27,10 +27,18 @@ def test_other_records_are_refused_in_one_line(record):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("change", [{"epochs": 0}, {"val_fraction": 1.0}, {"learning_rate": 0.0}, {"size": 3}])
+@pytest.mark.parametrize(
+    "change", [{"epochs": 0}, {"val_fraction": 1.0}, {"learning_rate": 0.0}, {"size": 3}, {"loss": "luck"}]
+)
 def test_impossible_settings_are_refused(change):
     with pytest.raises(MidasError, match=next(iter(change))):
         dataclasses.replace(PARTS["part1"], **change)
+
+
+@pytest.mark.parametrize("name", ["", ".hidden", "../../x", "a/b", "a\\b", "a\nb"])
+def test_a_name_that_is_no_folder_s_is_refused(name):
+    with pytest.raises(MidasError, match="cannot name a run"):
+        dataclasses.replace(PARTS["part1"], name=name)
 
 
 def test_differences_are_named():
