@@ -4,6 +4,9 @@ Throughout, `probabilities` is a float array (n, k), `labels` an int array (n,) 
 missing, and the answer is the class of the highest probability, the first of equals.
 """
 
+import math
+from statistics import NormalDist
+
 import numpy as np
 
 MIN_PROBABILITY = 1e-7  # a probability below it counts as this much, so that one sure mistake costs 16.1, not infinity
@@ -18,10 +21,13 @@ def wilson_interval(correct: int, n: int) -> tuple[float, float]:
     >>> [round(bound, 4) for bound in wilson_interval(8, 10)]
     [0.4902, 0.9433]
     """
-    from scipy.stats import binomtest
-
-    interval = binomtest(int(correct), int(n)).proportion_ci(confidence_level=0.95, method="wilson")
-    return float(interval.low), float(interval.high)
+    if n < 1 or not 0 <= correct <= n:
+        raise ValueError(f"{correct} of {n} is no share")
+    z, share = NormalDist().inv_cdf(0.975), correct / n
+    middle = share + z**2 / (2 * n)
+    half = z * math.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
+    scale = 1 + z**2 / n
+    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
 
 
 def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> float:

@@ -71,8 +71,8 @@ def to_grey(image: np.ndarray) -> np.ndarray:
 
     What is not uint8 is taken to range up to 1, 255 or 65535, whichever is the first that its largest value fits.
 
-    >>> to_grey(np.full((2, 2, 4), 0, np.uint8)).max()  # wholly transparent: paper
-    np.uint8(255)
+    >>> to_grey(np.full((2, 2, 4), 0, np.uint8)).tolist()  # wholly transparent: paper
+    [[255, 255], [255, 255]]
     >>> to_grey(np.full((2, 2), 65535, np.uint16)).dtype
     dtype('uint8')
     """
