@@ -6,6 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from midas import models
 from midas.errors import MidasError
 from midas.runs import Run, read_json
 
@@ -32,7 +33,7 @@ class Classifier:
     def load(cls, path: str | Path, compile: bool = False) -> "Classifier":
         """Load a run directory or a `.keras` file with its card beside it (`NAME.json` or `card.json`).
 
-        Files that would run code of their own (Lambda layers, foreign classes) are refused.
+        The network is built from its card and takes the file's weights; nothing else in the file is heeded.
 
         Args:
             path: the directory or file.
@@ -52,17 +53,20 @@ class Classifier:
             raise MidasError(f"{file}: its card is missing (card.json or {file.stem}.json beside it)")
         card = read_json(cards[0])
         try:
-            model = keras.saving.load_model(file, compile=compile, safe_mode=True)
-            network = cls(model, tuple(card["class_names"]), int(card["size"]), card)
+            names, size = tuple(card["class_names"]), int(card["size"])
+            if compile:
+                model = keras.saving.load_model(file, compile=True, safe_mode=True)
+            else:  # the weights alone: no code of the file's is run, and older and newer Keras read them alike
+                model = models.build(card["model"], size, len(names))
+                model.load_weights(file)
         except KeyError as error:
-            raise MidasError(f"{cards[0]}: has no entry {error}; not the card of a checkpoint") from error
+            raise MidasError(
+                f"{cards[0]}: has no entry {error}, or names no network; not a checkpoint's card"
+            ) from error
         except Exception as error:  # whatever Keras, h5py or zipfile make of a damaged or hostile file
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise MidasError(f"{file}: not a checkpoint that can be loaded ({reason[:200]})") from error
-        ours = (None, network.size, network.size), (None, len(network.class_names))
-        if (model.input_shape, model.output_shape) != ours:
-            raise MidasError(f"{file}: is not the network that its card {cards[0].name} describes")
-        return network
+            raise MidasError(f"{file}: not the checkpoint that {cards[0].name} describes ({reason[:200]})") from error
+        return cls(model, names, size, card)
 
     def probabilities(self, images: np.ndarray, allowed: np.ndarray | None = None) -> np.ndarray:
         """Answer for normalised images.
