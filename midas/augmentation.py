@@ -46,6 +46,23 @@ def augment(images: np.ndarray, strength, rng: np.random.Generator) -> np.ndarra
     return warped.reshape(count, side, side)
 
 
+def augment_places(places: np.ndarray, strength, rng: np.random.Generator) -> np.ndarray:
+    """Move and resize glyphs on their pages a little, and hide the place of some, for networks that are told it.
+
+    Args:
+        places: float32 array (n, 5) of `preprocessing.place`.
+        strength: an `experiments.Augmentation`.
+        rng: the source of randomness.
+
+    Returns:
+        A new float32 array (n, 5).
+    """
+    noise = rng.normal(0, strength.place, places.shape).astype(np.float32)
+    noise[:, 0] = 0
+    seen = places[:, :1] * (rng.random((len(places), 1)) >= strength.unplaced)
+    return ((places + noise) * seen).astype(np.float32)
+
+
 def _fields(count, side, strength, rng) -> tuple[np.ndarray, np.ndarray]:
     """Draw where every output pixel is read from: two float32 arrays (count, side, side), across and down."""
 

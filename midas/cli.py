@@ -1,6 +1,7 @@
 """The commands: options in, one call, an answer out. Whatever is heavy is imported when a command needs it."""
 
 import csv
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import click
 
 from midas import options
 from midas.errors import MidasError
+from midas.experiments import named
 from midas.options import (
     apply,
     cache_dir_option,
@@ -17,20 +19,39 @@ from midas.options import (
     json_option,
     load_tensorflow,
     make_experiment,
+    place_options,
+    protocol_options,
     restart_options,
     resumable,
     runs_dir_option,
     say,
     seed_option,
+    settings_options,
     size_option,
     training_options,
+    tta_option,
     warn_of_skipped,
     workplace,
 )
+from midas.runs import Run, shipped_checkpoint
 
 checkpoint_option = click.option(
-    "--checkpoint", required=True, type=click.Path(exists=True, path_type=Path), help="A run directory or .keras file."
+    "--checkpoint",
+    "checkpoints",
+    multiple=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="A run directory, .keras file or folder of several; repeated, probabilities are averaged.  "
+    "[default: the network of Part 1 that comes with midas]",
 )
+
+
+def _network(checkpoints):
+    """Load what answers, and say where it came from."""
+    load_tensorflow()
+    from midas.inference import Classifier
+
+    paths = checkpoints or (shipped_checkpoint(),)
+    return Classifier.load(*paths), str(paths[0]) if len(paths) == 1 else [str(path) for path in paths]
 
 
 @click.group(
@@ -135,9 +156,16 @@ def preprocess(names, size, strict, csv_file, preview, data_dir, cache_dir, as_j
 
 @main.command("train-part1", epilog="Example: midas train-part1 --epochs 40 --seed 1")
 @training_options("part1")
-def train_part1(**settings):
+@click.option(
+    "--ensemble",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Train so many networks, with seeds counted up from --seed; their folder is a --checkpoint.",
+)
+def train_part1(ensemble, **settings):
     """Train on the 62 classes of Part 1. The validation images are split off before augmentation."""
-    _train("part1", settings)
+    _train("part1", settings, ensemble)
 
 
 @main.command("train-part2", epilog="Example: midas train-part2 --init pretrained --seed 1")
@@ -172,15 +200,18 @@ def train_part3(**settings):
     _train("part3", settings)
 
 
-def _train(part: str, settings: dict) -> None:
+def _train(part: str, settings: dict, ensemble: int = 1) -> None:
     places = {key: settings.pop(key) for key in ("data_dir", "runs_dir", "cache_dir")}
     resume, overwrite, tensorboard, as_json = (
         settings.pop(key) for key in ("resume", "overwrite", "tensorboard", "as_json")
     )
     place = workplace(**places)
     experiment = make_experiment(part, place.is_sample, settings)
-    run = _perform(experiment, place, resume, overwrite, tensorboard)
-    emit({**run.result, "path": str(run.path)}, as_json, f"{_table([run])}\n{run.path}")
+    seeds = [dataclasses.replace(experiment, seed=experiment.seed + member) for member in range(ensemble)]
+    runs = [_perform(one, place, resume, overwrite, tensorboard) for one in seeds]
+    path = runs[0].path if ensemble == 1 else runs[0].path.parent
+    results = [{**run.result, "path": str(run.path)} for run in runs]
+    emit(results[0] if ensemble == 1 else {"runs": results, "path": str(path)}, as_json, f"{_table(runs)}\n{path}")
 
 
 def _perform(experiment, place, resume=False, overwrite=False, tensorboard=None):
@@ -199,6 +230,56 @@ def _table(runs) -> str:
     from midas import report
 
     return report.table([{**report.state(run), "state": None} for run in runs])
+
+
+@main.command("cross-validate", epilog="Example: midas cross-validate --recipe best --all-data --repeats 2 --tta 8")
+@apply(
+    settings_options("part1"), protocol_options(ensemble=True), *place_options, *restart_options, json_option, common
+)
+def cross_validate(
+    folds, repeats, ensemble, tta, data_dir, runs_dir, cache_dir, resume, overwrite, as_json, **settings
+):
+    """Judge a training of Part 1: every drawing is answered by networks that never saw it.
+
+    More --repeats or a larger --ensemble keep what an earlier call has trained.
+    """
+    from midas.validation import Protocol, table
+
+    place = workplace(data_dir, runs_dir, cache_dir)
+    experiment = make_experiment("part1", place.is_sample, settings)
+    run = _cross_validate(experiment, place, Protocol(folds, repeats, ensemble, tta), resume, overwrite)
+    emit({**run.result, "path": str(run.path)}, as_json, f"{table([run.result])}\n{run.path}")
+
+
+def _cross_validate(experiment, place, protocol, resume, overwrite):
+    load_tensorflow()
+    from midas import validation
+
+    with resumable():
+        run, done = validation.cross_validate(experiment, place, protocol, resume, overwrite)
+    if not done:
+        say(f"{run.path}: finished already, nothing to do (--overwrite does it again)")
+    return run
+
+
+@main.command("compare-models", epilog="Example: midas compare-models --recipe cosine --epochs 40 --all-data")
+@click.argument("names", nargs=-1, type=click.Choice(options.MODEL_NAMES), metavar="[MODEL]...")
+@apply(settings_options("part1", model=False), protocol_options(ensemble=False))
+@apply(*place_options, *restart_options, json_option, common)
+def compare_models(names, folds, repeats, tta, data_dir, runs_dir, cache_dir, resume, overwrite, as_json, **settings):
+    """Cross-validate several networks, or all, on the same folds of Part 1: one table, one figure.
+
+    Writes compare-models.json and compare-models.png (accuracy against cost) to the folder of cross-validations.
+    """
+    from midas import validation
+
+    place = workplace(data_dir, runs_dir, cache_dir)
+    experiment = make_experiment("part1", place.is_sample, settings)
+    chosen = [named(dataclasses.replace(experiment, model=name)) for name in names or options.MODEL_NAMES]
+    protocol = validation.Protocol(folds, repeats, 1, tta)
+    results = [_cross_validate(one, place, protocol, resume, overwrite).result for one in chosen]
+    figure = validation.write_comparison(results, place)
+    emit({"models": results, "figure": str(figure)}, as_json, f"{validation.table(results)}\n{figure}")
 
 
 @main.command("run", epilog="Example: midas run --data-dir sample")
@@ -228,31 +309,31 @@ def run_study(quick, seed, data_dir, runs_dir, cache_dir, resume, overwrite, as_
 @click.option(
     "--restrict/--no-restrict", default=False, show_default=True, help="Answer only with classes that are in the data."
 )
+@tta_option
 @click.option("--strict", is_flag=True, help="Make an image that cannot be used an error.")
 @apply(json_option, common)
-def evaluate(checkpoint, data, restrict, strict, as_json):
-    """Score a network on labelled images."""
-    load_tensorflow()
+def evaluate(checkpoints, data, restrict, tta, strict, as_json):
+    """Score a network, or several together, on labelled images."""
+    network, source = _network(checkpoints)
     from midas import analysis, reading
 
-    network, dataset, probabilities = reading.score(checkpoint, data, restrict, strict, options.Progress().images)
+    dataset, probabilities = reading.score(network, data, tta, restrict, strict, options.Progress().images)
     summary = reading.summary(network, dataset, probabilities)
     warn_of_skipped(dataset, data)
-    emit({"checkpoint": str(checkpoint), "data": data, **summary}, as_json, analysis.classification_report(summary))
+    emit({"checkpoint": source, "data": data, "tta": tta, **summary}, as_json, analysis.classification_report(summary))
 
 
 @main.command(epilog="Example: midas predict --checkpoint checkpoints/part1/compact/seed-0 drawing.png")
 @checkpoint_option
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE|FOLDER|ARCHIVE|-...")
+@tta_option
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values instead of a table.")
 @apply(json_option, common)
-def predict(checkpoint, images, as_csv, as_json):
+def predict(checkpoints, images, tta, as_csv, as_json):
     """Read characters from images: the answer, its probability and the next two guesses. '-' reads from stdin."""
-    load_tensorflow()
+    network, _ = _network(checkpoints)
     from midas import reading
-    from midas.inference import Classifier
 
-    network = Classifier.load(checkpoint)
     sources = [
         reading.stdin_source(sys.stdin.buffer.read()) if name == "-" else reading.open_source(name) for name in images
     ]
@@ -262,7 +343,7 @@ def predict(checkpoint, images, as_csv, as_json):
         skipped.append({"file": name, "reason": reason})
         options.warn(f"{name}: skipped: {reason}")
 
-    answers = reading.predict(network, sources, skip)
+    answers = reading.predict(network, sources, skip, tta)
     if as_json:
         emit({"predictions": list(answers), "skipped": skipped}, True, "")
     elif as_csv:
@@ -277,28 +358,34 @@ def predict(checkpoint, images, as_csv, as_json):
 @main.command(epilog="Example: midas analyze --checkpoint checkpoints/part1/compact/seed-0")
 @checkpoint_option
 @click.option("--data", help="Labelled images.  [default: what the run itself scored]")
+@tta_option
 @click.option("--strict", is_flag=True, help="Make an image that cannot be used an error.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="[default: the run directory]")
 @apply(json_option, common)
-def analyze(checkpoint, data, strict, out, as_json):
-    """Draw confusion matrices, learning curves and the worst mistakes; write them as PNG and analysis.json."""
-    from midas import analysis
-    from midas.runs import Run
+def analyze(checkpoints, data, tta, strict, out, as_json):
+    """Draw confusion matrices, learning curves and the worst mistakes; write them as PNG and analysis.json.
 
-    run = Run(checkpoint if checkpoint.is_dir() else checkpoint.parent)
+    A cross-validation's directory is taken as a run's.
+    """
+    from midas import analysis
+
+    first = checkpoints[0] if checkpoints else shipped_checkpoint()
+    run = Run(first if first.is_dir() else first.parent)
     if data:
-        load_tensorflow()
+        network, source = _network(checkpoints)
         from midas import reading
 
-        network, dataset, probabilities = reading.score(checkpoint, data, False, strict, options.Progress().images)
+        dataset, probabilities = reading.score(network, data, tta, False, strict, options.Progress().images)
         names, predictions = network.class_names, dataset.predictions(probabilities)
         warn_of_skipped(dataset, data)
-    elif checkpoint in (run.path, run.checkpoint):
-        names, predictions = run.card["class_names"], analysis.load_predictions(run)
+    elif len(checkpoints) < 2 and tta == 1 and first in (run.path, run.checkpoint) and (run / "card.json").exists():
+        source, names, predictions = str(first), run.card["class_names"], analysis.load_predictions(run)
     else:
-        raise MidasError(f"{checkpoint}: is not what its run scored; say with --data what to ask it")
-    about = {"checkpoint": str(checkpoint), "data": data or run.result["scored"]}
-    out = out or run.path
+        raise MidasError(f"{first}: is not what its run scored; say with --data what to ask it")
+    about = {"checkpoint": source, "data": data or run.result["scored"]}
+    out = out or (run.path if len(checkpoints) == 1 else None)
+    if not out:
+        raise MidasError("say with --out where the figures shall go")
     found = analysis.analyze(predictions, list(names), run.metrics(), out, about)
     pictures = "\n".join(str(out / file) for file in found["files"])
     emit(found, as_json, f"{analysis.classification_report(found)}\n\n{pictures}")
@@ -341,7 +428,7 @@ def models(classes, size, as_json):
 def report_page(runs, out, runs_dir, as_json):
     """Write one page about finished runs: those given, or all below the runs folder."""
     from midas import report
-    from midas.runs import Run, find_runs
+    from midas.runs import find_runs
 
     out = out or runs_dir / "report.html"
     numbers = report.write_report([Run(path) for path in runs] or find_runs(runs_dir), out)

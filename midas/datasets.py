@@ -41,6 +41,7 @@ class Dataset:
         labels: int64 array (n,), indices into `class_names`.
         class_names: one name a class.
         names: str array (n,), where each image came from.
+        places: float32 array (n, 5), size and place on the page, as `preprocessing.place` gives them.
         skipped: (name, reason) of each image that could not be used.
         page_sizes: how many images had which size before preprocessing, by "WIDTHxHEIGHT".
         is_sample: whether it is the embedded sample, whose numbers are not the task's.
@@ -50,6 +51,7 @@ class Dataset:
     labels: np.ndarray
     class_names: tuple[str, ...]
     names: np.ndarray
+    places: np.ndarray
     skipped: tuple[tuple[str, str], ...] = ()
     page_sizes: tuple[tuple[str, int], ...] = ()
     is_sample: bool = False
@@ -59,7 +61,8 @@ class Dataset:
 
     def take(self, indices: np.ndarray) -> "Dataset":
         """Give the images at these indices, in this order."""
-        return replace(self, images=self.images[indices], labels=self.labels[indices], names=self.names[indices])
+        arrays = {name: getattr(self, name)[indices] for name in ("images", "labels", "names", "places")}
+        return replace(self, **arrays)
 
     def predictions(self, probabilities: np.ndarray) -> dict[str, np.ndarray]:
         """Pair what a network answered with what was asked, as predictions.npz keeps it."""
@@ -84,6 +87,7 @@ class Dataset:
         """A fingerprint of images, labels and class names: 16 hexadecimal digits."""
         digest = hashlib.sha256(json.dumps(self.class_names).encode())
         digest.update(np.ascontiguousarray(self.images))
+        digest.update(np.ascontiguousarray(self.places))
         digest.update(np.ascontiguousarray(self.labels, dtype="<i8"))
         return digest.hexdigest()[:16]
 
@@ -208,6 +212,7 @@ def save(dataset: Dataset, path: Path) -> None:
             labels=dataset.labels,
             class_names=np.array(dataset.class_names),
             names=dataset.names,
+            places=dataset.places,
             notes=np.array(notes),
         )
 
@@ -220,6 +225,7 @@ def _load_prepared(path: Path) -> Dataset:
             labels=arrays["labels"],
             class_names=tuple(arrays["class_names"].tolist()),
             names=arrays["names"],
+            places=arrays["places"],
             skipped=tuple((name, reason) for name, reason in notes["skipped"]),
             page_sizes=tuple((text, count) for text, count in notes["page_sizes"]),
         )
@@ -237,8 +243,8 @@ def read(source: Source, size: int = 28, strict: bool = False, progress=None) ->
     Raises:
         MidasError: images without a class, a class without images, or with `strict` an unusable image.
     """
-    images, folders, names, skipped, pages = [], [], [], [], Counter()
-    for entry, glyph, page in stream(source, size, progress):
+    images, places, folders, names, skipped, pages = [], [], [], [], [], Counter()
+    for entry, glyph, place, page in stream(source, size, progress):
         if entry.folder is None:
             skipped.append((entry.name, "neither a label nor a class folder"))
         elif isinstance(glyph, str):
@@ -246,6 +252,7 @@ def read(source: Source, size: int = 28, strict: bool = False, progress=None) ->
         else:
             pages[page] += 1
             images.append(glyph)
+            places.append(place)
             folders.append(entry.folder)
             names.append(entry.name)
     if strict:
@@ -264,6 +271,7 @@ def read(source: Source, size: int = 28, strict: bool = False, progress=None) ->
         labels=labels,
         class_names=class_names,
         names=np.array(names),
+        places=np.stack(places),
         skipped=tuple(skipped),
         page_sizes=tuple(pages.most_common()),
         is_sample=source.is_sample,
@@ -277,12 +285,12 @@ def _refuse_skipped(source: Source, skipped) -> None:
         raise MidasError(f"{source.path}: {name}: {reason}{more}; mend or remove it, or leave out --strict")
 
 
-def stream(source: Source, size: int, progress=None) -> Iterator[tuple[Entry, np.ndarray | str, str]]:
+def stream(source: Source, size: int, progress=None) -> Iterator[tuple[Entry, np.ndarray | str, np.ndarray, str]]:
     """Decode and normalise on all cores, in order, holding only a few images at a time.
 
     Yields:
-        (entry, glyph, page): the uint8 array (size, size), or in its place the reason why there is none, and the size
-        of the original as "WIDTHxHEIGHT".
+        (entry, glyph, place, page): the uint8 array (size, size), or in its stead the reason why there is none, the
+        float32 array (5,) of `preprocessing.place`, and the size of the original as "WIDTHxHEIGHT".
     """
     workers = os.cpu_count() or 1
     chunks = iter(lambda: list(itertools.islice(entries, 32)), [])
@@ -301,16 +309,16 @@ def stream(source: Source, size: int, progress=None) -> Iterator[tuple[Entry, np
                 yield from results
 
 
-def _glyphs(entries: list[Entry], size: int) -> list[tuple[Entry, np.ndarray | str, str]]:
+def _glyphs(entries: list[Entry], size: int) -> list[tuple[Entry, np.ndarray | str, np.ndarray, str]]:
     return [(entry, *_glyph(entry, size)) for entry in entries]
 
 
-def _glyph(entry: Entry, size: int) -> tuple[np.ndarray | str, str]:
+def _glyph(entry: Entry, size: int) -> tuple[np.ndarray | str, np.ndarray, str]:
     try:
         page = entry.read()
-        return preprocessing.normalise(page, size), f"{page.shape[1]}x{page.shape[0]}"
+        return *preprocessing.glyph_and_place(page, size), f"{page.shape[1]}x{page.shape[0]}"
     except preprocessing.UnreadableImage as error:
-        return str(error), ""
+        return str(error), preprocessing.NO_PLACE, ""
 
 
 def name_classes(folders: list[str]) -> tuple[tuple[str, ...], np.ndarray]:

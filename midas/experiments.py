@@ -1,6 +1,7 @@
 """What to run, as data: one frozen record says everything a training needs, and the three parts are values of it."""
 
 import dataclasses
+import json
 import re
 from dataclasses import dataclass, field
 
@@ -28,6 +29,8 @@ class Augmentation:
         shift: part of the image's side.
         elastic: standard deviation of the displacement of the elastic grid's points, as part of the side.
         stroke: how far a pen stroke is thickened or thinned, 1 meaning by one pixel on each side.
+        place: standard deviation of what is added to the glyph's place, in the units of `preprocessing.place`.
+        unplaced: part of the images whose place is withheld, so that a network learns to do without.
     """
 
     rotation: float = 12.0
@@ -36,6 +39,8 @@ class Augmentation:
     shift: float = 0.08
     elastic: float = 0.03
     stroke: float = 0.6
+    place: float = 0.15
+    unplaced: float = 0.2
 
 
 @dataclass(frozen=True)
@@ -51,9 +56,11 @@ class Experiment:
         size: side of the network's input in pixels.
         init: "random", or "pretrained" to start from `source`.
         source: path of the checkpoint to start from; its last layer is replaced.
-        loss: a name of `losses.LOSSES`.
+        loss: "given" or "complementary", as `losses.make` takes them.
         optimizer: one of `OPTIMIZERS`.
         learning_rate: at the start.
+        weight_decay: of the optimiser, decoupled from the gradient (Loshchilov and Hutter 2019).
+        label_smoothing: part of the target that is spread over all classes.
         schedule: "plateau" (ReduceLROnPlateau) or "cosine" (linear warm-up over a tenth, then half a cosine).
         patience: epochs without a better validation loss before the plateau schedule lowers the rate.
         stop_patience: epochs without a better validation loss before training stops; None never stops early.
@@ -76,6 +83,8 @@ class Experiment:
     loss: str = "given"
     optimizer: str = "adam"
     learning_rate: float = 2e-3
+    weight_decay: float = 0.0
+    label_smoothing: float = 0.0
     schedule: str = "plateau"
     patience: int = 4
     stop_patience: int | None = None
@@ -97,6 +106,8 @@ class Experiment:
                 raise MidasError(f"{name} must be at least {low}, not {getattr(self, name)}")
         if not 0 <= self.val_fraction < 1:
             raise MidasError(f"val_fraction must lie in [0, 1), not {self.val_fraction}")
+        if not 0 <= self.label_smoothing < 1 or (self.label_smoothing and self.loss != "given"):
+            raise MidasError("label_smoothing must lie in [0, 1), and be 0 unless the loss is 'given'")
         if self.learning_rate <= 0:
             raise MidasError(f"learning_rate must be positive, not {self.learning_rate}")
 
@@ -162,9 +173,27 @@ RECIPES = {
     "plateau": {},
     "cosine": {"schedule": "cosine", "learning_rate": 4e-3, "stop_patience": None},
 }
+# What won, part by part: the recipe "best".
+BEST = {
+    "part1": {
+        "model": "placed",
+        "schedule": "cosine",
+        "optimizer": "adamw",
+        "learning_rate": 3e-3,
+        "weight_decay": 0.02,
+        "label_smoothing": 0.1,
+        "stop_patience": None,
+        "epochs": 100,
+    },
+}
 
 # What replaces the settings of Parts 2 and 3 for sets of about a thousand images, as the embedded sample's.
 SMALL = {"batch_size": 32, "epochs": 25, "patience": 8, "stop_patience": None}
+
+
+def recipes(part: str) -> dict[str, dict]:
+    """List the recipes of a part with the settings they stand for."""
+    return {**RECIPES, "best": BEST[part]} if part in BEST else RECIPES
 
 
 def with_recipe(experiment: Experiment, recipe: str) -> Experiment:
@@ -173,9 +202,50 @@ def with_recipe(experiment: Experiment, recipe: str) -> Experiment:
     >>> with_recipe(with_recipe(PARTS["part2"], "cosine"), "plateau") == PARTS["part2"]
     True
     """
-    touched = {setting for settings in RECIPES.values() for setting in settings}
+    choices = recipes(experiment.part)
+    touched = {setting for settings in choices.values() for setting in settings}
     usual = {setting: getattr(PARTS[experiment.part], setting) for setting in touched}
-    return dataclasses.replace(experiment, **{**usual, **RECIPES[recipe]})
+    return dataclasses.replace(experiment, **{**usual, **choices[recipe]})
+
+
+def recipe_of(experiment: Experiment) -> str:
+    """Name the recipe that an experiment follows, whatever its network, epochs and learning rate.
+
+    >>> recipe_of(with_recipe(PARTS["part1"], "best"))
+    'best'
+    """
+    free = ("model", "epochs", "learning_rate")
+    return next(
+        name
+        for name, settings in reversed(recipes(experiment.part).items())
+        if all(getattr(experiment, key) == value for key, value in settings.items() if key not in free)
+    )
+
+
+def changed(experiment: Experiment, change: str) -> Experiment:
+    """Change one setting, written NAME=VALUE; NAME may be `augmentation.` and one of its limits.
+
+    Raises:
+        MidasError: there is no such setting, or it cannot have this value.
+
+    >>> changed(PARTS["part1"], "augmentation.elastic=0").augmentation.elastic
+    0
+    """
+    name, equals, text = change.partition("=")
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = text
+    whole, _, part = name.partition(".")
+    if part:
+        limits = experiment.to_json().get(whole)
+        name, value = whole, {**limits, part: value} if isinstance(limits, dict) and part in limits else None
+    if not equals or name not in experiment.to_json() or (part and value is None):
+        raise MidasError(f"--set {change}: no such setting; write NAME=VALUE with a name of experiment.json")
+    try:
+        return Experiment.from_json({**experiment.to_json(), name: value})
+    except TypeError as error:
+        raise MidasError(f"--set {change}: {error}") from error
 
 
 def named(experiment: Experiment) -> Experiment:
@@ -193,7 +263,8 @@ def named(experiment: Experiment) -> Experiment:
     usual = {"part2": "digits", "part3": "part1"}.get(experiment.part)
     if experiment.source not in (None, usual):
         words.append(experiment.source if experiment.source in ("digits", "part1") else "from")
-    words += [experiment.schedule] if experiment.schedule != "plateau" else []
+    recipe = recipe_of(experiment)
+    words += [recipe] if recipe != "plateau" else []
     words += ["all-data"] if not experiment.val_fraction else []
     words += [f"limit-{experiment.limit}"] if experiment.limit else []
     return dataclasses.replace(experiment, name="-".join(words))

@@ -1,4 +1,4 @@
-"""From a checkpoint to probabilities: the one way in which evaluate, predict and analyze ask a network."""
+"""From checkpoints to probabilities: the one way in which evaluate, predict and analyze ask a network, or several."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -6,8 +6,10 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from midas import models
+from midas import metrics, models
+from midas.augmentation import views
 from midas.errors import MidasError
+from midas.preprocessing import NO_PLACE
 from midas.runs import Run, read_json
 
 BATCH = 512
@@ -15,73 +17,146 @@ BATCH = 512
 
 @dataclass(frozen=True)
 class Classifier:
-    """A network with what is needed to use it.
+    """One network, or several whose probabilities are averaged, with what is needed to use them.
 
     Attributes:
-        model: from uint8 (n, size, size) to logits (n, classes).
+        members: the networks, from what `models.inputs` gives to logits (n, classes).
         class_names: one name an output.
-        size: side of its input in pixels.
-        card: what is known about how it was made.
+        size: side of the input in pixels.
+        card: what is known about how it was made; its temperature, if it has one, calibrates the probabilities.
     """
 
-    model: keras.Model
+    members: tuple[keras.Model, ...]
     class_names: tuple[str, ...]
     size: int
     card: dict = field(default_factory=dict)
 
-    @classmethod
-    def load(cls, path: str | Path, compile: bool = False) -> "Classifier":
-        """Load a run directory or a `.keras` file with its card beside it (`NAME.json` or `card.json`).
-
-        The network is built from its card and takes the file's weights; nothing else in the file is heeded.
-
-        Args:
-            path: the directory or file.
-            compile: restore loss and optimiser too, to go on training.
+    @property
+    def model(self) -> keras.Model:
+        """The network, of which there is one.
 
         Raises:
-            MidasError: there is no network, it cannot be read, or its card is missing.
+            MidasError: there are several.
         """
-        path = Path(path)
-        file = Run(path).checkpoint if path.is_dir() else path
-        if not file.is_file():
-            raise MidasError(f"{file}: no such checkpoint; train one first, 'midas list' shows what there is")
-        if file.suffix != ".keras":  # Keras's older formats have no safe mode
-            raise MidasError(f"{file}: not a checkpoint; give a run directory or a .keras file")
-        cards = [card for card in (file.with_suffix(".json"), file.with_name("card.json")) if card.exists()]
-        if not cards:
-            raise MidasError(f"{file}: its card is missing (card.json or {file.stem}.json beside it)")
-        card = read_json(cards[0])
+        if len(self.members) > 1:
+            raise MidasError("an ensemble is for answering only; give the checkpoint of one network")
+        return self.members[0]
+
+    @classmethod
+    def load(cls, *paths: str | Path) -> "Classifier":
+        """Load a run directory, a `.keras` file, a folder of several of either, or several of all these.
+
+        Each file has its card beside it (`NAME.json` or `card.json`). The network is built from its card and takes the
+        file's weights; nothing else in the file is heeded.
+
+        Raises:
+            MidasError: there is no network, it cannot be read, its card is missing, or several do not go together.
+        """
+        files = [file for path in paths for file in checkpoint_files(Path(path))]
+        parts = [cls._load_file(file) for file in files]
+        first = parts[0]
+        for file, part in zip(files, parts, strict=True):
+            if (part.class_names, part.size) != (first.class_names, first.size):
+                raise MidasError(f"{file}: has other classes, or another input size, than {files[0]}")
+        if len(parts) == 1:
+            return first
+        together = Path(paths[0]) / "card.json"
+        card = read_json(together) if len(paths) == 1 and together.exists() else {**first.card, "temperature": 1.0}
+        return cls(tuple(part.model for part in parts), first.class_names, first.size, card)
+
+    @classmethod
+    def _load_file(cls, file: Path) -> "Classifier":
+        card_file = _card_file(file)
+        card = read_json(card_file)
         try:
             names, size = tuple(card["class_names"]), int(card["size"])
-            if compile:
-                model = keras.saving.load_model(file, compile=True, safe_mode=True)
-            else:  # the weights alone: no code of the file's is run, and older and newer Keras read them alike
-                model = models.build(card["model"], size, len(names))
-                model.load_weights(file)
+            model = models.build(card["model"], size, len(names))
+            model.load_weights(file)  # the weights alone: no code of the file's is run
         except KeyError as error:
             raise MidasError(
-                f"{cards[0]}: has no entry {error}, or names no network; not a checkpoint's card"
+                f"{card_file}: has no entry {error}, or names no network; not a checkpoint's card"
             ) from error
         except Exception as error:  # whatever Keras, h5py or zipfile make of a damaged or hostile file
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise MidasError(f"{file}: not the checkpoint that {cards[0].name} describes ({reason[:200]})") from error
-        return cls(model, names, size, card)
+            raise _not_described(file, card_file, error) from error
+        return cls((model,), names, size, card)
 
-    def probabilities(self, images: np.ndarray, allowed: np.ndarray | None = None) -> np.ndarray:
+    def probabilities(
+        self,
+        images: np.ndarray,
+        places: np.ndarray | None = None,
+        allowed: np.ndarray | None = None,
+        tta: int = 1,
+    ) -> np.ndarray:
         """Answer for normalised images.
 
         Args:
             images: uint8 array (n, size, size).
+            places: float32 array (n, 5) of `preprocessing.place`; None where they are not known.
             allowed: indices of the classes that may be answered, or None for all.
+            tta: how many views of each image to average over: itself, and deformed ones (test-time augmentation).
 
         Returns:
             float32 array (n, classes); each row sums to 1.
         """
         if not len(images):
             return np.zeros((0, len(self.class_names)), np.float32)
-        logits = self.model.predict(images, batch_size=BATCH, verbose=0).astype(np.float64)
-        if allowed is not None:
-            logits[:, np.setdiff1d(np.arange(logits.shape[1]), allowed)] = -np.inf
-        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return (exponentials / exponentials.sum(axis=1, keepdims=True)).astype(np.float32)
+        places = np.broadcast_to(NO_PLACE, (len(images), len(NO_PLACE))) if places is None else places
+        forbidden = [] if allowed is None else np.setdiff1d(np.arange(len(self.class_names)), allowed)
+        total = np.zeros((len(images), len(self.class_names)))
+        for view in views(images, tta):
+            for member in self.members:
+                logits = member.predict(models.inputs(member, view, places), batch_size=BATCH, verbose=0)
+                logits = logits.astype(np.float64)
+                logits[:, forbidden] = -np.inf
+                exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+                total += exponentials / exponentials.sum(axis=1, keepdims=True)
+        average = (total / (tta * len(self.members))).astype(np.float32)
+        temperature = self.card.get("temperature", 1.0)
+        return average if temperature == 1.0 else metrics.calibrate(average, temperature)
+
+
+def checkpoint_files(path: Path) -> list[Path]:
+    """List the files of the networks that a path stands for.
+
+    Args:
+        path: a `.keras` file, a run directory, or a folder of `.keras` files or of finished runs.
+
+    Raises:
+        MidasError: there are none.
+    """
+    if not path.is_dir():
+        if not path.is_file():
+            raise MidasError(f"{path}: no such checkpoint; train one first, 'midas list' shows what there is")
+        if path.suffix != ".keras":  # Keras's older formats have no safe mode
+            raise MidasError(f"{path}: not a checkpoint; give a run directory or a .keras file")
+        return [path]
+    one = Run(path).checkpoint
+    files = [one] if one.is_file() else sorted(path.glob("[!.]*.keras"))
+    files = files or [Run(found.parent).checkpoint for found in sorted(path.glob("*/result.json"))]
+    if not files:
+        raise MidasError(f"{one}: no such checkpoint; train one first, 'midas list' shows what there is")
+    return files
+
+
+def load_for_training(file: Path) -> keras.Model:
+    """Load a network with its loss and optimiser, to go on training.
+
+    Raises:
+        MidasError: it cannot be read.
+    """
+    try:
+        return keras.saving.load_model(file, compile=True, safe_mode=True)
+    except Exception as error:  # as above
+        raise _not_described(file, _card_file(file), error) from error
+
+
+def _card_file(file: Path) -> Path:
+    for card in (file.with_suffix(".json"), file.with_name("card.json")):
+        if card.exists():
+            return card
+    raise MidasError(f"{file}: its card is missing (card.json or {file.stem}.json beside it)")
+
+
+def _not_described(file: Path, card: Path, error: Exception) -> MidasError:
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return MidasError(f"{file}: not the checkpoint that {card.name} describes ({reason[:200]})")

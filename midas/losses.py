@@ -34,7 +34,34 @@ class ComplementaryCrossentropy(keras.losses.Loss):
         return math.log(classes - 1) + ops.logsumexp(y_pred, axis=-1) - ops.logsumexp(others, axis=-1)
 
 
-LOSSES = {
-    "given": lambda: keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-    COMPLEMENTARY: ComplementaryCrossentropy,
-}
+@keras.saving.register_keras_serializable(package="midas")
+class SmoothedCrossentropy(keras.losses.Loss):
+    """Cross-entropy with a part of the target, `smoothing` in [0, 1), spread evenly over all classes.
+
+    Label smoothing (Szegedy et al. 2016, "Rethinking the Inception architecture", section 7) for labels given as
+    numbers: logsumexp of the logits, minus (1 - smoothing) of the label's logit, minus smoothing of their mean.
+
+    Shapes: labels int (n,), logits float (n, K) -> float (n,).
+    """
+
+    def __init__(self, smoothing, reduction="sum_over_batch_size", name="smoothed_crossentropy", dtype=None):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        self.smoothing = smoothing
+
+    def call(self, y_true, y_pred):
+        labels = ops.one_hot(ops.cast(ops.reshape(y_true, (-1,)), "int32"), y_pred.shape[-1], dtype=y_pred.dtype)
+        of_label = ops.sum(labels * y_pred, axis=-1)
+        target = (1 - self.smoothing) * of_label + self.smoothing * ops.mean(y_pred, axis=-1)
+        return ops.logsumexp(y_pred, axis=-1) - target
+
+    def get_config(self):
+        return {**super().get_config(), "smoothing": self.smoothing}
+
+
+def make(name: str, smoothing: float = 0.0) -> keras.losses.Loss:
+    """Make the loss of an experiment: "given" or "complementary", of which only the first can be smoothed."""
+    if name == COMPLEMENTARY:
+        return ComplementaryCrossentropy()
+    if smoothing:
+        return SmoothedCrossentropy(smoothing)
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)

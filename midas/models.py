@@ -1,6 +1,7 @@
-"""The networks, by name: Keras `Sequential` stacks from a square of grey levels to one logit a class."""
+"""The networks, by name, from a square of grey levels to one logit a class: Keras `Sequential` stacks, or graphs."""
 
 import keras
+import numpy as np
 from keras import layers
 
 MOMENTUM = 0.9  # of the running statistics: Keras's 0.99 needs hundreds of steps, and an epoch here may have thirty
@@ -52,30 +53,120 @@ def _compact(classes: int) -> list:
     ]
 
 
-MODELS = {
+def _alexnet(classes: int) -> list:
+    """In the style of AlexNet (Krizhevsky et al. 2012): five convolutions, two dense layers with dropout 0.5."""
+    convolutions = [
+        layer
+        for filters, kernel, pooled in ((24, 5, True), (48, 5, True), (96, 3, False), (96, 3, False), (64, 3, True))
+        for layer in (
+            layers.Conv2D(filters, kernel, padding="same", activation="relu"),
+            *([layers.MaxPooling2D(3, 2)] if pooled else []),  # overlapping, as there
+        )
+    ]
+    dense = [layer for _ in range(2) for layer in (layers.Dropout(0.5), layers.Dense(384, activation="relu"))]
+    return [*convolutions, layers.Flatten(), *dense, layers.Dense(classes)]
+
+
+def _vgg(classes: int) -> list:
+    """In the style of VGG (Simonyan and Zisserman 2015): pairs of 3x3 convolutions, each pair pooled."""
+    convolutions = [
+        layer
+        for filters in (16, 32, 64)
+        for layer in (
+            layers.Conv2D(filters, 3, padding="same", activation="relu"),
+            layers.Conv2D(filters, 3, padding="same", activation="relu"),
+            layers.MaxPooling2D(),
+        )
+    ]
+    return [
+        *convolutions,
+        layers.Flatten(),
+        layers.Dense(256, activation="relu"),
+        layers.Dropout(0.5),
+        layers.Dense(classes),
+    ]
+
+
+def _resnet(x, classes: int):
+    """In the style of ResNet (He et al. 2016): three stages of two residual blocks, 16, 32 and 64 filters."""
+    x = _normalised(layers.Conv2D(16, 3, padding="same", use_bias=False)(x))
+    for filters, stride in ((16, 1), (16, 1), (32, 2), (32, 1), (64, 2), (64, 1)):
+        straight = x
+        if stride > 1:
+            straight = layers.Conv2D(filters, 1, stride, use_bias=False)(x)
+        x = _normalised(layers.Conv2D(filters, 3, stride, padding="same", use_bias=False)(x))
+        x = layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
+        x = layers.ReLU()(layers.add([layers.BatchNormalization(momentum=MOMENTUM)(x), straight]))
+    return layers.Dense(classes)(layers.Dropout(0.3)(layers.GlobalAveragePooling2D()(x)))
+
+
+def _placed(x, place, classes: int):
+    """`compact` with more filters, told the glyph's size and place on the page before its dense layer."""
+    for filters, kernel in ((32, 5), (64, 3), (128, 3)):
+        x = layers.Conv2D(filters, kernel, padding="same", activation="relu")(x)
+        x = layers.BatchNormalization(momentum=MOMENTUM)(layers.MaxPooling2D()(x))
+    x = layers.Dropout(0.2)(layers.Flatten()(x))
+    x = layers.concatenate([x, layers.Dense(32, activation="relu")(place)])
+    x = layers.BatchNormalization(momentum=MOMENTUM)(layers.Dense(256, activation="relu")(x))
+    return layers.Dense(classes)(layers.Dropout(0.4)(x))
+
+
+def _normalised(x):
+    return layers.ReLU()(layers.BatchNormalization(momentum=MOMENTUM)(x))
+
+
+SEQUENCES = {
     "compact": _compact,
     "baseline": _baseline,
     "original": lambda classes: _large_kernels(classes, width=1000, dropout=0.5),
     "experimental": lambda classes: _large_kernels(classes, width=500, dropout=0.7),
+    "alexnet": _alexnet,
+    "vgg": _vgg,
 }
+GRAPHS = {"resnet": _resnet}
+PLACED = {"placed": _placed}  # these take the glyph's place on the page as well
+MODELS = (*SEQUENCES, *GRAPHS, *PLACED)
 
 
-def build(name: str, size: int, classes: int) -> keras.Sequential:
+def build(name: str, size: int, classes: int) -> keras.Model:
     """Build a network with random weights.
 
     Args:
-        name: a key of `MODELS`.
+        name: one of `MODELS`.
         size: side of the input in pixels.
         classes: number of outputs.
 
     Returns:
-        A network from uint8 (n, size, size), 0-255, to float32 logits (n, classes).
+        A network to float32 logits (n, classes), from uint8 glyphs (n, size, size), 0-255, and, if it uses them, their
+        places on the page as well, float32 (n, 5), as `inputs` gives them.
+
+    Raises:
+        KeyError: there is no such network.
     """
+    glyph = keras.Input((size, size), dtype="uint8", name="glyph")
     entrance = [layers.Reshape((size, size, 1)), layers.Rescaling(1 / 255)]
-    return keras.Sequential([keras.Input((size, size), dtype="uint8"), *entrance, *MODELS[name](classes)], name=name)
+    if name in SEQUENCES:
+        return keras.Sequential([glyph, *entrance, *SEQUENCES[name](classes)], name=name)
+    x = glyph
+    for layer in entrance:
+        x = layer(x)
+    if name in GRAPHS:
+        return keras.Model(glyph, GRAPHS[name](x, classes), name=name)
+    place = keras.Input((5,), name="place")
+    return keras.Model([glyph, place], PLACED[name](x, place, classes), name=name)
 
 
-def multiply_adds(model: keras.Sequential) -> int:
+def takes_places(model: keras.Model) -> bool:
+    """Whether a network is told a glyph's place on the page."""
+    return len(model.inputs) > 1
+
+
+def inputs(model: keras.Model, images: np.ndarray, places: np.ndarray):
+    """Give a network what it takes: the glyphs, or glyphs and places."""
+    return (images, places) if takes_places(model) else images
+
+
+def multiply_adds(model: keras.Model) -> int:
     """Count the multiply-adds of the convolutions and dense layers for one image."""
     return sum(_layer_multiply_adds(layer) for layer in model.layers)
 
@@ -90,7 +181,7 @@ def _layer_multiply_adds(layer) -> int:
     return weights * places
 
 
-def copy_weights(source: keras.Sequential, target: keras.Sequential, head: bool) -> None:
+def copy_weights(source: keras.Model, target: keras.Model, head: bool) -> None:
     """Copy the weights of one network into another of the same kind.
 
     Args:

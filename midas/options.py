@@ -16,11 +16,11 @@ import click
 from click.core import ParameterSource
 
 from midas.errors import MidasError
-from midas.experiments import OPTIMIZERS, PARTS, RECIPES, SMALL, Experiment, named, with_recipe
+from midas.experiments import OPTIMIZERS, PARTS, SMALL, Experiment, changed, named, recipes, with_recipe
 from midas.runs import read_json, to_json
 from midas.study import Workplace
 
-MODEL_NAMES = ("compact", "baseline", "original", "experimental")
+MODEL_NAMES = ("compact", "baseline", "original", "experimental", "alexnet", "vgg", "resnet", "placed")
 INTERRUPTED = 130
 
 
@@ -133,10 +133,20 @@ restart_options = [
 ]
 
 
-def training_options(part: str):
-    """Options of the three training commands, with the part's own defaults."""
+tta_option = click.option(
+    "--tta",
+    type=click.IntRange(1, 1000),
+    default=1,
+    show_default=True,
+    help="Average over so many views of each image: itself and deformed ones.",
+)
+
+
+def settings_options(part: str, model: bool = True):
+    """Options that make an experiment, with the part's own defaults; without `model` for all networks alike."""
     usual = PARTS[part]
     fraction = click.FloatRange(0, 1, min_open=True, max_open=True)
+    model_option = click.option("--model", type=click.Choice(MODEL_NAMES), default=usual.model, show_default=True)
     return apply(
         click.option(
             "--config",
@@ -146,23 +156,36 @@ def training_options(part: str):
             callback=_config,
             help="Take the settings from an experiment.json; options given beside it win.",
         ),
-        click.option("--model", type=click.Choice(MODEL_NAMES), default=usual.model, show_default=True),
+        *([model_option] if model else []),
         click.option(
             "--recipe",
-            type=click.Choice(list(RECIPES)),
+            type=click.Choice(list(recipes(part))),
             default="plateau",
             show_default=True,
-            help="plateau: ReduceLROnPlateau. cosine: warm-up, then half a cosine.",
+            help="plateau: ReduceLROnPlateau. cosine: warm-up, then half a cosine."
+            + (" best: what reads best." if "best" in recipes(part) else ""),
         ),
-        click.option("--epochs", type=click.IntRange(1), help=f"At most.  [default: {usual.epochs}]"),
+        click.option("--epochs", type=click.IntRange(1), help=f"At most.  [default: {usual.epochs}, or the recipe's]"),
         click.option("--batch-size", type=click.IntRange(1), help=f"[default: {usual.batch_size}]"),
         click.option(
             "--learning-rate",
             type=click.FloatRange(0, min_open=True),
             help=f"At the start.  [default: {usual.learning_rate}, or the recipe's]",
         ),
-        click.option("--optimizer", type=click.Choice(OPTIMIZERS), default=usual.optimizer, show_default=True),
+        click.option(
+            "--optimizer",
+            type=click.Choice(OPTIMIZERS),
+            default=usual.optimizer,
+            show_default=f"{usual.optimizer}, or the recipe's",
+        ),
         click.option("--augment/--no-augment", default=True, show_default=True, help="Deform the training images."),
+        click.option(
+            "--set",
+            "changes",
+            multiple=True,
+            metavar="NAME=VALUE",
+            help="Any other setting of experiment.json, as label_smoothing=0.1 or augmentation.elastic=0; repeatable.",
+        ),
         size_option,
         click.option("--val-fraction", type=fraction, default=usual.val_fraction, show_default=True),
         click.option("--all-data", is_flag=True, help="No validation: for a final model."),
@@ -170,14 +193,31 @@ def training_options(part: str):
             "--limit", type=click.IntRange(1), help="Train on so many images; such a run is left out of reports."
         ),
         seed_option,
-        data_dir_option,
-        runs_dir_option,
-        cache_dir_option,
-        click.option("--name", help="Of the run.  [default: made from the settings]"),
-        *restart_options,
-        click.option("--tensorboard", type=click.Path(file_okay=False, path_type=Path), help="Folder for its logs."),
-        json_option,
-        common,
+        *([click.option("--name", help="Of the run.  [default: made from the settings]")] if model else []),
+    )
+
+
+place_options = [data_dir_option, runs_dir_option, cache_dir_option]
+tensorboard_option = click.option(
+    "--tensorboard", type=click.Path(file_okay=False, path_type=Path), help="Folder for its logs."
+)
+
+
+def training_options(part: str):
+    """Options of the three training commands."""
+    return apply(settings_options(part), *place_options, *restart_options, tensorboard_option, json_option, common)
+
+
+def protocol_options(ensemble: bool):
+    """Options that say how to cross-validate."""
+    several = click.option(
+        "--ensemble", type=click.IntRange(1), default=1, show_default=True, help="Networks a fold, also as one."
+    )
+    return apply(
+        click.option("--folds", type=click.IntRange(2), default=5, show_default=True),
+        click.option("--repeats", type=click.IntRange(1), default=1, show_default=True, help="Each with other folds."),
+        *([several] if ensemble else []),
+        tta_option,
     )
 
 
@@ -203,8 +243,12 @@ def make_experiment(part: str, sample: bool, settings: dict) -> Experiment:
     if part != "part1":
         changes["source"] = _source(part, base, given)
     experiment = dataclasses.replace(base, **changes)
-    keeps_name = "name" in given or (config and config.name != named(config).name)
-    return experiment if keeps_name else named(experiment)
+    for change in given.get("changes", ()):
+        experiment = changed(experiment, change)
+    if "name" in given or (config and config.name != named(config).name):
+        return experiment
+    words = [change.split(".")[-1] for change in given.get("changes", ())]
+    return dataclasses.replace(experiment, name="-".join([named(experiment).name, *words]))
 
 
 def _source(part: str, base: Experiment, given: dict) -> str | None:

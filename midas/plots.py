@@ -151,6 +151,29 @@ def compare_curves(runs_records: dict[str, list[dict]], as_labelled: bool = Fals
     return figure
 
 
+def accuracy_against_cost(results: list[dict]) -> Figure:
+    """Draw cross-validated accuracy, with its 95 % interval, by multiply-adds and by seconds of training.
+
+    Args:
+        results: what `validation.cross_validate` writes as result.json, one for each network.
+    """
+    figure = Figure(figsize=(10, 4.6), layout="constrained")
+    costs = (("multiply_adds", "multiply-adds for one image"), ("train_seconds", "seconds of training"))
+    for axes, (cost, title) in zip(figure.subplots(1, 2, sharey=True), costs, strict=True):
+        for result, colour in zip(results, cycle(PALETTE), strict=False):
+            accuracy = result["scores"][0]["accuracy"]
+            low, high = accuracy["interval"] or (accuracy["mean"],) * 2
+            below, above = 100 * (accuracy["mean"] - low), 100 * (high - accuracy["mean"])
+            x, y = result[cost], 100 * accuracy["mean"]
+            axes.errorbar(x, y, [[below], [above]], fmt="o", color=colour, capsize=3, label=result["model"])
+        axes.set_xscale("log")
+        axes.set_xlabel(title)
+        axes.grid(color="#e5e5e5")
+    figure.axes[0].set_ylabel("cross-validated accuracy, %")
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=8, fontsize=9)
+    return figure
+
+
 def mistakes(
     images: np.ndarray,
     labels: np.ndarray,

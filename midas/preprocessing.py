@@ -16,6 +16,9 @@ WORKING_SIDE = 320  # pixels; the glyph is looked for in a copy at most this lar
 SPECK_AREA = 0.15  # of the largest component: anything smaller is a dot, anything larger always belongs to the glyph
 SPECK_GAP_BESIDE = 0.25  # of the largest component's diagonal; measured on 2,480 drawings, dots of i and j stay below
 SPECK_GAP_ABOVE = 0.5  # a dot over or under the glyph may be farther away than one beside it
+PAGE_ASPECT = (1.3, 1.37)  # width to height of a page like Part 1's, 4:3
+PAGE_PEN = (0.05, 0.11)  # width of the pen there, in page heights: it shows that a page is that drawing tool's
+NO_PLACE = np.zeros(5, np.float32)
 PLAIN_BORDER = 0.75  # of the border pixels: if fewer agree, the glyph was cut out so tightly that it fills the border
 
 # Images that cannot be decoded are listed; OpenCV (version 4 or 5) need not print each as well. 0 is silent.
@@ -183,6 +186,11 @@ def normalise(grey: np.ndarray, size: int = 28) -> np.ndarray:
     Raises:
         UnreadableImage: the image is blank.
     """
+    return glyph_and_place(grey, size)[0]
+
+
+def glyph_and_place(grey: np.ndarray, size: int = 28) -> tuple[np.ndarray, np.ndarray]:
+    """Give what `normalise` gives, and what it takes away: the glyph's `place` on the page, float32 array (5,)."""
     if not grey.size:
         raise UnreadableImage("blank")
     shrink = -(-max(grey.shape) // WORKING_SIDE)  # a whole number: OpenCV is then three times as fast
@@ -192,16 +200,60 @@ def normalise(grey: np.ndarray, size: int = 28) -> np.ndarray:
         small = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
     paper, ink = ink_levels(small)
     levels = np.clip((np.arange(256) - paper) * (255 / (ink - paper)), 0, 255).round().astype(np.uint8)
-    left, top, right, bottom = glyph_box(cv2.LUT(small, levels))
+    small_ink = cv2.LUT(small, levels)
+    left, top, right, bottom = glyph_box(small_ink)
     if shrink > 1:  # a pixel of slack for what the small copy blurred away, taken back on the full image
         across, down = grey.shape[1] / small.shape[1], grey.shape[0] / small.shape[0]
         left, top = max(int((left - 1) * across), 0), max(int((top - 1) * down), 0)
         right, bottom = math.ceil((right + 1) * across), math.ceil((bottom + 1) * down)
     glyph = cv2.LUT(grey[top:bottom, left:right], levels)
     if shrink > 1:
-        left, top, width, height = cv2.boundingRect((glyph > INK).view(np.uint8))
-        glyph = glyph[top : top + height, left : left + width]
-    return _centred(_scaled(glyph, round(size * BOX_FRACTION)), size)
+        x, y, width, height = cv2.boundingRect((glyph > INK).view(np.uint8))
+        glyph = glyph[y : y + height, x : x + width]
+        left, top = left + x, top + y
+    box = (left, top, left + glyph.shape[1], top + glyph.shape[0])
+    return _centred(_scaled(glyph, round(size * BOX_FRACTION)), size), place(small_ink, box, grey.shape)
+
+
+def place(ink: np.ndarray, box: tuple[int, int, int, int], page: tuple[int, int]) -> np.ndarray:
+    """Say how large a glyph is and where it stands, if the page is one of Part 1's drawing tool.
+
+    Cropping makes c and C alike; on the page they were drawn on, most people's differ. Elsewhere size and place say
+    nothing, so the page has to have the tool's aspect, and its pen.
+
+    Args:
+        ink: uint8 array, the page at any scale, light ink on black.
+        box: (left, top, right, bottom) of the glyph on the page.
+        page: (height, width) of the page.
+
+    Returns:
+        float32 array (5,): 1, the logarithms of the glyph's height and width, and how far its middle lies to the right
+        of and below the page's, each in units that make about -2 to 2 usual; five zeros where it cannot be said.
+
+    >>> page = np.zeros((90, 120), np.uint8); page[20:65, 45:75] = 255; page[27:65, 52:75] = 0
+    >>> place(page, (45, 20, 75, 65), page.shape).round(2).tolist()
+    [1.0, 0.0, 0.0, 0.0, -0.25]
+    >>> place(page[:, 20:], (25, 20, 55, 65), (90, 100)).tolist()
+    [0.0, 0.0, 0.0, 0.0, 0.0]
+    """
+    height, width = page
+    if not PAGE_ASPECT[0] <= width / height <= PAGE_ASPECT[1] or not _tool_pen(ink):
+        return NO_PLACE
+    left, top, right, bottom = box
+    size = [math.log(2 * (bottom - top) / height) / 0.35, math.log(3 * (right - left) / height) / 0.35]
+    return np.array(
+        [1, *size, 4.5 * (left + right - width) / height, 4.5 * (top + bottom - height) / height], np.float32
+    )
+
+
+def _tool_pen(ink: np.ndarray) -> bool:
+    """Whether strokes are as wide as those of Part 1's drawing tool: twice the depth that a tenth of them exceeds."""
+    inked = (ink > 127).view(np.uint8)
+    depth = cv2.distanceTransform(inked, cv2.DIST_L2, 3)[inked > 0]
+    if not len(depth):
+        return False
+    wide = 2 * float(np.percentile(depth, 90)) / len(ink)
+    return PAGE_PEN[0] <= wide <= PAGE_PEN[1]
 
 
 def _scaled(glyph: np.ndarray, side: int) -> np.ndarray:

@@ -1,7 +1,7 @@
 """What a person asks of a network: scores on labelled images, answers for others."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,31 +14,35 @@ from midas.preprocessing import decode
 
 
 def score(
-    checkpoint: Path, data: str, restrict: bool = False, strict: bool = False, progress: Callable | None = None
-) -> tuple[Classifier, Dataset, np.ndarray]:
+    network: Classifier,
+    data: str,
+    tta: int = 1,
+    restrict: bool = False,
+    strict: bool = False,
+    progress: Callable | None = None,
+) -> tuple[Dataset, np.ndarray]:
     """Ask a network for labelled images.
 
     Args:
-        checkpoint: a run directory or `.keras` file.
+        network: what answers.
         data: a path that `archives.open_source` takes.
+        tta: how many views of each image to average over.
         restrict: allow only the classes of the data as answers, and share the probabilities out among them.
         strict, progress: see `datasets.read`.
 
     Returns:
-        The network, the data with labels counted as the network counts them, and float32 probabilities (n, classes).
+        The data with labels counted as the network counts them, and float32 probabilities (n, classes).
 
     Raises:
         MidasError: the data have classes that the network does not know.
     """
-    network = Classifier.load(checkpoint)
     dataset = read(open_source(data, "test"), network.size, strict, progress)
     unknown = [name for name in dataset.class_names if name not in network.class_names]
     if unknown:
         raise MidasError(f"{data}: the network does not know the class {unknown[0]!r}; it reads {_span(network)}")
-    places = np.array([network.class_names.index(name) for name in dataset.class_names])
-    probabilities = network.probabilities(dataset.images, places if restrict else None)
-    known = Dataset(dataset.images, places[dataset.labels], network.class_names, dataset.names, dataset.skipped)
-    return network, known, probabilities
+    outputs = np.array([network.class_names.index(name) for name in dataset.class_names])
+    probabilities = network.probabilities(dataset.images, dataset.places, outputs if restrict else None, tta)
+    return replace(dataset, labels=outputs[dataset.labels], class_names=network.class_names), probabilities
 
 
 def _span(network: Classifier) -> str:
@@ -63,13 +67,16 @@ def stdin_source(data: bytes) -> Source:
     return Source("-", (), "", lambda: iter([Entry("-", None, lambda: decode(data))]), 1)
 
 
-def predict(network: Classifier, sources: list[Source], skip: Callable[[str, str], None]) -> Iterator[dict]:
+def predict(
+    network: Classifier, sources: list[Source], skip: Callable[[str, str], None], tta: int = 1
+) -> Iterator[dict]:
     """Answer for each image as it is read, holding one batch of them in memory.
 
     Args:
         network: what answers.
         sources: where the images lie.
         skip: called with the name of each image that cannot be read, and why.
+        tta: how many views of each image to average over.
 
     Yields:
         The file's name, the answer, its probability, and the next two guesses with theirs.
@@ -77,9 +84,9 @@ def predict(network: Classifier, sources: list[Source], skip: Callable[[str, str
     Raises:
         MidasError: at the end, if not one image could be read.
     """
-    names, glyphs, answered, failure = [], [], 0, None
+    names, glyphs, places, answered, failure = [], [], [], 0, None
     for source in sources:
-        for entry, glyph, _ in stream(source, network.size):
+        for entry, glyph, place, _ in stream(source, network.size):
             name = entry.name if source.count == 1 else f"{source.path}/{entry.name}"
             if isinstance(glyph, str):
                 failure = failure or f"{name}: {glyph}"
@@ -87,11 +94,12 @@ def predict(network: Classifier, sources: list[Source], skip: Callable[[str, str
                 continue
             names.append(name if source.count > 1 else source.path)
             glyphs.append(glyph)
+            places.append(place)
             if len(glyphs) == BATCH:
-                yield from _answers(network, names, glyphs)
+                yield from _answers(network, names, glyphs, places, tta)
                 answered += len(names)
-                names, glyphs = [], []
-    yield from _answers(network, names, glyphs)
+                names, glyphs, places = [], [], []
+    yield from _answers(network, names, glyphs, places, tta)
     if not answered and not names:
         raise MidasError(failure or "no images given")
 
@@ -99,10 +107,10 @@ def predict(network: Classifier, sources: list[Source], skip: Callable[[str, str
 ANSWER = ("file", "answer", "probability", "second", "second_probability", "third", "third_probability")
 
 
-def _answers(network: Classifier, names: list[str], glyphs: list[np.ndarray]) -> Iterator[dict]:
+def _answers(network: Classifier, names: list[str], glyphs: list, places: list, tta: int) -> Iterator[dict]:
     if not glyphs:
         return
-    probabilities = network.probabilities(np.stack(glyphs))
+    probabilities = network.probabilities(np.stack(glyphs), np.stack(places), tta=tta)
     ranks = np.argsort(-probabilities, axis=1, kind="stable")[:, :3]
     for name, row, rank in zip(names, probabilities, ranks, strict=True):
         answer = {"file": name}

@@ -79,7 +79,8 @@ def read_json(path: Path):
         raise MidasError(f"{path}: not valid JSON ({error})") from error
 
 
-OTHER_ROOTS = ("sample", "quick")  # below the root of the full runs on real data
+CROSS_VALIDATION = "cross-validation"
+OTHER_ROOTS = ("sample", "quick", CROSS_VALIDATION)  # below the root of the full runs on real data
 
 
 class Run:
@@ -186,6 +187,20 @@ class Run:
         names = ("result.json", "experiment.json", "card.json", "environment.json", "metrics.jsonl")
         for name in (*names, "best.keras", "last.keras", "predictions.npz"):
             (self / name).unlink(missing_ok=True)
+
+
+def shipped_checkpoint() -> Path:
+    """Find the network that comes with midas: in the installed package, or in the checkout it runs from.
+
+    Raises:
+        MidasError: none came.
+    """
+    package = Path(__file__).parent
+    for folder in (package / "checkpoints", package.parent / "checkpoints"):
+        for name in ("part1.keras",):
+            if (folder / name).exists():
+                return folder / name
+    raise MidasError("no network came with this installation; give one as --checkpoint")
 
 
 def find_runs(root: str | Path) -> list[Run]:

@@ -20,12 +20,12 @@ from sklearn.metrics import f1_score
 from sklearn.model_selection import train_test_split
 
 from midas import losses, metrics, models
-from midas.augmentation import augment
+from midas.augmentation import augment, augment_places
 from midas.callbacks import Checkpoint, Record, Replay, Reseed, out_of_patience
 from midas.datasets import DIGITS, Dataset
 from midas.errors import MidasError
 from midas.experiments import Experiment
-from midas.inference import Classifier
+from midas.inference import Classifier, load_for_training
 from midas.runs import Run, atomic, write_json
 
 WARM_UP = 0.1  # of the epochs, in the cosine schedule
@@ -128,12 +128,12 @@ def _limited(labels: np.ndarray, experiment: Experiment) -> np.ndarray:
     return shuffled[np.argsort(rank[shuffled], kind="stable")][: experiment.limit]
 
 
-def _start(experiment: Experiment, class_names, source) -> tuple[keras.Sequential, Classifier]:
+def _start(experiment: Experiment, class_names, source) -> tuple[keras.Model, Classifier]:
     """Make the network that training starts from, and what answers for it before any training."""
     model, untrained = (models.build(experiment.model, experiment.size, len(class_names)) for _ in range(2))
     if experiment.init == "random":
         models.copy_weights(model, untrained, head=True)
-        return model, Classifier(untrained, tuple(class_names), experiment.size)
+        return model, Classifier((untrained,), tuple(class_names), experiment.size)
     donor = Classifier.load(source)
     if experiment.part == "part3" and any(name.startswith("mnist") for name in donor.card.get("trained_on", ())):
         raise MidasError(
@@ -149,7 +149,7 @@ def _start(experiment: Experiment, class_names, source) -> tuple[keras.Sequentia
     return model, donor
 
 
-def _describe(run: Run, experiment: Experiment, data: Dataset, model: keras.Sequential, donor: Classifier) -> None:
+def _describe(run: Run, experiment: Experiment, data: Dataset, model: keras.Model, donor: Classifier) -> None:
     source_digest = _weights_digest(donor.model)
     if (run / "environment.json").exists():
         before = run.environment
@@ -178,7 +178,7 @@ def _describe(run: Run, experiment: Experiment, data: Dataset, model: keras.Sequ
     write_json(run / "environment.json", {**environment(data.digest), "source_digest": source_digest})
 
 
-def _weights_digest(model: keras.Sequential) -> str:
+def _weights_digest(model: keras.Model) -> str:
     return hashlib.sha256(b"".join(weights.tobytes() for weights in model.get_weights())).hexdigest()[:16]
 
 
@@ -231,13 +231,11 @@ def _steps(training: Dataset, experiment: Experiment) -> int:
     return -(-len(training) // experiment.batch_size)
 
 
-def _resume(
-    run: Run, experiment: Experiment, start: keras.Sequential, steps: int
-) -> tuple[keras.Sequential, list[dict]]:
+def _resume(run: Run, experiment: Experiment, start: keras.Model, steps: int) -> tuple[keras.Model, list[dict]]:
     """Take up the last whole epoch on disk; the optimiser's step count says which it was."""
     last = run / "last.keras"
     if last.exists():
-        model = Classifier.load(last, compile=True).model
+        model = load_for_training(last)
         done = int(model.optimizer.iterations) // steps
     else:
         model, done = start, 0
@@ -247,7 +245,7 @@ def _resume(
     return model, records
 
 
-def compile_model(model: keras.Sequential, experiment: Experiment, steps: int) -> None:
+def compile_model(model: keras.Model, experiment: Experiment, steps: int) -> None:
     """Give a network the experiment's loss, optimiser and learning rate; `steps` is how many an epoch has."""
     rate = experiment.learning_rate
     if experiment.schedule == "cosine":
@@ -256,9 +254,11 @@ def compile_model(model: keras.Sequential, experiment: Experiment, steps: int) -
             rate * FLOOR, max(1, experiment.epochs * steps - warm_up), FLOOR, warmup_target=rate, warmup_steps=warm_up
         )
     options = {"momentum": 0.9, "nesterov": True} if experiment.optimizer == "sgd" else {}
+    options |= {"weight_decay": experiment.weight_decay} if experiment.weight_decay else {}
     optimizer = keras.optimizers.get({"class_name": experiment.optimizer, "config": {"learning_rate": rate, **options}})
     # XLA is eight to ten times slower than plain TensorFlow for such small networks on a CPU.
-    model.compile(optimizer, losses.LOSSES[experiment.loss](), metrics=["accuracy"], jit_compile=False)
+    loss = losses.make(experiment.loss, experiment.label_smoothing)
+    model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=False)
 
 
 def _fit(model, experiment, run, training, validation, records, report, tensorboard) -> None:
@@ -278,11 +278,13 @@ def _fit(model, experiment, run, training, validation, records, report, tensorbo
         callbacks.append(keras.callbacks.TensorBoard(str(tensorboard)))
     callbacks += [Record(run, records, experiment.stop_patience, report), Checkpoint(run / "last.keras")]
     model.fit(
-        batches(training, experiment, first_epoch=len(records)),
+        batches(training, experiment, model, first_epoch=len(records)),
         steps_per_epoch=_steps(training, experiment),
         initial_epoch=len(records),
         epochs=experiment.epochs,
-        validation_data=(validation.images, validation.labels) if len(validation) else None,
+        validation_data=(
+            (models.inputs(model, validation.images, validation.places), validation.labels) if len(validation) else None
+        ),
         validation_batch_size=512,
         shuffle=False,
         callbacks=callbacks,
@@ -290,30 +292,33 @@ def _fit(model, experiment, run, training, validation, records, report, tensorbo
     )
 
 
-def batches(data: Dataset, experiment: Experiment, first_epoch: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def batches(data: Dataset, experiment: Experiment, model: keras.Model, first_epoch: int = 0) -> Iterator[tuple]:
     """Yield shuffled, augmented batches for ever; each epoch depends on the seed and its own number alone.
 
     That makes a resumed run the same as one that was never stopped.
 
     Yields:
-        uint8 images (b, size, size) and int64 labels (b,), the last batch of an epoch being what is left.
+        What `models.inputs` makes of uint8 images (b, size, size) and their places, and int64 labels (b,), the last
+        batch of an epoch being what is left.
     """
     for epoch in itertools.count(first_epoch):
         rng = np.random.default_rng([experiment.seed, epoch])
         order = rng.permutation(len(data))
         for start in range(0, len(data), experiment.batch_size):
             chosen = order[start : start + experiment.batch_size]
-            images = data.images[chosen]
+            images, places = data.images[chosen], data.places[chosen]
             if experiment.augmentation:
                 images = augment(images, experiment.augmentation, rng)
-            yield images, data.labels[chosen]
+                if models.takes_places(model):
+                    places = augment_places(places, experiment.augmentation, rng)
+            yield models.inputs(model, images, places), data.labels[chosen]
 
 
 def _score(
     experiment: Experiment, run: Run, records, scored: Dataset, where: str, donor: Classifier, skipped: int
 ) -> dict:
     network = Classifier.load(run.path)
-    probabilities = network.probabilities(scored.images)
+    probabilities = network.probabilities(scored.images, scored.places)
     scores = metrics.summarise(probabilities, scored.labels, network.class_names)
     best = min(records, key=lambda record: record.get("val_loss", -record["epoch"]))
     result = {
@@ -335,7 +340,7 @@ def _score(
         result["argmin_accuracy"] = float((probabilities.argmin(1) == scored.labels).mean())
     if where != "validation" and set(DIGITS) <= set(donor.class_names) and scored.class_names == DIGITS:
         digits = [donor.class_names.index(digit) for digit in DIGITS]
-        answers = donor.probabilities(scored.images)[:, digits].argmax(1)
+        answers = donor.probabilities(scored.images, scored.places)[:, digits].argmax(1)
         result["zero_shot_accuracy"] = float((answers == scored.labels).mean())
         result["zero_shot_macro_f1"] = float(f1_score(scored.labels, answers, average="macro", zero_division=0))
     with atomic(run / "predictions.npz") as temporary:

@@ -87,13 +87,13 @@ def network_rates(path: Path) -> dict[str, dict[str, float]]:
         model = models.build(name, experiment.size, len(data.class_names))
         steps = len(data) // experiment.batch_size
         training.compile_model(model, experiment, steps)
-        stream = training.batches(data, experiment)
+        stream = training.batches(data, experiment, model)
         model.fit(stream, steps_per_epoch=3, verbose=0)  # traces the graph
         epoch = seconds(
             lambda model=model, stream=stream, steps=steps: model.fit(stream, steps_per_epoch=steps, verbose=0)
         )
-        network = Classifier(model, data.class_names, experiment.size)
-        answer = seconds(lambda network=network: network.probabilities(data.images))
+        network = Classifier((model,), data.class_names, experiment.size)
+        answer = seconds(lambda network=network: network.probabilities(data.images, data.places))
         rates[name] = {
             "parameters": model.count_params(),
             "multiply_adds": models.multiply_adds(model),
@@ -109,7 +109,7 @@ def file_rate(path: Path) -> float:
     from midas.inference import Classifier
 
     names = tuple(sample.CHARACTERS)
-    network = Classifier(models.build("compact", 28, len(names)), names, 28)
+    network = Classifier((models.build("compact", 28, len(names)),), names, 28)
     source = reading.open_source(path)
     return source.count / seconds(lambda: list(reading.predict(network, [source], lambda name, reason: None)))
 
