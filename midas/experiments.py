@@ -17,6 +17,19 @@ CHOICES = {
 }
 
 
+# The most that each deformation may be asked for: a turn, and what is measured in sides or in pixels a whole one.
+STRONGEST = {
+    "rotation": 180,
+    "shear": 80,
+    "scale": 2,
+    "shift": 1,
+    "elastic": 1,
+    "stroke": 1,
+    "occlusion": 1,
+    "pen": 1,
+}
+
+
 @dataclass(frozen=True)
 class Augmentation:
     """Upper limits of the random deformations of one image; 0 switches one off.
@@ -28,6 +41,12 @@ class Augmentation:
         shift: part of the image's side.
         elastic: standard deviation of the displacement of the elastic grid's points, as part of the side.
         stroke: how far a pen stroke is thickened or thinned, 1 meaning by one pixel on each side.
+        occlusion: largest side of a rectangle that is blackened in half of the images, as part of the image's side.
+        pen: how far strokes are moved to one common width, 1 meaning as far as one pixel on each side reaches. The
+            only one that is not random; what it does counts together with `stroke`, at most one pixel.
+
+    Raises:
+        MidasError: one is negative or beyond `STRONGEST`.
     """
 
     rotation: float = 12.0
@@ -36,6 +55,13 @@ class Augmentation:
     shift: float = 0.08
     elastic: float = 0.03
     stroke: float = 0.6
+    occlusion: float = 0.0
+    pen: float = 0.0
+
+    def __post_init__(self):
+        for name, most in STRONGEST.items():
+            if not 0 <= getattr(self, name) <= most:
+                raise MidasError(f"{name} must lie in [0, {most}], not {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
