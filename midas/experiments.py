@@ -17,7 +17,7 @@ CHOICES = {
 }
 
 
-# The most that each deformation may be asked for: a turn, and what is measured in sides or in pixels a whole one.
+# The most that may be asked for: beyond it little is left to read, and with `stroke` grey levels would wrap round.
 STRONGEST = {
     "rotation": 180,
     "shear": 80,
