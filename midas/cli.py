@@ -9,6 +9,7 @@ import click
 
 from midas import options
 from midas.errors import MidasError
+from midas.experiments import Augmentation
 from midas.options import (
     apply,
     augmentation_options,
@@ -148,7 +149,6 @@ def augment(data, out, repetitions, originals, preview, size, seed, cache_dir, a
     if not (out or preview):
         raise click.UsageError("nothing to do: give --out, --preview or both")
     from midas import copies, datasets
-    from midas.experiments import Augmentation
 
     strength = Augmentation(**strengths)
     if out:
