@@ -9,9 +9,10 @@ import click
 
 from midas import options
 from midas.errors import MidasError
-from midas.experiments import named
+from midas.experiments import Augmentation, named
 from midas.options import (
     apply,
+    augmentation_options,
     cache_dir_option,
     common,
     data_dir_option,
@@ -149,6 +150,52 @@ def preprocess(names, size, strict, csv_file, preview, data_dir, cache_dir, as_j
             if preview:
                 inspection.write_preview(dataset, source, preview)
     emit(summaries, as_json, inspection.data_table(summaries))
+
+
+@main.command(epilog="Example: midas augment --data data/trainPart1.zip --preview copies.png")
+@click.option("--data", required=True, help="A data set's path; of train and test parts the training part.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder to write to, empty or new.")
+@click.option("--repetitions", type=click.IntRange(1), default=10, show_default=True, help="Copies of each image.")
+@click.option("--originals/--no-originals", default=True, show_default=True, help="Write the images themselves, too.")
+@click.option("--preview", type=click.Path(dir_okay=False, path_type=Path), help="Draw some of the copies (PNG).")
+@apply(*augmentation_options, size_option, seed_option, cache_dir_option, json_option, common)
+def augment(data, out, repetitions, originals, preview, size, seed, cache_dir, as_json, **strengths):
+    """Write augmented copies of the normalised glyphs as PNG, in class folders that every command reads.
+
+    For looking at, and for other programs: the training commands augment by themselves, anew in each epoch. Give
+    --out, --preview or both. A strength of 0 switches a deformation off.
+    """
+    if not (out or preview):
+        raise click.UsageError("nothing to do: give --out, --preview or both")
+    from midas import copies, datasets
+
+    strength = Augmentation(**strengths)
+    if out:
+        copies.refuse_filled(out)
+    progress = options.Progress()
+    source = datasets.open_source(data, "train")
+    dataset = datasets.cached(source, size, cache_dir, progress=progress.images)
+    warn_of_skipped(dataset, data)
+    found = {
+        "data": data,
+        "size": size,
+        "seed": seed,
+        "augmentation": dataclasses.asdict(strength),
+        "classes": len(dataset.class_names),
+    }
+    lines = []
+    if out:
+        folders = copies.write(dataset, out, repetitions, originals, strength, seed, progress.files)
+        if datasets.name_classes(list(folders.values()))[0] != dataset.class_names:
+            options.warn("Note: not every class can give its name to a folder; --json lists the folders")
+        count = {"originals": len(dataset) * originals, "copies": len(dataset) * repetitions}
+        found |= {"path": str(out), **count, "folders": folders}
+        lines.append(f"{out}: {count['originals']:,} originals, {count['copies']:,} copies, {len(folders)} classes")
+    if preview:
+        copies.write_preview(dataset, preview, repetitions, strength, seed)
+        found["preview"] = str(preview)
+        lines.append(str(preview))
+    emit(found, as_json, "\n".join(lines))
 
 
 # ---- training

@@ -16,6 +16,19 @@ CHOICES = {
     "optimizer": OPTIMIZERS,
     "schedule": ("plateau", "cosine"),
 }
+# The most that may be asked for: beyond it little is left to read, and with `stroke` grey levels would wrap round.
+STRONGEST = {
+    "rotation": 180,
+    "shear": 80,
+    "scale": 2,
+    "shift": 1,
+    "elastic": 1,
+    "stroke": 1,
+    "place": 2,
+    "unplaced": 1,
+    "occlusion": 1,
+    "pen": 1,
+}
 
 
 @dataclass(frozen=True)
@@ -31,6 +44,12 @@ class Augmentation:
         stroke: how far a pen stroke is thickened or thinned, 1 meaning by one pixel on each side.
         place: standard deviation of what is added to the glyph's place, in the units of `preprocessing.place`.
         unplaced: part of the images whose place is withheld, so that a network learns to do without.
+        occlusion: largest side of a rectangle that is blackened in half of the images, as part of the image's side.
+        pen: how far strokes are moved to one common width, 1 meaning as far as one pixel on each side reaches. The
+            only one that is not random; what it does counts together with `stroke`, at most one pixel.
+
+    Raises:
+        MidasError: one is negative or beyond `STRONGEST`.
     """
 
     rotation: float = 12.0
@@ -41,6 +60,13 @@ class Augmentation:
     stroke: float = 0.6
     place: float = 0.15
     unplaced: float = 0.2
+    occlusion: float = 0.0
+    pen: float = 0.0
+
+    def __post_init__(self):
+        for name, most in STRONGEST.items():
+            if not 0 <= getattr(self, name) <= most:
+                raise MidasError(f"{name} must lie in [0, {most}], not {getattr(self, name)}")
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,18 @@ import click
 from click.core import ParameterSource
 
 from midas.errors import MidasError
-from midas.experiments import OPTIMIZERS, PARTS, SMALL, Experiment, changed, named, recipes, with_recipe
+from midas.experiments import (
+    OPTIMIZERS,
+    PARTS,
+    SMALL,
+    STRONGEST,
+    Augmentation,
+    Experiment,
+    changed,
+    named,
+    recipes,
+    with_recipe,
+)
 from midas.runs import read_json, to_json
 from midas.study import Workplace
 
@@ -127,12 +138,31 @@ cache_dir_option = click.option(
 size_option = click.option(
     "--size", type=click.IntRange(14, 512), default=28, show_default=True, help="Side of the glyphs, pixels."
 )
+_STRENGTHS = {
+    "rotation": "Degrees either way.",
+    "shear": "Degrees of slant either way.",
+    "scale": "Natural logarithm of the largest stretch.",
+    "shift": "Part of the side, either way.",
+    "elastic": "Displacement of the elastic grid's points, part of the side.",
+    "stroke": "Thicken or thin pen strokes; 1 is by a pixel on each side.",
+    "occlusion": "Blacken a rectangle in half of the copies; largest side, part of the image's.",
+    "pen": "Move pen strokes to one width; 1 is by up to a pixel on each side.",
+}
+augmentation_options = [
+    click.option(
+        f"--{strength.name}",
+        type=click.FloatRange(0, STRONGEST[strength.name]),
+        default=strength.default,
+        show_default=True,
+        help=_STRENGTHS[strength.name],
+    )
+    for strength in dataclasses.fields(Augmentation)
+    if strength.name in _STRENGTHS
+]
 restart_options = [
     click.option("--resume", is_flag=True, help="Go on with an unfinished run."),
     click.option("--overwrite", is_flag=True, help="Delete what lies in the run directory and start again."),
 ]
-
-
 tta_option = click.option(
     "--tta",
     type=click.IntRange(1, 1000),
@@ -316,6 +346,10 @@ class Progress:
     def images(self, done: int, total: int) -> None:
         """Show how many images are read."""
         self._now_and_then(f"read {done:,} of {total:,} images", done, total)
+
+    def files(self, done: int, total: int) -> None:
+        """Show how many images are written."""
+        self._now_and_then(f"wrote {done:,} of {total:,} images", done, total)
 
     def bytes(self, done: int, total: int | None) -> None:
         """Show how much is downloaded."""

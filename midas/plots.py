@@ -236,6 +236,26 @@ def samples(before: list[np.ndarray], after: np.ndarray, titles: list[str], colu
     return figure
 
 
+def copies(versions: np.ndarray, titles: list[str]) -> Figure:
+    """Draw augmented copies: a row for each image, the image itself on the left, its numbered copies beside it.
+
+    Args:
+        versions: uint8 array (n, 1 + copies, side, side).
+        titles: n captions, left of the rows.
+    """
+    rows, columns = versions.shape[:2]
+    cell, left_margin, gap, head = 0.9, 0.9, 0.2, 0.35
+    figure, axes = _sheet(left_margin + columns * cell + gap + 0.1, head + rows * cell + 0.1)
+    for column in range(columns):
+        left = left_margin + column * cell + (gap if column else 0)
+        _caption(axes, left + cell / 2, 0.1, str(column) if column else "original", 10, cell, GREY)
+        for row in range(rows):
+            _picture(axes, versions[row, column], left + 0.03, head + row * cell + 0.03, cell - 0.06)
+    for row, title in enumerate(titles):
+        _caption(axes, left_margin / 2, head + row * cell + 0.38, title, 13, left_margin)
+    return figure
+
+
 def _column(records: list[dict], key: str) -> np.ndarray:
     """Read one key of every record as float; what is absent or null is NaN."""
     return np.array([record.get(key) for record in records], dtype=float)

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -35,7 +37,7 @@ def test_every_image_gets_its_own_draw(glyphs):
 def test_no_glyph_bleeds_into_its_neighbour():
     stack = np.zeros((3, 28, 28), np.uint8)
     stack[1] = 255  # full to the edges, so that whatever the neighbours read beyond theirs would show
-    strong = Augmentation(rotation=45, shear=20, scale=0.5, shift=0.4, elastic=0.1, stroke=1)
+    strong = Augmentation(rotation=45, shear=20, scale=0.5, shift=0.4, elastic=0.1, stroke=1, occlusion=0.3, pen=1)
     out = augment(stack, strong, np.random.default_rng(0))
     assert out[0].max() == 0 and out[2].max() == 0 and out[1].max() > 0
 
@@ -45,6 +47,55 @@ def test_stroke_thickens_and_thins(glyphs):
     copies = augment(np.repeat(glyphs[:1], 50, axis=0), only_stroke, np.random.default_rng(0))
     ink = copies.sum(axis=(1, 2)) / glyphs[0].sum()
     assert ink.min() < 0.8 and ink.max() > 1.2
+
+
+def width(images):
+    """Pen width in pixels, by another way than the code's: ink over half the length of the outline."""
+    levels = images.astype(float)
+    down, across = np.diff(levels, axis=1)[:, :, :-1], np.diff(levels, axis=2)[:, :-1]
+    return 2 * levels.sum(axis=(1, 2)) / np.hypot(down, across).sum(axis=(1, 2))
+
+
+def test_pen_moves_strokes_to_one_width_without_chance():
+    bars = np.zeros((3, 28, 28), np.uint8)
+    for bar, pen in zip(bars, (2, 3, 5), strict=True):
+        bar[4:24, 12 : 12 + pen] = 255
+    out, half = (augment(bars, dataclasses.replace(NOTHING, pen=pen), np.random.default_rng(0)) for pen in (1, 0.5))
+    before, after = width(bars), width(out)
+    assert np.abs(after - after.mean()).max() < 0.35 < np.abs(before - before.mean()).max()
+    assert before[0] < width(half)[0] < after[0] and before[2] > width(half)[2] > after[2]
+    assert np.array_equal(out, augment(bars, dataclasses.replace(NOTHING, pen=1), np.random.default_rng(1)))
+
+
+def test_pen_narrows_the_widths_of_drawn_glyphs():
+    glyphs = np.stack([normalise(sample.draw(character, 0)) for character in sample.CHARACTERS])
+    out = augment(glyphs, dataclasses.replace(NOTHING, pen=1), np.random.default_rng(0))
+    assert width(out).std() < 0.5 * width(glyphs).std()
+
+
+def test_pen_leaves_blank_and_full_images_in_range():
+    images = np.stack([np.zeros((28, 28), np.uint8), np.full((28, 28), 255, np.uint8)])
+    out = augment(images, dataclasses.replace(NOTHING, pen=1, stroke=1), np.random.default_rng(0))
+    assert out[0].max() == 0 and out[1, 2:-2, 2:-2].min() == 255
+
+
+def test_occlusion_blackens_a_rectangle_in_half_of_the_images():
+    full = np.full((400, 28, 28), 255, np.uint8)
+    erased = augment(full, dataclasses.replace(NOTHING, occlusion=0.3), np.random.default_rng(0)) == 0
+    high, wide = (erased.any(axis=axis).sum(axis=1) for axis in (2, 1))
+    assert np.array_equal(erased.sum(axis=(1, 2)), high * wide)  # so what is black is one whole rectangle
+    assert 0.4 < np.mean(high * wide > 0) < 0.55
+    assert max(high.max(), wide.max()) in (8, 9) and (high != wide).any()
+    seen = erased.mean(axis=0)
+    assert seen.max() < 0.06 and seen[13:15, 13:15].mean() > seen[[0, 0, -1, -1], [0, -1, 0, -1]].mean()
+
+
+def test_occlusion_leaves_the_other_draws_as_they_are(glyphs):
+    plain, occluded = (
+        augment(glyphs, Augmentation(occlusion=occlusion), np.random.default_rng(5)) for occlusion in (0, 0.3)
+    )
+    assert not np.array_equal(plain, occluded)
+    assert np.isin(occluded[plain != occluded], 0).all()
 
 
 def test_glyphs_keep_their_ink_and_place_on_average(glyphs):

@@ -97,6 +97,10 @@ def test_every_command_is_in_the_readme():
         ["evaluate"],
         ["predict", "--checkpoint", "nowhere", "x.png"],
         ["download", "fonts"],
+        ["augment", "--data", "trainPart1"],
+        ["augment", "--data", "trainPart1", "--out", "new", "--occlusion", "-0.1"],
+        ["augment", "--data", "trainPart1", "--out", __file__],
+        ["augment", "--out", "new"],
     ],
 )
 def test_wrong_usage_is_status_2(words, data, tmp_path):
@@ -161,6 +165,61 @@ def test_make_part3(data, tmp_path):
     assert out.read_bytes() == first
     found = json.loads(invoke(data, tmp_path, "preprocess", "--data", out, "--json").stdout)
     assert found[str(out)]["images"] == 100 and found[str(out)]["classes"] == 10
+
+
+def test_augment_writes_what_preprocess_reads(data, tmp_path):
+    out, picture = tmp_path / "out", tmp_path / "copies.png"
+    words = ["augment", "--data", data / "trainPart1", "--out", out, "--repetitions", 3, "--pen", 0.5]
+    result = invoke(data, tmp_path, *words, "--preview", picture, "--json")
+    assert result.exit_code == 0, result.output
+    assert "wrote 560 of 560 images" in result.stderr
+    found = json.loads(result.stdout)
+    assert (found["originals"], found["copies"], found["classes"]) == (140, 420, len(CHARACTERS))
+    assert found["augmentation"]["pen"] == 0.5 and found["augmentation"]["rotation"] == 12
+    assert {path.name for path in out.iterdir()} == set(found["folders"].values())
+    height, width, _ = cv2.imread(str(picture)).shape
+    assert height > 400 and width > 400
+    back = json.loads(invoke(data, tmp_path, "preprocess", "--data", out, "--json").stdout)[str(out)]
+    assert back["images_per_class"] == dict.fromkeys(found["folders"], 40) and not back["skipped"]
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*/*")}
+    assert "choose another --out" in one_line(invoke(data, tmp_path, *words))
+    assert {path: path.stat().st_mtime_ns for path in out.glob("*/*")} == before
+
+
+def test_augment_without_originals_and_with_nothing_but_a_preview(data, tmp_path):
+    out, picture = tmp_path / "out", tmp_path / "copies.png"
+    words = ["augment", "--data", data / "trainPart1"]
+    result = invoke(data, tmp_path, *words, "--out", out, "--repetitions", 1, "--no-originals", "-q")
+    assert result.exit_code == 0 and result.stderr == ""
+    assert result.stdout == f"{out}: 0 originals, 140 copies, {len(CHARACTERS)} classes\n"
+    assert len(list(out.glob("*/*-1.png"))) == len(list(out.glob("*/*"))) == 140
+    result = invoke(data, tmp_path, *words, "--preview", picture)
+    assert result.exit_code == 0 and result.stdout == f"{picture}\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["copies.png", "out"]
+
+
+def test_augment_says_when_classes_cannot_be_folders_and_fails_in_one_line(data, tmp_path):
+    images = np.zeros((2, 28, 28), np.uint8)
+    images[:, 4:24, 12:15] = 255
+    np.savez(tmp_path / "set.npz", images=images, labels=np.array(["Cat", "cat"]))
+    result = invoke(data, tmp_path, "augment", "--data", tmp_path / "set.npz", "--out", tmp_path / "out", "--json")
+    assert result.exit_code == 0 and "Note: " in result.stderr
+    assert json.loads(result.stdout)["folders"] == {"Cat": "Cat", "cat": "cat_2"}
+    assert "no such file" in one_line(invoke(data, tmp_path, "augment", "--data", "no", "--out", tmp_path / "new"))
+    result = invoke(data, tmp_path, "augment", "--data", "no", "--out", tmp_path / "new", "--pen", "nan")
+    assert "pen must lie in" in one_line(result)
+
+
+def test_augment_does_not_import_tensorflow(data, tmp_path):
+    words = ["augment", "--data", str(data / "trainPart1"), "--preview", str(tmp_path / "copies.png")]
+    code = (
+        "import sys; from midas.cli import main\n"
+        f"try: main({words!r})\n"
+        "except SystemExit as end: print(end.code, {'tensorflow', 'keras'} & set(sys.modules))"
+    )
+    env = {**os.environ, "MIDAS_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True)
+    assert done.stdout.splitlines()[-1] == "0 set()"
 
 
 # ---- training

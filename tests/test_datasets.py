@@ -50,7 +50,7 @@ def test_the_order_is_that_of_the_source_on_any_number_of_cores(tmp_path):
     source = open_source(pack(tmp_path / "data", "tar", tree("b", "a", images=150)))
     names = [entry.name for entry in source.entries()]
     assert read(source).names.tolist() == names and len(names) == 300
-    assert [entry.name for entry, _, _ in itertools.islice(stream(source, 28), 5)] == names[:5]
+    assert [entry.name for entry, *_ in itertools.islice(stream(source, 28), 5)] == names[:5]
 
 
 @pytest.mark.parametrize("form", ["folder", "zip", "tar.gz"])

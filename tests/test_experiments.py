@@ -35,6 +35,19 @@ def test_impossible_settings_are_refused(change):
         dataclasses.replace(PARTS["part1"], **change)
 
 
+@pytest.mark.parametrize("strength", [field.name for field in dataclasses.fields(Augmentation)])
+def test_strengths_have_bounds(strength):
+    for value in (-0.1, float("nan"), 1000):
+        with pytest.raises(MidasError, match=f"{strength} must lie in"):
+            Augmentation(**{strength: value})
+
+
+def test_records_from_before_a_strength_was_known_are_read_as_without_it():
+    record = PARTS["part1"].to_json()
+    del record["augmentation"]["occlusion"], record["augmentation"]["pen"]
+    assert Experiment.from_json(record) == PARTS["part1"]
+
+
 @pytest.mark.parametrize("name", ["", ".hidden", "../../x", "a/b", "a\\b", "a\nb"])
 def test_a_name_that_is_no_folder_s_is_refused(name):
     with pytest.raises(MidasError, match="cannot name a run"):

@@ -10,7 +10,7 @@ import numpy as np
 from midas import sample
 from midas.datasets import Dataset
 from midas.experiments import PARTS, Experiment
-from midas.preprocessing import normalise
+from midas.preprocessing import glyph_and_place
 
 CHARACTERS = "0123456789ABab"
 DRAWINGS = 10
@@ -19,10 +19,11 @@ DRAWINGS = 10
 @functools.cache
 def glyphs(characters: str = CHARACTERS, drawings: int = DRAWINGS) -> Dataset:
     """A labelled set with `drawings` images of each character."""
-    images = [normalise(sample.draw(character, writer)) for character in characters for writer in range(drawings)]
+    pages = [sample.draw(character, writer) for character in characters for writer in range(drawings)]
+    images, places = zip(*map(glyph_and_place, pages), strict=True)
     labels = np.repeat(np.arange(len(characters)), drawings)
     names = np.array([f"{characters[label]}/{index}.png" for index, label in enumerate(labels)])
-    return Dataset(np.stack(images), labels, tuple(characters), names, is_sample=True)
+    return Dataset(np.stack(images), labels, tuple(characters), names, np.stack(places), is_sample=True)
 
 
 def experiment(part: str = "part1", **changes) -> Experiment:
