@@ -351,7 +351,9 @@ def run_study(quick, seed, data_dir, runs_dir, cache_dir, resume, overwrite, as_
 @main.command(epilog="Example: midas evaluate --checkpoint checkpoints/part1/compact/seed-0 --data test.zip --json")
 @checkpoint_option
 @click.option(
-    "--data", required=True, help="A zip, tar, folder, .npz or IDX file; of train and test parts the test part."
+    "--data",
+    required=True,
+    help="A zip, tar, folder, .npz or IDX file; of train and test parts the test part. 'sample': the embedded sample.",
 )
 @click.option(
     "--restrict/--no-restrict", default=False, show_default=True, help="Answer only with classes that are in the data."

@@ -23,7 +23,8 @@ class Classifier:
         members: the networks, from what `models.inputs` gives to logits (n, classes).
         class_names: one name an output.
         size: side of the input in pixels.
-        card: what is known about how it was made; its temperature, if it has one, calibrates the probabilities.
+        card: what is known about how it was made; if it has a temperature, that calibrates the probabilities, and its
+            tta_temperature those averaged over views.
     """
 
     members: tuple[keras.Model, ...]
@@ -61,7 +62,11 @@ class Classifier:
         if len(parts) == 1:
             return first
         together = Path(paths[0]) / "card.json"
-        card = read_json(together) if len(paths) == 1 and together.exists() else {**first.card, "temperature": 1.0}
+        card = (
+            read_json(together)
+            if len(paths) == 1 and together.exists()
+            else {**first.card, "temperature": 1.0, "tta_temperature": 1.0}
+        )
         return cls(tuple(part.model for part in parts), first.class_names, first.size, card)
 
     @classmethod
@@ -111,7 +116,7 @@ class Classifier:
                 exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
                 total += exponentials / exponentials.sum(axis=1, keepdims=True)
         average = (total / (tta * len(self.members))).astype(np.float32)
-        temperature = self.card.get("temperature", 1.0)
+        temperature = self.card.get("temperature" if tta == 1 else "tta_temperature", 1.0)
         return average if temperature == 1.0 else metrics.calibrate(average, temperature)
 
 

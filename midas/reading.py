@@ -7,7 +7,7 @@ import numpy as np
 
 from midas import metrics
 from midas.archives import Entry, Source, open_source
-from midas.datasets import Dataset, read, stream
+from midas.datasets import SAMPLE, Dataset, find, read, stream
 from midas.errors import MidasError
 from midas.inference import BATCH, Classifier
 from midas.preprocessing import decode
@@ -25,7 +25,7 @@ def score(
 
     Args:
         network: what answers.
-        data: a path that `archives.open_source` takes.
+        data: a path that `archives.open_source` takes, or "sample" for the embedded sample's drawings.
         tta: how many views of each image to average over.
         restrict: allow only the classes of the data as answers, and share the probabilities out among them.
         strict, progress: see `datasets.read`.
@@ -36,7 +36,8 @@ def score(
     Raises:
         MidasError: the data have classes that the network does not know.
     """
-    dataset = read(open_source(data, "test"), network.size, strict, progress)
+    source = find("part1", SAMPLE) if data == SAMPLE else open_source(data, "test")
+    dataset = read(source, network.size, strict, progress)
     unknown = [name for name in dataset.class_names if name not in network.class_names]
     if unknown:
         raise MidasError(f"{data}: the network does not know the class {unknown[0]!r}; it reads {_span(network)}")

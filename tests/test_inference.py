@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+from tiny import experiment, glyphs
+
+from midas.errors import MidasError
+from midas.inference import Classifier, checkpoint_files
+from midas.metrics import calibrate
+from midas.runs import Run, write_json
+from midas.training import train
+
+
+@pytest.fixture(scope="module")
+def seeds(tmp_path_factory):
+    """A folder of two runs that differ in their seed."""
+    folder = tmp_path_factory.mktemp("part1")
+    for seed in (0, 1):
+        train(experiment(epochs=1, seed=seed, val_fraction=0.0), Run(folder / f"seed-{seed}"), glyphs())
+    return folder
+
+
+def ask(network, **options):
+    return network.probabilities(glyphs().images, glyphs().places, **options)
+
+
+def test_several_networks_answer_with_the_mean_of_their_probabilities(seeds):
+    one, two = (Classifier.load(seeds / f"seed-{seed}") for seed in (0, 1))
+    mean = (ask(one) + ask(two)) / 2
+    for together in (Classifier.load(seeds), Classifier.load(seeds / "seed-0", seeds / "seed-1" / "last.keras")):
+        assert len(together.members) == 2
+        assert ask(together) == pytest.approx(mean, abs=1e-6)
+    with pytest.raises(MidasError, match="ensemble"):
+        _ = together.model
+
+
+def test_an_answer_does_not_depend_on_what_is_asked_with_it(seeds):
+    network, data = Classifier.load(seeds / "seed-0"), glyphs()
+    together = ask(network, tta=4)
+    alone = network.probabilities(data.images[7:8], data.places[7:8], tta=4)
+    assert alone[0] == pytest.approx(together[7], abs=1e-5)
+    assert np.abs(together - ask(network)).max() > 1e-3
+    assert together.sum(axis=1) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_card_s_temperature_calibrates(seeds, tmp_path):
+    network = Classifier.load(seeds / "seed-0")
+    network.model.save(tmp_path / "cold.keras")
+    write_json(tmp_path / "cold.json", {**network.card, "temperature": 0.5, "tta_temperature": 2.0})
+    cold = Classifier.load(tmp_path / "cold.keras")
+    assert ask(cold) == pytest.approx(calibrate(ask(network), 0.5), abs=1e-5)
+    assert ask(cold, tta=2) == pytest.approx(calibrate(ask(network, tta=2), 2.0), abs=1e-5)
+    # An ensemble put together by hand has no temperature; a folder has that of its card.
+    assert Classifier.load(tmp_path / "cold.keras", seeds / "seed-1").card["temperature"] == 1.0
+    network.model.save(tmp_path / "other.keras")
+    write_json(tmp_path / "card.json", {**network.card, "temperature": 0.7})
+    assert Classifier.load(tmp_path).card["temperature"] == 0.7
+
+
+def test_networks_of_other_classes_do_not_go_together(seeds, tmp_path):
+    train(experiment(epochs=1), Run(tmp_path / "digits"), glyphs("0123456789"))
+    with pytest.raises(MidasError, match="other classes"):
+        Classifier.load(seeds / "seed-0", tmp_path / "digits")
+
+
+def test_a_folder_without_networks_is_refused(tmp_path):
+    with pytest.raises(MidasError, match="no such checkpoint"):
+        checkpoint_files(tmp_path)
+
+
+def test_a_network_that_is_told_the_place_uses_it_and_does_without(tmp_path):
+    run = Run(tmp_path / "placed")
+    train(experiment(epochs=2, model="placed"), run, glyphs())
+    network, data = Classifier.load(run.path), glyphs()
+    known, unknown = network.probabilities(data.images, data.places), network.probabilities(data.images)
+    assert known.shape == unknown.shape and np.abs(known - unknown).max() > 1e-3
