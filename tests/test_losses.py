@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from midas.losses import LOSSES, ComplementaryCrossentropy
+from midas.losses import ComplementaryCrossentropy, SmoothedCrossentropy, make
 
 
 def complementary(labels, logits):
@@ -65,11 +65,24 @@ def test_labels_may_come_as_a_column():
 
 
 def test_given_loss_is_cross_entropy_on_logits():
-    assert float(LOSSES["given"]()(np.array([0]), np.array([[math.log(3), 0.0]], np.float32))) == pytest.approx(
+    assert float(make("given")(np.array([0]), np.array([[math.log(3), 0.0]], np.float32))) == pytest.approx(
         -math.log(3 / 4), rel=1e-6
     )
 
 
-def test_survives_being_saved():
-    restored = keras.losses.deserialize(keras.losses.serialize(ComplementaryCrossentropy()))
-    assert isinstance(restored, ComplementaryCrossentropy)
+def test_smoothing_worked_out_by_hand_and_as_keras_does_it():
+    # p = (3/4, 1/4), target (0.9, 0.1) where a fifth is spread over both.
+    value = make("given", 0.2)(np.array([0]), np.array([[math.log(3), 0.0]], np.float32))
+    assert float(value) == pytest.approx(-0.9 * math.log(3 / 4) - 0.1 * math.log(1 / 4), rel=1e-6)
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(0, 5, (64, 10)).astype(np.float32), rng.integers(0, 10, 64)
+    theirs = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1, reduction=None)
+    ours = SmoothedCrossentropy(0.1, reduction=None)(labels, logits).numpy()
+    assert ours == pytest.approx(theirs(np.eye(10)[labels], logits).numpy(), rel=1e-4, abs=1e-5)
+    assert np.isfinite(SmoothedCrossentropy(0.1)(np.array([0]), np.array([[-1e4, 1e4]], np.float32)))
+
+
+@pytest.mark.parametrize("loss", [ComplementaryCrossentropy(), SmoothedCrossentropy(0.3)])
+def test_survives_being_saved(loss):
+    restored = keras.losses.deserialize(keras.losses.serialize(loss))
+    assert type(restored) is type(loss) and restored.get_config() == loss.get_config()

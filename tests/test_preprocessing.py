@@ -10,7 +10,16 @@ from images import bmp, encode, mutated, page, save
 from PIL import Image
 
 from midas import sample
-from midas.preprocessing import UnreadableImage, decode, glyph_box, ink_levels, normalise, to_grey
+from midas.preprocessing import (
+    NO_PLACE,
+    UnreadableImage,
+    decode,
+    glyph_and_place,
+    glyph_box,
+    ink_levels,
+    normalise,
+    to_grey,
+)
 
 LOSSLESS = [
     *(("PNG", mode) for mode in ("L", "RGB", "RGBA", "LA", "P", "1")),
@@ -275,3 +284,25 @@ def test_fuzzed_pixels_are_a_glyph_or_unreadable(grey, size):
 def test_fuzzed_arrays_become_grey(image):
     grey = to_grey(image)
     assert grey.dtype == np.uint8 and grey.shape == image.shape[:2]
+
+
+def test_place_tells_size_and_position_of_a_drawing_at_any_scale():
+    whole = sample.draw("c", 0)
+    known = glyph_and_place(whole)[1]
+    assert known[0] == 1 and np.abs(known).max() < 3
+    shift = glyph_and_place(np.roll(whole, (40, 60), axis=(0, 1)))[1] - known
+    assert shift == pytest.approx([0, 0, 0, 4.5 * 2 * 60 / 900, 4.5 * 2 * 40 / 900], abs=0.05)
+    half = cv2.resize(whole, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    assert glyph_and_place(half)[1] == pytest.approx(known, abs=0.05)
+    larger = glyph_and_place(sample.draw("C", 0))[1] - known
+    assert larger[1] > 0.1 and larger[2] > 0.1
+
+
+def test_place_is_left_open_where_it_says_nothing():
+    whole = sample.draw("O", 0)
+    for other in (
+        whole[:, 150:-150],  # not a page of that tool
+        cv2.dilate(whole, np.ones((40, 40), np.uint8)),  # another pen
+        cv2.resize(whole, (28, 28), interpolation=cv2.INTER_AREA),
+    ):
+        assert (glyph_and_place(other)[1] == NO_PLACE).all()
