@@ -95,7 +95,11 @@ def test_every_command_is_in_the_readme():
         ["train-part1", "--seed", str(2**32)],
         ["make-part3", "--data-dir", "sample"],
         ["evaluate"],
+        ["evaluate", "--data", "sample", "--tta", "0"],
         ["predict", "--checkpoint", "nowhere", "x.png"],
+        ["cross-validate", "--folds", "1"],
+        ["compare-models", "perceptron"],
+        ["train-part1", "--ensemble", "0"],
         ["download", "fonts"],
         ["augment", "--data", "trainPart1"],
         ["augment", "--data", "trainPart1", "--out", "new", "--occlusion", "-0.1"],
@@ -305,6 +309,72 @@ def test_what_is_given_beside_a_config_file_wins(monkeypatch):
     assert resolved(monkeypatch, "part1", part1, "--epochs", 8).epochs == 8
 
 
+def test_any_setting_can_be_changed_and_is_in_the_name(monkeypatch, data, tmp_path):
+    changes = ["--set", "label_smoothing=0.1", "--set", "augmentation.elastic=0"]
+    made = resolved(monkeypatch, "part1", PARTS["part1"], "--recipe", "cosine", *changes)
+    assert made.label_smoothing == 0.1 and made.augmentation.elastic == 0
+    assert made.augmentation.rotation == PARTS["part1"].augmentation.rotation
+    assert made.name == "compact-cosine-label_smoothing=0.1-elastic=0"
+    for wrong in ("colour=1", "augmentation.flip=1", "epochs", "model.x=1"):
+        assert wrong in one_line(invoke(data, tmp_path, "train-part1", "--set", wrong))
+    for wrong in ("epochs=many", "augmentation.rotation=-1", "label_smoothing=2"):
+        one_line(invoke(data, tmp_path, "train-part1", "--set", wrong))
+
+
+def test_the_best_recipe_brings_its_network_and_options_win(monkeypatch):
+    part1 = PARTS["part1"]
+    best = resolved(monkeypatch, "part1", part1, "--recipe", "best", "--all-data")
+    assert (best.model, best.schedule, best.name) == ("placed", "cosine", "placed-best-all-data")
+    other = resolved(monkeypatch, "part1", part1, "--recipe", "best", "--model", "compact", "--epochs", 7)
+    assert (other.model, other.epochs, other.name) == ("compact", 7, "compact-best")
+
+
+def test_an_ensemble_is_a_folder_of_runs(data, tmp_path):
+    words = ["train-part1", "--epochs", 1, "--batch-size", 16, "--ensemble", 2]
+    result = invoke(data, tmp_path, *words, "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert [run["seed"] for run in found["runs"]] == [0, 1]
+    again = invoke(data, tmp_path, *words)
+    assert again.stderr.count("nothing to do") == 2 and again.stdout.splitlines()[-1] == found["path"]
+    runs = [f"--checkpoint={found['path']}/seed-{seed}" for seed in (0, 1)]
+    score = ["evaluate", "--data", data / "trainPart1", "--tta", 2, "--json"]
+    together, listed = (
+        json.loads(invoke(data, tmp_path, *score, *given).stdout) for given in (["--checkpoint", found["path"]], runs)
+    )
+    assert together["log_loss"] == pytest.approx(listed["log_loss"]) and together["tta"] == 2
+    assert together["checkpoint"] == found["path"] and len(listed["checkpoint"]) == 2
+    folder = data / "trainPart1" / "train" / "Sample001"
+    answers = invoke(data, tmp_path, "predict", *runs, folder, "--tta", 2)
+    assert answers.exit_code == 0 and len(answers.stdout.splitlines()) == 10
+
+
+def test_cross_validate(data, tmp_path):
+    words = ["cross-validate", "--folds", 2, "--epochs", 1, "--batch-size", 16, "--all-data"]
+    result = invoke(data, tmp_path, *words, "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    (score,) = found["scores"]
+    assert found["n"] == 140 and 0 <= score["accuracy"]["mean"] <= 1 and len(score["accuracy"]["interval"]) == 2
+    assert "2 of 2: repeat 1, fold 2" in result.stderr
+    again = invoke(data, tmp_path, *words)
+    assert again.exit_code == 0 and "nothing to do" in again.stderr and "±" in again.stdout
+    looked = json.loads(invoke(data, tmp_path, "analyze", "--checkpoint", found["path"], "--json").stdout)
+    assert looked["n"] == 140 and looked["accuracy"] == pytest.approx(score["accuracy"]["mean"])
+    assert not json.loads(invoke(data, tmp_path, "list", "--json").stdout)["runs"]
+    assert "fewer than 11 images" in one_line(invoke(data, tmp_path, *words[:2], 11, "--name", "more"))
+
+
+def test_compare_models(data, tmp_path):
+    words = ["compare-models", "compact", "baseline", "--folds", 2, "--epochs", 1, "--all-data", "--json"]
+    result = invoke(data, tmp_path, *words)
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert [model["model"] for model in found["models"]] == ["compact", "baseline"]
+    assert all(model["multiply_adds"] > 1e6 and model["train_seconds"] > 0 for model in found["models"])
+    assert cv2.imread(found["figure"]).shape[1] > 800
+
+
 def test_train_part2_pretrained_from_digits_from_part1_and_from_a_checkpoint(data, trained, tmp_path, monkeypatch):
     monkeypatch.setitem(PARTS, "digits", dataclasses.replace(PARTS["digits"], epochs=1))
     words = ["train-part2", "--init", "pretrained", "--epochs", 1, "--batch-size", 16, "--val-fraction", 0.2, "--json"]
@@ -423,6 +493,19 @@ def test_evaluate(data, trained):
     assert found["n"] == 140 and found["accuracy"] > 0.5
     assert found["accuracy_interval"][0] < found["accuracy"] < found["accuracy_interval"][1]
     assert "precision" in invoke(data, trained, *words).stdout
+
+
+def test_the_network_that_comes_with_midas_answers_where_none_is_given(data, tmp_path, monkeypatch):
+    drawing = tmp_path / "drawing.png"
+    cv2.imwrite(str(drawing), sample.draw("W", 0))
+    answer = json.loads(invoke(data, tmp_path, "predict", drawing, "--json").stdout)["predictions"][0]
+    assert answer["answer"] in "Ww" and len({answer["second"], answer["third"]}) == 2
+    words = ["evaluate", "--data", data / "trainPart1", "--json"]
+    found = json.loads(invoke(data, tmp_path, *words).stdout)
+    assert "part1" in found["checkpoint"] and found["accuracy"] > 0.5
+    assert "--out" in one_line(invoke(data, tmp_path, "analyze", "--data", data / "trainPart1"))
+    monkeypatch.setattr("midas.runs.__file__", str(tmp_path / "midas" / "runs.py"))
+    assert "--checkpoint" in one_line(invoke(data, tmp_path, *words))
 
 
 def test_evaluate_on_some_of_the_classes(data, trained, tmp_path):
