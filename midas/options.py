@@ -390,18 +390,19 @@ def load_tensorflow() -> None:
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
     try:
-        _start_tensorflow()
+        _start_tensorflow().get_logger().setLevel("ERROR")  # it warns of every network after the fifth
     finally:
         os.dup2(saved, 2)
         os.close(saved)
 
 
-def _start_tensorflow() -> None:
+def _start_tensorflow():
     import tensorflow
 
     for device in tensorflow.config.list_physical_devices("GPU"):  # must be set before anything is computed
         tensorflow.config.experimental.set_memory_growth(device, True)
     tensorflow.zeros(1)
+    return tensorflow
 
 
 def emit(value: dict, as_json: bool, text: str) -> None:

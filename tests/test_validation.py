@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -8,83 +9,96 @@ from tiny import experiment, glyphs
 from midas import validation
 from midas.analysis import load_predictions
 from midas.errors import MidasError
+from midas.runs import Run
 from midas.study import Workplace
 from midas.validation import Protocol, cross_validate, table
 
 QUICK = experiment(epochs=1, val_fraction=0.0, augmentation=None)
 
 
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    monkeypatch.setattr(validation, "load", lambda name, experiment, place: glyphs())
-    return Workplace(tmp_path, "nowhere", tmp_path)
+BASE = Protocol(folds=2)
 
 
-def test_every_image_is_answered_once_a_repeat_by_networks_that_never_saw_it(place, monkeypatch):
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A finished cross-validation's root, and what each training was given: seed, names trained on, names held out."""
     from midas import training
 
-    seen = []
-    whole = training.train
+    seen, really = [], training.train
 
     def spy(experiment, run, data, test, **rest):
         seen.append((experiment.seed, set(data.names), set(test.names)))
-        return whole(experiment, run, data, test, **rest)
+        return really(experiment, run, data, test, **rest)
 
-    monkeypatch.setattr(training, "train", spy)
-    run, done = cross_validate(QUICK, place, Protocol(folds=2, repeats=2))
+    root = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(validation, "load", lambda name, experiment, place: glyphs())
+        patch.setattr(training, "train", spy)
+        run, done = cross_validate(QUICK, Workplace(root, "nowhere", root), BASE)
+    assert done and run.finished
+    return root, seen
+
+
+@pytest.fixture
+def place(whole, tmp_path, monkeypatch):
+    """A workplace with a copy of it."""
+    monkeypatch.setattr(validation, "load", lambda name, experiment, place: glyphs())
+    shutil.copytree(whole[0], tmp_path, dirs_exist_ok=True)
+    return Workplace(tmp_path, "nowhere", tmp_path)
+
+
+def test_every_image_is_answered_once_by_a_network_that_never_saw_it(whole, place):
     names = sorted(glyphs().names)
-    assert done and len(seen) == 4
-    assert all(not trained & held_out and sorted(trained | held_out) == names for _, trained, held_out in seen)
-    for first, second in (seen[:2], seen[2:]):
-        assert first[0] == second[0] and not first[2] & second[2]
-    assert seen[0][0] != seen[2][0] and seen[0][2] != seen[2][2]
-    predictions = load_predictions(run)
-    assert sorted(predictions["names"]) == sorted(names * 2)
+    (_, trained, held_out), (_, others_trained, others) = whole[1]
+    assert not trained & held_out and sorted(trained | held_out) == names
+    assert others == trained and others_trained == held_out
+    run, done = cross_validate(QUICK, place, BASE)
+    assert not done and sorted(load_predictions(run)["names"]) == names
+
+
+def test_more_repeats_keep_what_is_trained_and_split_anew(place):
+    run, _ = cross_validate(QUICK, place, BASE)
+    before = {path: path.stat().st_mtime_ns for path in run.path.glob("*/*/*/*/last.keras")}
+    run, done = cross_validate(QUICK, place, dataclasses.replace(BASE, repeats=2))
+    after = {path: path.stat().st_mtime_ns for path in run.path.glob("*/*/*/*/last.keras")}
+    assert done and (len(before), len(after)) == (2, 4) and before.items() <= after.items()
+    assert run.result["repeats"] == 2 and len(run.result["scores"]) == 1
+    names = load_predictions(run)["names"]
+    assert sorted(names) == sorted([*glyphs().names] * 2)
+    folds = [Run(run / "2-fold" / f"repeat-{r}" / "fold-0" / f"seed-{100 * r}") for r in (0, 1)]
+    assert set(load_predictions(folds[0])["names"]) != set(load_predictions(folds[1])["names"])
 
 
 def test_a_summary_of_one_and_of_several_with_and_without_views(place):
-    run, _ = cross_validate(QUICK, place, Protocol(folds=2, ensemble=2, tta=2))
+    run, _ = cross_validate(QUICK, place, dataclasses.replace(BASE, ensemble=2, tta=2))
     result = run.result
     assert [(score["networks"], score["tta"]) for score in result["scores"]] == [(1, 1), (1, 2), (2, 1), (2, 2)]
     for score in result["scores"]:
         low, high = score["accuracy"]["interval"]
         assert low <= score["accuracy"]["mean"] <= high
         assert score["calibration_error"]["standard_deviation"] is None
-    wrong = 1 - np.mean(load_predictions(run)["probabilities"].argmax(1) == load_predictions(run)["labels"])
+    predictions = load_predictions(run)
+    wrong = np.mean(predictions["probabilities"].argmax(1) != predictions["labels"])
     assert sum(result["errors"].values()) == pytest.approx(wrong)
     assert result["parameters"] == run.card["parameters"] and result["train_seconds"] > 0
     lines = table([result]).splitlines()
     assert len(lines) == 5 and lines[0].split()[:3] == ["name", "networks", "tta"]
 
 
-def test_more_repeats_keep_what_is_trained_and_nothing_is_done_twice(place):
-    protocol = Protocol(folds=2)
-    run, _ = cross_validate(QUICK, place, protocol)
-    first = {path: path.stat().st_mtime_ns for path in run.path.glob("*/*/*/*/last.keras")}
-    assert len(first) == 2
-    assert cross_validate(QUICK, place, protocol)[1] is False
-    run, done = cross_validate(QUICK, place, dataclasses.replace(protocol, repeats=2))
-    after = {path: path.stat().st_mtime_ns for path in run.path.glob("*/*/*/*/last.keras")}
-    assert done and len(after) == 4 and first.items() <= after.items()
-    assert len(list(run.result["scores"])) == 1 and run.result["repeats"] == 2
-
-
 def test_a_stopped_fold_is_refused_then_resumed_to_the_same_result(place):
-    run, _ = cross_validate(QUICK, place, Protocol(folds=2))
+    run, _ = cross_validate(QUICK, place, BASE)
     before = run.result
-    fold = run / "2-fold" / "repeat-0" / "fold-1" / "seed-0"
-    (fold / "result.json").unlink()
+    (run / "2-fold" / "repeat-0" / "fold-1" / "seed-0" / "result.json").unlink()
     (run / "result.json").unlink()
     with pytest.raises(MidasError, match="--resume"):
-        cross_validate(QUICK, place, Protocol(folds=2))
-    run, _ = cross_validate(QUICK, place, Protocol(folds=2), resume=True)
+        cross_validate(QUICK, place, BASE)
+    run, _ = cross_validate(QUICK, place, BASE, resume=True)
     assert json.dumps(run.result["scores"]) == json.dumps(before["scores"])
 
 
 def test_another_experiment_and_too_few_images_are_refused(place):
-    cross_validate(QUICK, place, Protocol(folds=2))
     with pytest.raises(MidasError, match="epochs 2 instead of 1"):
-        cross_validate(dataclasses.replace(QUICK, epochs=2), place, Protocol(folds=2))
+        cross_validate(dataclasses.replace(QUICK, epochs=2), place, BASE)
     with pytest.raises(MidasError, match="fewer than 11 images"):
         cross_validate(dataclasses.replace(QUICK, name="more"), place, Protocol(folds=11))
 
