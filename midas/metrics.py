@@ -113,10 +113,12 @@ LOOK_ALIKES = ("0Oo", "1Il")  # characters that many hands write alike
 def error_kinds(probabilities: np.ndarray, labels: np.ndarray, class_names: list[str]) -> dict[str, float]:
     """Divide the share of wrong answers: wrong case only, within 0/O/o or 1/I/l otherwise, and all other mistakes.
 
+    Several repeats of the same images, (repeats, n, k), are averaged over.
+
     >>> error_kinds(np.eye(4), np.array([0, 2, 3, 0]), ["0", "C", "O", "o"])
     {'case': 0.25, 'look_alike': 0.25, 'other': 0.25}
     """
-    answers = probabilities.argmax(axis=1)
+    answers = probabilities.argmax(axis=-1)
     case = merge_case(class_names)
     group = {name: place for place, names in enumerate(LOOK_ALIKES) for name in names}
     alike = np.array([group.get(name, -1 - place) for place, name in enumerate(class_names)])

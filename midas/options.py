@@ -277,7 +277,7 @@ def make_experiment(part: str, sample: bool, settings: dict) -> Experiment:
         experiment = changed(experiment, change)
     if "name" in given or (config and config.name != named(config).name):
         return experiment
-    words = [change.split(".")[-1] for change in given.get("changes", ())]
+    words = [change.removeprefix("augmentation.") for change in given.get("changes", ())]
     return dataclasses.replace(experiment, name="-".join([named(experiment).name, *words]))
 
 

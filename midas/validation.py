@@ -105,33 +105,28 @@ def _summarise(run: Run, experiment: Experiment, protocol: Protocol, data) -> No
     """Score all folds, alone and together, and write card.json, predictions.npz and result.json."""
     from midas.inference import Classifier
 
+    splits = [_split(data.labels, protocol.folds, experiment.seed + repeat) for repeat in range(protocol.repeats)]
     views = sorted({1, protocol.tta})
-    shape = (protocol.repeats, protocol.ensemble, len(views), len(data), len(data.class_names))
-    answers = np.zeros(shape, np.float32)
-    trainings = []
+    shape = (len(views), protocol.repeats, protocol.ensemble, len(data), len(data.class_names))
+    answers, results = np.zeros(shape, np.float32), []
     for repeat, fold, member, seed in protocol.runs(experiment.seed):
         trained = _training(run, protocol, repeat, fold, seed)
-        trainings.append(trained)
-        _, theirs = _split(data.labels, protocol.folds, experiment.seed + repeat)[fold]
-        network, test = Classifier.load(trained.path), data.take(theirs)
-        for place, tta in enumerate(views):
-            answers[repeat, member, place, theirs] = network.probabilities(test.images, test.places, tta=tta)
-    splits = [_split(data.labels, protocol.folds, experiment.seed + repeat) for repeat in range(protocol.repeats)]
+        results.append(trained.result)
+        network, (_, theirs) = Classifier.load(trained.path), splits[repeat][fold]
+        for view, tta in enumerate(views):
+            answers[view, repeat, member, theirs] = network.probabilities(
+                data.images[theirs], data.places[theirs], tta=tta
+            )
     scores = []
     for together in sorted({1, protocol.ensemble}):
-        for place, tta in enumerate(views):
-            seen = answers[:, :, place]
-            seen = seen.mean(axis=1, keepdims=True) if together > 1 else seen
-            score, calibrated = _score(seen, data.labels, data.class_names, splits)
+        for tta, answered in zip(views, answers, strict=True):
+            asked = answered.mean(axis=1, keepdims=True) if together > 1 else answered
+            score, calibrated = _score(asked, data.labels, data.class_names, splits)
             scores.append({"networks": together, "tta": tta, **score})
-    predictions = [data.predictions(probabilities[0]) for probabilities in calibrated]
+    best = [data.predictions(repeat[0]) for repeat in calibrated]  # of the last way to answer, the most elaborate
     with atomic(run / "predictions.npz") as temporary:
-        np.savez_compressed(
-            temporary, **{key: np.concatenate([one[key] for one in predictions]) for key in predictions[0]}
-        )
-    card = trainings[0].card
-    write_json(run / "card.json", card)
-    results = [trained.result for trained in trainings]
+        np.savez_compressed(temporary, **{key: np.concatenate([one[key] for one in best]) for key in best[0]})
+    write_json(run / "card.json", network.card)
     write_json(
         run / "result.json",
         {
@@ -142,10 +137,10 @@ def _summarise(run: Run, experiment: Experiment, protocol: Protocol, data) -> No
             "n": len(data),
             **dataclasses.asdict(protocol),
             "scores": scores,
-            "errors": metrics.error_kinds(predictions[0]["probabilities"], data.labels, data.class_names),
+            "errors": metrics.error_kinds(calibrated[:, 0], data.labels, data.class_names),
             "epochs": mean(result["epochs"] for result in results),
             "train_seconds": round(mean(result["train_seconds"] for result in results), 1),
-            **{key: card[key] for key in ("model", "parameters", "multiply_adds", "sample")},
+            **{key: network.card[key] for key in ("model", "parameters", "multiply_adds", "sample")},
         },
     )
 
@@ -173,8 +168,8 @@ def _score(answers: np.ndarray, labels: np.ndarray, class_names, splits) -> tupl
     tested = len(splits[0][0][1])
     score = {name: _spread(found, tested, len(labels) - tested) for name, found in values.items() if found}
     flat = answers.reshape(-1, answers.shape[-1])
-    everything = np.tile(labels, len(flat) // len(labels))
-    return {**score, "temperature": round(metrics.fit_temperature(flat, everything), 4)}, calibrated
+    temperature = metrics.fit_temperature(flat, np.tile(labels, len(flat) // len(labels)))
+    return {**score, "temperature": round(temperature, 4)}, calibrated
 
 
 def _spread(values: list[float], tested: int, trained: int) -> dict:
