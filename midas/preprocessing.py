@@ -20,6 +20,12 @@ PAGE_ASPECT = (1.3, 1.37)  # width to height of a page like Part 1's, 4:3
 PAGE_PEN = (0.05, 0.11)  # width of the pen there, in page heights: it shows that a page is that drawing tool's
 NO_PLACE = np.zeros(5, np.float32)
 PLAIN_BORDER = 0.75  # of the border pixels: if fewer agree, the glyph was cut out so tightly that it fills the border
+ROUGH_BORDER = 0.05  # of the border pixels
+ROUGH_PAGE = 0.02
+DARKEST = 32
+MIN_SEPARATION = 6
+DUST_AREA = 0.02
+DUST_SHARE = 1e-4
 
 # Images that cannot be decoded are listed; OpenCV (version 4 or 5) need not print each as well. 0 is silent.
 (cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel)(0)
@@ -128,7 +134,7 @@ def ink_levels(grey: np.ndarray) -> tuple[float, float]:
     if high - low < MIN_CONTRAST:
         raise UnreadableImage("blank")
     threshold, _ = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+    border = _border(grey)
     bright = border > threshold
     share = np.count_nonzero(bright) / bright.size
     if 1 - PLAIN_BORDER < share < PLAIN_BORDER:
@@ -170,7 +176,91 @@ def glyph_box(ink: np.ndarray) -> tuple[int, int, int, int]:
     over = (middle >= left[main]) & (middle <= right[main])
     reach = np.hypot(width[main], height[main]) * np.where(over, SPECK_GAP_ABOVE, SPECK_GAP_BESIDE)
     kept = (area >= SPECK_AREA * area[main]) | (np.hypot(beside, above) <= reach)
+    kept &= area >= min(DUST_AREA * area[main], DUST_SHARE * ink.size)
     return int(left[kept].min()), int(top[kept].min()), int(right[kept].max()), int(bottom[kept].max())
+
+
+def _is_rough(ink: np.ndarray, is_shrunk: bool) -> bool:
+    border = _border(ink)
+    if np.count_nonzero(border > INK) > ROUGH_BORDER * border.size:
+        return True
+    return is_shrunk and np.count_nonzero((ink > INK) & (ink < 128)) > ROUGH_PAGE * ink.size
+
+
+def _border(image: np.ndarray) -> np.ndarray:
+    return np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
+
+
+def cleaned(grey: np.ndarray) -> np.ndarray:
+    """Find the ink in a photograph: light is evened out, and what is no part of the glyph left out.
+
+    Args:
+        grey: uint8 array (height, width).
+
+    Returns:
+        uint8 array (height, width), light ink on black; 255 is the middling ink.
+
+    Raises:
+        UnreadableImage: nothing stands out from the noise.
+    """
+    soft = cv2.GaussianBlur(grey, (3, 3), 0)
+    side = max(grey.shape) // 3 | 1
+    is_light = _is_light(soft, side)
+    if not is_light:
+        grey, soft = 255 - grey, 255 - soft
+    paper = _envelope(soft, side)
+    # Light multiplies what paper and ink reflect, so it is divided out.
+    strength = paper if is_light else 255 - paper
+    ink, soft_ink = ((paper - image) / (strength + DARKEST) for image in (grey, soft))
+    top = soft_ink.max()
+    if top <= 0:
+        raise UnreadableImage("blank")
+    threshold, mask = cv2.threshold(
+        cv2.convertScaleAbs(np.maximum(soft_ink, 0), alpha=255 / top), 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU
+    )
+    around, within = soft_ink[mask == 0], soft_ink[mask == 1]
+    if not within.size:
+        raise UnreadableImage("blank")
+    zero, full = np.median(around), np.median(within)
+    noise = 1.4826 * np.median(np.abs(around - zero))
+    depth = np.median((paper - soft)[mask == 1])
+    if full - zero < MIN_SEPARATION * noise or depth < MIN_CONTRAST:
+        raise UnreadableImage("blank")
+    mask = cv2.dilate(_glyph_mask(mask), np.ones((3, 3), np.uint8))
+    return np.where(mask, np.clip((ink - zero) * (255 / (full - zero)), 0, 255), 0).round().astype(np.uint8)
+
+
+def _glyph_mask(mask: np.ndarray) -> np.ndarray:
+    _, places, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    left, top, width, height, area = stats.T
+    cut = (left == 0) | (top == 0) | (left + width == mask.shape[1]) | (top + height == mask.shape[0])
+    weight = area * np.where(cut, SPECK_AREA, 1)
+    weight[0] = 0
+    main = weight.argmax()
+    kept = (area >= DUST_AREA * area[main]) & (cut <= cut[main])
+    kept[0] = False
+    return kept[places].astype(np.uint8)
+
+
+def _is_light(grey: np.ndarray, side: int) -> bool:
+    """Say whether the paper is lighter than the ink, from where there is most contrast: more paper lies there."""
+    kernel = np.ones((side, side), np.uint8)
+    low, high = (change(grey, kernel).astype(np.float32) for change in (cv2.erode, cv2.dilate))
+    contrasted, light = high - low >= (high - low).max() / 2, grey > (low + high) / 2
+    border = _border(contrasted)
+    share = _border(light)[border].mean() if border.mean() > 0.5 else 0.5
+    if 1 - PLAIN_BORDER < share < PLAIN_BORDER:
+        share = light[contrasted].mean()
+    return share >= 0.5
+
+
+def _envelope(grey: np.ndarray, side: int) -> np.ndarray:
+    """Follow the light paper over dark ink: a closing by a square of this side."""
+    kernel = np.ones((side, side), np.uint8)
+    # What is dilated holds no ink any more, so beyond the border it may be taken to go on as it does before it.
+    lightest = np.pad(cv2.dilate(grey, kernel).astype(np.float32), side // 2, "reflect", reflect_type="odd")
+    height, width = grey.shape
+    return cv2.erode(lightest, kernel)[side // 2 :, side // 2 :][:height, :width]
 
 
 def normalise(grey: np.ndarray, size: int = 28) -> np.ndarray:
@@ -201,6 +291,11 @@ def glyph_and_place(grey: np.ndarray, size: int = 28) -> tuple[np.ndarray, np.nd
     paper, ink = ink_levels(small)
     levels = np.clip((np.arange(256) - paper) * (255 / (ink - paper)), 0, 255).round().astype(np.uint8)
     small_ink = cv2.LUT(small, levels)
+    if _is_rough(small_ink, shrink > 1):
+        ink = cleaned(small)
+        left, top, right, bottom = glyph_box(ink)
+        glyph = _scaled(ink[top:bottom, left:right], round(size * BOX_FRACTION))
+        return _centred(glyph, size), NO_PLACE  # the page of a photograph is no drawing tool's
     left, top, right, bottom = glyph_box(small_ink)
     if shrink > 1:  # a pixel of slack for what the small copy blurred away, taken back on the full image
         across, down = grey.shape[1] / small.shape[1], grey.shape[0] / small.shape[0]
