@@ -20,7 +20,7 @@ import numpy as np
 from midas import metrics
 from midas.archives import open_source
 from midas.datasets import name_classes
-from midas.preprocessing import UnreadableImage, normalise, to_grey
+from midas.preprocessing import NO_PLACE, UnreadableImage, glyph_and_place, to_grey
 
 INK = 40  # grey level of dark ink in a picture that is not made by a computer
 PAPER = 225
@@ -106,7 +106,7 @@ def fine_pen(image: np.ndarray, rng, thinner: float = 0.055) -> np.ndarray:
 
 
 def cropped(image: np.ndarray, margin: float) -> np.ndarray:
-    """Cut out the drawing with a margin, in parts of its longer side; a negative margin is none but cuts a square."""
+    """Cut out the drawing with a margin, in parts of its longer side."""
     left, top, width, height = cv2.boundingRect((image < 128).view(np.uint8))
     around = round(margin * max(width, height))
     page = cv2.copyMakeBorder(image, *[around] * 4, cv2.BORDER_CONSTANT, value=255)
@@ -148,10 +148,9 @@ def camera(page: np.ndarray, rng) -> np.ndarray:
     return jpeg(noise(blur(page, rng, 0.003), rng, 10), rng, 50)
 
 
-def tight_photo(image: np.ndarray, rng) -> np.ndarray:
-    """Cut a photograph down to the drawing."""
-    page = uneven_light(painted(cropped(image, 0.02), INK, PAPER), rng, 0.7)
-    return jpeg(noise(blur(page, rng, 0.003), rng, 10), rng, 50)
+def cut_out(page: np.ndarray, rng) -> np.ndarray:
+    """Make a picture look cut out of a photograph: light that falls off a little, noise, JPEG."""
+    return jpeg(noise(uneven_light(page, rng, 0.7), rng, 10), rng, 50)
 
 
 # Each takes a drawing, uint8 (height, width), dark on white, and a random generator; and gives a picture of any size,
@@ -172,7 +171,6 @@ KINDS = {
     "ruled paper": ruled,
     "30x30 crop": thirty,
     "tight crop": lambda image, rng: cropped(image, 0),
-    "photo, tight crop": tight_photo,
     "3,000-pixel scan": scan,
     "small on the page": small,
     "rotated by 5 degrees": rotated,
@@ -183,6 +181,8 @@ KINDS = {
     "photo, grey pencil": lambda image, rng: camera(pencil(image, rng), rng),
     "photo, small on the page": lambda image, rng: camera(painted(small(image, rng), INK, PAPER), rng),
     "photo, ruled paper": lambda image, rng: camera(ruled(image, rng), rng),
+    "photo, tight crop": lambda image, rng: cut_out(painted(cropped(image, 0.02), INK, PAPER), rng),
+    "photo, 30x30 crop": lambda image, rng: cut_out(painted(thirty(image, rng), INK, PAPER), rng),
     "photo of a blackboard": lambda image, rng: camera(painted(image, PAPER, 50), rng),
 }
 
@@ -195,66 +195,52 @@ def _uint8(levels: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(levels), 0, 255).astype(np.uint8)
 
 
-def pictures(image: np.ndarray, seed: int, size: int) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
-    """Degrade a drawing in every way; each kind's picture and its glyph, None where nothing is found on it."""
-    found = {}
-    for number, (kind, degrade) in enumerate(KINDS.items()):
-        picture = degrade(image, np.random.default_rng((seed, number)))
+def pictures(image: np.ndarray, seed: int, size: int = 28) -> list[tuple]:
+    """Degrade a drawing in every way: each kind's picture, glyph and place, the last two None where it seems blank."""
+    found = []
+    for number, degrade in enumerate(KINDS.values()):
+        picture = to_grey(degrade(image, np.random.default_rng((seed, number))))
         try:
-            found[kind] = picture, normalise(to_grey(picture), size)
+            found.append((picture, *glyph_and_place(picture, size)))
         except UnreadableImage:
-            found[kind] = picture, None
+            found.append((picture, None, None))
     return found
 
 
-def measured(network, drawings: list[tuple[np.ndarray, str]], seed: int) -> dict[str, dict]:
-    """Score a network on every kind of picture of these drawings, each with the name of its class."""
+def measured(network, drawings: list[tuple], seed: int) -> dict[str, dict]:
+    """Score a network on every kind of picture of drawings: pairs of what reads one and the name of its class."""
 
-    def glyphs(place: int) -> list[np.ndarray | None]:
-        found = pictures(drawings[place][0](), seed + place, network.size)
-        return [glyph for _, glyph in found.values()]
+    def answered(index: int) -> list[tuple]:
+        return [found[1:] for found in pictures(drawings[index][0](), seed + index, network.size)]
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        rows = list(pool.map(glyphs, range(len(drawings))))
+        rows = list(pool.map(answered, range(len(drawings))))
     labels = np.array([network.class_names.index(name) for _, name in drawings])
+    nothing = np.zeros((network.size, network.size), np.uint8), NO_PLACE
     scores = {}
     for kind, column in zip(KINDS, zip(*rows, strict=True), strict=True):
-        blank = np.array([glyph is None for glyph in column])
-        images = [np.zeros((network.size, network.size), np.uint8) if glyph is None else glyph for glyph in column]
-        probabilities = network.probabilities(np.stack(images))
+        blank = np.array([glyph is None for glyph, _ in column])
+        glyphs, places = zip(*(nothing if glyph is None else (glyph, place) for glyph, place in column), strict=True)
+        probabilities = network.probabilities(np.stack(glyphs), np.stack(places))
         probabilities[blank] = np.eye(len(network.class_names))[labels[blank] - 1]  # wrong, whatever it is
-        scores[kind] = metrics.summarise(probabilities, labels, network.class_names) | {"blank": int(blank.sum())}
+        scores[kind] = metrics.summarise(probabilities, labels, network.class_names) | {"refused": int(blank.sum())}
     return scores
 
 
 def preview(images: list[np.ndarray], seed: int, path: Path) -> None:
-    """Draw one row a kind: each drawing's picture and glyph beside it."""
-    side, rows = 150, {kind: [np.full((150, 330), 255, np.uint8)] for kind in KINDS}
-    for place, image in enumerate(images):
-        for kind, (picture, glyph) in pictures(image, seed + place, 28).items():
-            scale = min(side / picture.shape[0], 4 / 3 * side / picture.shape[1])
-            small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-            cell = np.full((side + 4, side * 7 // 3 + 20, 3), 128, np.uint8)
-            cell[: small.shape[0], : small.shape[1]] = small if small.ndim == 3 else small[:, :, None]
-            if glyph is not None:
-                cell[:side, -side - 10 : -10] = cv2.resize(glyph, (side, side), interpolation=cv2.INTER_NEAREST)[
-                    :, :, None
-                ]
-            rows.setdefault(kind, []).append(cell)
-    sheet = []
-    for kind, cells in rows.items():
-        title = np.full((cells[1].shape[0], 330, 3), 255, np.uint8)
-        cv2.putText(title, kind, (5, side // 2), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (0, 0, 0), 1, cv2.LINE_AA)
-        sheet.append(np.hstack([title, *cells[1:]]))
-    cv2.imwrite(str(path), np.vstack(sheet))
+    """Draw each drawing in every kind, in grey, and below it its glyph."""
+    from midas import plots
+
+    found = [pair for index, image in enumerate(images) for pair in pictures(image, seed + index)]
+    glyphs = [np.zeros((28, 28), np.uint8) if glyph is None else glyph for _, glyph, _ in found]
+    figure = plots.samples([picture for picture, _, _ in found], np.stack(glyphs), [*KINDS] * len(images), 14)
+    figure.savefig(path)
 
 
 def main() -> None:
     """Measure and print, or draw."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--checkpoint", type=Path, help="run directory or .keras file; needed unless --preview is given"
-    )
+    parser.add_argument("--checkpoint", type=Path, help="a run directory, or without --held-out a .keras file")
     parser.add_argument("--data", required=True, help="drawings in class folders: an archive or a folder")
     parser.add_argument("--held-out", action="store_true", help="only the drawings that the run itself was scored on")
     parser.add_argument("--limit", type=int, help="use so many drawings only, spread over all")
@@ -262,6 +248,8 @@ def main() -> None:
     parser.add_argument("--preview", type=Path, metavar="FILE.png", help="draw pictures and glyphs instead of scoring")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    if not options.checkpoint and (options.held_out or not options.preview):
+        parser.error("--checkpoint is missing")
     entries = list(open_source(options.data, "train").entries())
     class_names, labels = name_classes([entry.folder for entry in entries])
     chosen = np.arange(len(entries))
@@ -284,7 +272,7 @@ def main() -> None:
     for kind, score in scores.items():
         low, high = (100 * bound for bound in score["accuracy_interval"])
         merged = f"{100 * score['case_merged_accuracy']:.1f} %" if score["case_merged_accuracy"] is not None else ""
-        print(f"| {kind} | {100 * score['accuracy']:.1f} % ({low:.1f}-{high:.1f}) | {merged} | {score['blank']} |")
+        print(f"| {kind} | {100 * score['accuracy']:.1f} % ({low:.1f}-{high:.1f}) | {merged} | {score['refused']} |")
 
 
 if __name__ == "__main__":
