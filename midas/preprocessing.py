@@ -20,12 +20,15 @@ PAGE_ASPECT = (1.3, 1.37)  # width to height of a page like Part 1's, 4:3
 PAGE_PEN = (0.05, 0.11)  # width of the pen there, in page heights: it shows that a page is that drawing tool's
 NO_PLACE = np.zeros(5, np.float32)
 PLAIN_BORDER = 0.75  # of the border pixels: if fewer agree, the glyph was cut out so tightly that it fills the border
-ROUGH_BORDER = 0.05  # of the border pixels
+# What makes an image a photograph, or a page rough: ink on more of the border, or grey on more of a page than in any of
+# the 2,480 drawings (0.016 and 0.007) and of 12,000 images of MNIST and Part 3 (0.036; too small to be a page).
+ROUGH_BORDER = 0.05
 ROUGH_PAGE = 0.02
-DARKEST = 32
-MIN_SEPARATION = 6
-DUST_AREA = 0.02
-DUST_SHARE = 1e-4
+WINDOWS = (3, 5)  # in a photograph the longer side is so many times that of a square in which there always is paper
+DARK = 32  # grey levels added to the light before it is divided out: where there is next to none, noise would be all
+MIN_SEPARATION = 4  # between ink and paper, in standard deviations of the paper; noise cut in two reaches 2.7
+DUST_AREA = 0.02  # of the largest component: smaller ones are dust if they are also less than `DUST_SHARE` of the image
+DUST_SHARE = 1e-4  # less than a pixel of MNIST's, seven of the working copy of a page
 
 # Images that cannot be decoded are listed; OpenCV (version 4 or 5) need not print each as well. 0 is silent.
 (cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel)(0)
@@ -180,11 +183,12 @@ def glyph_box(ink: np.ndarray) -> tuple[int, int, int, int]:
     return int(left[kept].min()), int(top[kept].min()), int(right[kept].max()), int(bottom[kept].max())
 
 
-def _is_rough(ink: np.ndarray, is_shrunk: bool) -> bool:
+def _is_rough(ink: np.ndarray, is_page: bool) -> bool:
+    """Say whether light or paper leave more than the glyph: ink along the border, or grey all over a page."""
     border = _border(ink)
     if np.count_nonzero(border > INK) > ROUGH_BORDER * border.size:
         return True
-    return is_shrunk and np.count_nonzero((ink > INK) & (ink < 128)) > ROUGH_PAGE * ink.size
+    return is_page and np.count_nonzero((ink > INK / 2) & (ink < 128)) > ROUGH_PAGE * ink.size
 
 
 def _border(image: np.ndarray) -> np.ndarray:
@@ -192,66 +196,72 @@ def _border(image: np.ndarray) -> np.ndarray:
 
 
 def cleaned(grey: np.ndarray) -> np.ndarray:
-    """Find the ink in a photograph: light is evened out, and what is no part of the glyph left out.
+    """Find the glyph in a photograph: light is evened out, and dust, lines and what runs off the page are left out.
 
     Args:
-        grey: uint8 array (height, width).
+        grey: uint8 array (height, width), a few hundred pixels at most.
 
     Returns:
-        uint8 array (height, width), light ink on black; 255 is the middling ink.
+        uint8 array (height, width), light ink on black; half of the ink is 255.
 
     Raises:
-        UnreadableImage: nothing stands out from the noise.
+        UnreadableImage: nothing stands out from the noise, or only what the border cuts off.
+
+    >>> light = np.linspace(0.4, 1, 120) * np.ones((90, 1))
+    >>> page = np.full((90, 120), 220.0); page[30:60, 50:60] = 40
+    >>> cv2.boundingRect(cleaned((page * light).astype(np.uint8)))
+    (50, 30, 10, 30)
     """
     soft = cv2.GaussianBlur(grey, (3, 3), 0)
-    side = max(grey.shape) // 3 | 1
-    is_light = _is_light(soft, side)
+    for part in WINDOWS:
+        side = max(grey.shape) // part | 1
+        is_light, is_tight = _polarity(soft, side)
+        if is_tight:  # the smaller square follows the light more closely, but fits into the strokes of such a glyph
+            break
     if not is_light:
         grey, soft = 255 - grey, 255 - soft
     paper = _envelope(soft, side)
-    # Light multiplies what paper and ink reflect, so it is divided out.
-    strength = paper if is_light else 255 - paper
-    ink, soft_ink = ((paper - image) / (strength + DARKEST) for image in (grey, soft))
-    top = soft_ink.max()
-    if top <= 0:
+    light = (paper if is_light else 255 - paper).clip(0) + DARK
+    depth = ((paper - soft) / light).clip(0)
+    levels = cv2.normalize(depth, None, 255, 0, cv2.NORM_INF, cv2.CV_8U)
+    inked = cv2.threshold(levels, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)[1]
+    if not inked.any() or np.median((paper - soft)[inked > 0]) < MIN_CONTRAST:
         raise UnreadableImage("blank")
-    threshold, mask = cv2.threshold(
-        cv2.convertScaleAbs(np.maximum(soft_ink, 0), alpha=255 / top), 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU
-    )
-    around, within = soft_ink[mask == 0], soft_ink[mask == 1]
-    if not within.size:
+    zero, full = np.median(depth[inked == 0]), np.median(depth[inked > 0])
+    noise = 1.4826 * np.median(np.abs(depth[inked == 0] - zero))
+    if full - zero < MIN_SEPARATION * noise:
         raise UnreadableImage("blank")
-    zero, full = np.median(around), np.median(within)
-    noise = 1.4826 * np.median(np.abs(around - zero))
-    depth = np.median((paper - soft)[mask == 1])
-    if full - zero < MIN_SEPARATION * noise or depth < MIN_CONTRAST:
-        raise UnreadableImage("blank")
-    mask = cv2.dilate(_glyph_mask(mask), np.ones((3, 3), np.uint8))
-    return np.where(mask, np.clip((ink - zero) * (255 / (full - zero)), 0, 255), 0).round().astype(np.uint8)
+    near = cv2.dilate(_glyph_mask(inked, is_tight), np.ones((3, 3), np.uint8))
+    ink = ((paper - grey) / light - zero) * (255 / (full - zero))
+    return np.rint(near * ink.clip(0, 255)).astype(np.uint8)
 
 
-def _glyph_mask(mask: np.ndarray) -> np.ndarray:
-    _, places, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    left, top, width, height, area = stats.T
-    cut = (left == 0) | (top == 0) | (left + width == mask.shape[1]) | (top + height == mask.shape[0])
-    weight = area * np.where(cut, SPECK_AREA, 1)
-    weight[0] = 0
-    main = weight.argmax()
+def _glyph_mask(inked: np.ndarray, is_tight: bool) -> np.ndarray:
+    """Leave out dust, and lines, shadows and whatever else the border cuts, unless the glyph itself is cut."""
+    _, places, stats, _ = cv2.connectedComponentsWithStats(inked, connectivity=8)
+    left, top, width, height, area = stats[1:].T
+    cut = (left == 0) | (top == 0) | (left + width == inked.shape[1]) | (top + height == inked.shape[0])
+    main = (area * np.where(cut, SPECK_AREA, 1)).argmax()
+    if cut[main] and not is_tight:
+        raise UnreadableImage("blank, or cut off at the border")
     kept = (area >= DUST_AREA * area[main]) & (cut <= cut[main])
-    kept[0] = False
-    return kept[places].astype(np.uint8)
+    return np.concatenate([[False], kept])[places].astype(np.uint8)
 
 
-def _is_light(grey: np.ndarray, side: int) -> bool:
-    """Say whether the paper is lighter than the ink, from where there is most contrast: more paper lies there."""
+def _polarity(grey: np.ndarray, side: int) -> tuple[bool, bool]:
+    """Say whether the paper is lighter than the ink, and whether there is ink along most of the border.
+
+    Only where there is most contrast pixels are asked for the lighter or darker half: there ink is, and more paper.
+    """
     kernel = np.ones((side, side), np.uint8)
     low, high = (change(grey, kernel).astype(np.float32) for change in (cv2.erode, cv2.dilate))
     contrasted, light = high - low >= (high - low).max() / 2, grey > (low + high) / 2
     border = _border(contrasted)
-    share = _border(light)[border].mean() if border.mean() > 0.5 else 0.5
+    is_tight = border.mean() > 0.5
+    share = _border(light)[border].mean() if is_tight else 0.5
     if 1 - PLAIN_BORDER < share < PLAIN_BORDER:
         share = light[contrasted].mean()
-    return share >= 0.5
+    return share >= 0.5, is_tight
 
 
 def _envelope(grey: np.ndarray, side: int) -> np.ndarray:
