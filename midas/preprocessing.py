@@ -24,7 +24,9 @@ PLAIN_BORDER = 0.75  # of the border pixels: if fewer agree, the glyph was cut o
 # the 2,480 drawings (0.016 and 0.007) and of 12,000 images of MNIST and Part 3 (0.036; too small to be a page).
 ROUGH_BORDER = 0.05
 ROUGH_PAGE = 0.02
+UNPLAIN = 0.05  # of all pixels: neither paper nor ink; 0.035 in clean drawings cut out tightly, 0.07 in photographs
 WINDOWS = (3, 5)  # in a photograph the longer side is so many times that of a square in which there always is paper
+TIGHT_BORDER = 0.62  # of the border with ink near: 95 % of tight crops have more, a blank page in a shadow has 0.61
 DARK = 32  # grey levels added to the light before it is divided out: where there is next to none, noise would be all
 MIN_SEPARATION = 4  # between ink and paper, in standard deviations of the paper; noise cut in two reaches 2.7
 DUST_AREA = 0.02  # of the largest component: smaller ones are dust if they are also less than `DUST_SHARE` of the image
@@ -183,12 +185,20 @@ def glyph_box(ink: np.ndarray) -> tuple[int, int, int, int]:
     return int(left[kept].min()), int(top[kept].min()), int(right[kept].max()), int(bottom[kept].max())
 
 
-def _is_rough(ink: np.ndarray, is_page: bool) -> bool:
-    """Say whether light or paper leave more than the glyph: ink along the border, or grey all over a page."""
-    border = _border(ink)
-    if np.count_nonzero(border > INK) > ROUGH_BORDER * border.size:
-        return True
-    return is_page and np.count_nonzero((ink > INK / 2) & (ink < 128)) > ROUGH_PAGE * ink.size
+def _is_rough(grey: np.ndarray, depths: np.ndarray, is_page: bool) -> bool:
+    """Say whether light or paper leave more than the glyph: much along the border, or a faint grey all over a page.
+
+    Args:
+        grey: uint8 array (height, width).
+        depths: float array (256,), where each grey level lies between paper (0) and ink (255).
+        is_page: not an image as small as MNIST's, of which the soft edges of strokes are a large part.
+    """
+    border = depths[_border(grey)]
+    shares = cv2.calcHist([grey], [0], None, [256], [0, 256]).ravel() / grey.size
+    if np.count_nonzero(border > INK) > ROUGH_BORDER * border.size:  # of a drawing cut out tightly, nearly all is plain
+        plain = np.minimum(np.abs(depths), np.abs(depths - 255)) <= INK
+        return shares[~plain].sum() > UNPLAIN
+    return is_page and shares[(depths > INK / 2) & (depths < 128)].sum() > ROUGH_PAGE
 
 
 def _border(image: np.ndarray) -> np.ndarray:
@@ -257,7 +267,7 @@ def _polarity(grey: np.ndarray, side: int) -> tuple[bool, bool]:
     low, high = (change(grey, kernel).astype(np.float32) for change in (cv2.erode, cv2.dilate))
     contrasted, light = high - low >= (high - low).max() / 2, grey > (low + high) / 2
     border = _border(contrasted)
-    is_tight = border.mean() > 0.5
+    is_tight = border.mean() > TIGHT_BORDER
     share = _border(light)[border].mean() if is_tight else 0.5
     if 1 - PLAIN_BORDER < share < PLAIN_BORDER:
         share = light[contrasted].mean()
@@ -299,13 +309,14 @@ def glyph_and_place(grey: np.ndarray, size: int = 28) -> tuple[np.ndarray, np.nd
         width, height = (max(1, round(n / shrink)) for n in (grey.shape[1], grey.shape[0]))
         small = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
     paper, ink = ink_levels(small)
-    levels = np.clip((np.arange(256) - paper) * (255 / (ink - paper)), 0, 255).round().astype(np.uint8)
-    small_ink = cv2.LUT(small, levels)
-    if _is_rough(small_ink, shrink > 1):
+    depths = (np.arange(256) - paper) * (255 / (ink - paper))
+    levels = np.clip(depths, 0, 255).round().astype(np.uint8)
+    if _is_rough(small, depths, shrink > 1):
         ink = cleaned(small)
         left, top, right, bottom = glyph_box(ink)
         glyph = _scaled(ink[top:bottom, left:right], round(size * BOX_FRACTION))
-        return _centred(glyph, size), NO_PLACE  # the page of a photograph is no drawing tool's
+        return _centred(glyph, size), NO_PLACE  # a photograph shows part of a page, from any distance
+    small_ink = cv2.LUT(small, levels)
     left, top, right, bottom = glyph_box(small_ink)
     if shrink > 1:  # a pixel of slack for what the small copy blurred away, taken back on the full image
         across, down = grey.shape[1] / small.shape[1], grey.shape[0] / small.shape[0]
