@@ -24,7 +24,8 @@ PLAIN_BORDER = 0.75  # of the border pixels: if fewer agree, the glyph was cut o
 # the 2,480 drawings (0.016 and 0.007) and of 12,000 images of MNIST and Part 3 (0.036; too small to be a page).
 ROUGH_BORDER = 0.05
 ROUGH_PAGE = 0.02
-UNPLAIN = 0.05  # of all pixels: neither paper nor ink; 0.035 in clean drawings cut out tightly, 0.07 in photographs
+UNPLAIN = 0.05  # of all pixels: neither paper nor ink; 0.045 in clean drawings cut out tightly, 0.07 in photographs
+NARROWEST = 8  # pixels: of a narrower strip most is border
 WINDOWS = (3, 5)  # in a photograph the longer side is so many times that of a square in which there always is paper
 TIGHT_BORDER = 0.62  # of the border with ink near: 95 % of tight crops have more, a blank page in a shadow has 0.61
 DARK = 32  # grey levels added to the light before it is divided out: where there is next to none, noise would be all
@@ -193,10 +194,12 @@ def _is_rough(grey: np.ndarray, depths: np.ndarray, is_page: bool) -> bool:
         depths: float array (256,), where each grey level lies between paper (0) and ink (255).
         is_page: not an image as small as MNIST's, of which the soft edges of strokes are a large part.
     """
+    if min(grey.shape) < NARROWEST:
+        return False
     border = depths[_border(grey)]
     shares = cv2.calcHist([grey], [0], None, [256], [0, 256]).ravel() / grey.size
     if np.count_nonzero(border > INK) > ROUGH_BORDER * border.size:  # of a drawing cut out tightly, nearly all is plain
-        plain = np.minimum(np.abs(depths), np.abs(depths - 255)) <= INK
+        plain = np.minimum(np.abs(depths), np.abs(depths - 255)) <= INK / 2
         return shares[~plain].sum() > UNPLAIN
     return is_page and shares[(depths > INK / 2) & (depths < 128)].sum() > ROUGH_PAGE
 
