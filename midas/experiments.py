@@ -291,6 +291,7 @@ def named(experiment: Experiment) -> Experiment:
         words.append(experiment.source if experiment.source in ("digits", "part1") else "from")
     recipe = recipe_of(experiment)
     words += [recipe] if recipe != "plateau" else []
+    words += [f"{experiment.size}px"] if experiment.size != 28 else []
     words += ["all-data"] if not experiment.val_fraction else []
     words += [f"limit-{experiment.limit}"] if experiment.limit else []
     return dataclasses.replace(experiment, name="-".join(words))

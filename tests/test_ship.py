@@ -1,0 +1,65 @@
+"""The script that makes trained networks small enough to ship."""
+
+import hashlib
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny import experiment, glyphs
+
+from midas.inference import Classifier
+from midas.metrics import calibrate
+from midas.runs import Run, write_json
+from midas.training import train
+
+SCRIPT = Path(__file__).parents[1] / "scripts" / "ship.py"
+_spec = importlib.util.spec_from_file_location("ship", SCRIPT)
+script = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(script)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Two runs and a record that judges them."""
+    root = tmp_path_factory.mktemp("ship")
+    for seed in (0, 1):
+        train(experiment(epochs=1, seed=seed, val_fraction=0.0), Run(root / "runs" / f"seed-{seed}"), glyphs())
+    spread = {"mean": 0.5, "standard_deviation": 0.1, "interval": [0.4, 0.6]}
+    measured = dict.fromkeys(("accuracy", "case_merged_accuracy", "log_loss", "calibration_error"), spread)
+    scores = [
+        {"networks": networks, "tta": tta, "temperature": 0.1 * networks * tta, **measured}
+        for networks in (1, 2)
+        for tta in (1, 4)
+    ]
+    name = experiment().name
+    write_json(root / "judged" / "result.json", {"name": name, "folds": 5, "repeats": 2, "scores": scores})
+    return root
+
+
+def test_one_network(trained, tmp_path):
+    card = script.ship(trained / "runs" / "seed-0", trained / "judged", tmp_path / "part1.keras")
+    shipped, before = tmp_path / "part1.keras", trained / "runs" / "seed-0"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["part1.json", "part1.keras"]
+    assert card["sha256"] == {"part1.keras": hashlib.sha256(shipped.read_bytes()).hexdigest()}
+    assert card["seeds"] == [0] and card["size"] == 28 and card["cross_validation"]["tta 1"]["accuracy"]["mean"] == 0.5
+    assert (card["temperature"], card["tta_temperature"]) == (0.1, 0.4)
+    assert shipped.stat().st_size < (before / "last.keras").stat().st_size / 2
+    images = glyphs().images
+    ours, theirs = Classifier.load(shipped).probabilities(images), Classifier.load(before).probabilities(images)
+    assert ours == pytest.approx(calibrate(theirs, 0.1), abs=1e-5)
+
+
+def test_several_networks(trained, tmp_path):
+    card = script.ship(trained / "runs", trained / "judged", tmp_path / "together")
+    assert card["seeds"] == [0, 1] and list(card["sha256"]) == ["seed-0.keras", "seed-1.keras"]
+    together = Classifier.load(tmp_path / "together")
+    assert len(together.members) == 2 and together.card["temperature"] == 0.2
+    mean = Classifier.load(trained / "runs").probabilities(glyphs().images)
+    assert np.array_equal(together.probabilities(glyphs().images).argmax(1), mean.argmax(1))
+
+
+def test_a_judgement_of_another_experiment_is_refused(trained, tmp_path):
+    write_json(tmp_path / "result.json", {"name": "another", "scores": []})
+    with pytest.raises(SystemExit, match="another"):
+        script.ship(trained / "runs", tmp_path, tmp_path / "x.keras")
