@@ -46,13 +46,15 @@ checkpoint_option = click.option(
 )
 
 
-def _network(checkpoints):
+def _network(checkpoints, tta):
     """Load what answers, and say where it came from."""
     load_tensorflow()
     from midas.inference import Classifier
 
     paths = checkpoints or (shipped_checkpoint(),)
-    return Classifier.load(*paths), str(paths[0]) if len(paths) == 1 else [str(path) for path in paths]
+    network = Classifier.load(*paths)
+    network = dataclasses.replace(network, tta=tta or network.tta)
+    return network, str(paths[0]) if len(paths) == 1 else [str(path) for path in paths]
 
 
 @click.group(
@@ -363,13 +365,17 @@ def run_study(quick, seed, data_dir, runs_dir, cache_dir, resume, overwrite, as_
 @apply(json_option, common)
 def evaluate(checkpoints, data, restrict, tta, strict, as_json):
     """Score a network, or several together, on labelled images."""
-    network, source = _network(checkpoints)
+    network, source = _network(checkpoints, tta)
     from midas import analysis, reading
 
-    dataset, probabilities = reading.score(network, data, tta, restrict, strict, options.Progress().images)
+    dataset, probabilities = reading.score(network, data, restrict, strict, options.Progress().images)
     summary = reading.summary(network, dataset, probabilities)
     warn_of_skipped(dataset, data)
-    emit({"checkpoint": source, "data": data, "tta": tta, **summary}, as_json, analysis.classification_report(summary))
+    emit(
+        {"checkpoint": source, "data": data, "tta": network.tta, **summary},
+        as_json,
+        analysis.classification_report(summary),
+    )
 
 
 @main.command(epilog="Example: midas predict --checkpoint checkpoints/part1/compact/seed-0 drawing.png")
@@ -380,7 +386,7 @@ def evaluate(checkpoints, data, restrict, tta, strict, as_json):
 @apply(json_option, common)
 def predict(checkpoints, images, tta, as_csv, as_json):
     """Read characters from images: the answer, its probability and the next two guesses. '-' reads from stdin."""
-    network, _ = _network(checkpoints)
+    network, _ = _network(checkpoints, tta)
     from midas import reading
 
     sources = [
@@ -392,7 +398,7 @@ def predict(checkpoints, images, tta, as_csv, as_json):
         skipped.append({"file": name, "reason": reason})
         options.warn(f"{name}: skipped: {reason}")
 
-    answers = reading.predict(network, sources, skip, tta)
+    answers = reading.predict(network, sources, skip)
     if as_json:
         emit({"predictions": list(answers), "skipped": skipped}, True, "")
     elif as_csv:
@@ -421,13 +427,13 @@ def analyze(checkpoints, data, tta, strict, out, as_json):
     first = checkpoints[0] if checkpoints else shipped_checkpoint()
     run = Run(first if first.is_dir() else first.parent)
     if data:
-        network, source = _network(checkpoints)
+        network, source = _network(checkpoints, tta)
         from midas import reading
 
-        dataset, probabilities = reading.score(network, data, tta, False, strict, options.Progress().images)
+        dataset, probabilities = reading.score(network, data, False, strict, options.Progress().images)
         names, predictions = network.class_names, dataset.predictions(probabilities)
         warn_of_skipped(dataset, data)
-    elif len(checkpoints) < 2 and tta == 1 and first in (run.path, run.checkpoint) and (run / "card.json").exists():
+    elif len(checkpoints) < 2 and not tta and first in (run.path, run.checkpoint) and (run / "card.json").exists():
         source, names, predictions = str(first), run.card["class_names"], analysis.load_predictions(run)
     else:
         raise MidasError(f"{first}: is not what its run scored; say with --data what to ask it")

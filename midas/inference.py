@@ -13,6 +13,7 @@ from midas.preprocessing import NO_PLACE
 from midas.runs import Run, read_json
 
 BATCH = 512
+UNCALIBRATED = {"temperature": 1.0, "tta_temperature": 1.0, "tta": 1}
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,14 @@ class Classifier:
         size: side of the input in pixels.
         card: what is known about how it was made; if it has a temperature, that calibrates the probabilities, and its
             tta_temperature those averaged over views.
+        tta: how many views of each image are averaged over: itself, and deformed ones (test-time augmentation).
     """
 
     members: tuple[keras.Model, ...]
     class_names: tuple[str, ...]
     size: int
     card: dict = field(default_factory=dict)
+    tta: int = 1
 
     @property
     def model(self) -> keras.Model:
@@ -48,7 +51,7 @@ class Classifier:
         """Load a run directory, a `.keras` file, a folder of several of either, or several of all these.
 
         Each file has its card beside it (`NAME.json` or `card.json`). The network is built from its card and takes the
-        file's weights; nothing else in the file is heeded.
+        file's weights; nothing else in the file is heeded. The card may ask for several views.
 
         Raises:
             MidasError: there is no network, it cannot be read, its card is missing, or several do not go together.
@@ -62,12 +65,8 @@ class Classifier:
         if len(parts) == 1:
             return first
         together = Path(paths[0]) / "card.json"
-        card = (
-            read_json(together)
-            if len(paths) == 1 and together.exists()
-            else {**first.card, "temperature": 1.0, "tta_temperature": 1.0}
-        )
-        return cls(tuple(part.model for part in parts), first.class_names, first.size, card)
+        card = read_json(together) if len(paths) == 1 and together.exists() else {**first.card, **UNCALIBRATED}
+        return cls(tuple(part.model for part in parts), first.class_names, first.size, card, card.get("tta", 1))
 
     @classmethod
     def _load_file(cls, file: Path) -> "Classifier":
@@ -83,14 +82,10 @@ class Classifier:
             ) from error
         except Exception as error:  # whatever Keras, h5py or zipfile make of a damaged or hostile file
             raise _not_described(file, card_file, error) from error
-        return cls((model,), names, size, card)
+        return cls((model,), names, size, card, card.get("tta", 1))
 
     def probabilities(
-        self,
-        images: np.ndarray,
-        places: np.ndarray | None = None,
-        allowed: np.ndarray | None = None,
-        tta: int = 1,
+        self, images: np.ndarray, places: np.ndarray | None = None, allowed: np.ndarray | None = None
     ) -> np.ndarray:
         """Answer for normalised images.
 
@@ -98,7 +93,6 @@ class Classifier:
             images: uint8 array (n, size, size).
             places: float32 array (n, 5) of `preprocessing.place`; None where they are not known.
             allowed: indices of the classes that may be answered, or None for all.
-            tta: how many views of each image to average over: itself, and deformed ones (test-time augmentation).
 
         Returns:
             float32 array (n, classes); each row sums to 1.
@@ -108,15 +102,15 @@ class Classifier:
         places = np.broadcast_to(NO_PLACE, (len(images), len(NO_PLACE))) if places is None else places
         forbidden = [] if allowed is None else np.setdiff1d(np.arange(len(self.class_names)), allowed)
         total = np.zeros((len(images), len(self.class_names)))
-        for view in views(images, tta):
+        for view in views(images, self.tta):
             for member in self.members:
                 logits = member.predict(models.inputs(member, view, places), batch_size=BATCH, verbose=0)
                 logits = logits.astype(np.float64)
                 logits[:, forbidden] = -np.inf
                 exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
                 total += exponentials / exponentials.sum(axis=1, keepdims=True)
-        average = (total / (tta * len(self.members))).astype(np.float32)
-        temperature = self.card.get("temperature" if tta == 1 else "tta_temperature", 1.0)
+        average = (total / (self.tta * len(self.members))).astype(np.float32)
+        temperature = self.card.get("temperature" if self.tta == 1 else "tta_temperature", 1.0)
         return average if temperature == 1.0 else metrics.calibrate(average, temperature)
 
 

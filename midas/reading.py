@@ -16,7 +16,6 @@ from midas.preprocessing import decode
 def score(
     network: Classifier,
     data: str,
-    tta: int = 1,
     restrict: bool = False,
     strict: bool = False,
     progress: Callable | None = None,
@@ -26,7 +25,6 @@ def score(
     Args:
         network: what answers.
         data: a path that `archives.open_source` takes, or "sample" for the embedded sample's drawings.
-        tta: how many views of each image to average over.
         restrict: allow only the classes of the data as answers, and share the probabilities out among them.
         strict, progress: see `datasets.read`.
 
@@ -42,7 +40,7 @@ def score(
     if unknown:
         raise MidasError(f"{data}: the network does not know the class {unknown[0]!r}; it reads {_span(network)}")
     outputs = np.array([network.class_names.index(name) for name in dataset.class_names])
-    probabilities = network.probabilities(dataset.images, dataset.places, outputs if restrict else None, tta)
+    probabilities = network.probabilities(dataset.images, dataset.places, outputs if restrict else None)
     return replace(dataset, labels=outputs[dataset.labels], class_names=network.class_names), probabilities
 
 
@@ -68,16 +66,13 @@ def stdin_source(data: bytes) -> Source:
     return Source("-", (), "", lambda: iter([Entry("-", None, lambda: decode(data))]), 1)
 
 
-def predict(
-    network: Classifier, sources: list[Source], skip: Callable[[str, str], None], tta: int = 1
-) -> Iterator[dict]:
+def predict(network: Classifier, sources: list[Source], skip: Callable[[str, str], None]) -> Iterator[dict]:
     """Answer for each image as it is read, holding one batch of them in memory.
 
     Args:
         network: what answers.
         sources: where the images lie.
         skip: called with the name of each image that cannot be read, and why.
-        tta: how many views of each image to average over.
 
     Yields:
         The file's name, the answer, its probability, and the next two guesses with theirs.
@@ -97,10 +92,10 @@ def predict(
             glyphs.append(glyph)
             places.append(place)
             if len(glyphs) == BATCH:
-                yield from _answers(network, names, glyphs, places, tta)
+                yield from _answers(network, names, glyphs, places)
                 answered += len(names)
                 names, glyphs, places = [], [], []
-    yield from _answers(network, names, glyphs, places, tta)
+    yield from _answers(network, names, glyphs, places)
     if not answered and not names:
         raise MidasError(failure or "no images given")
 
@@ -108,10 +103,10 @@ def predict(
 ANSWER = ("file", "answer", "probability", "second", "second_probability", "third", "third_probability")
 
 
-def _answers(network: Classifier, names: list[str], glyphs: list, places: list, tta: int) -> Iterator[dict]:
+def _answers(network: Classifier, names: list[str], glyphs: list, places: list) -> Iterator[dict]:
     if not glyphs:
         return
-    probabilities = network.probabilities(np.stack(glyphs), np.stack(places), tta=tta)
+    probabilities = network.probabilities(np.stack(glyphs), np.stack(places))
     ranks = np.argsort(-probabilities, axis=1, kind="stable")[:, :3]
     for name, row, rank in zip(names, probabilities, ranks, strict=True):
         answer = {"file": name}

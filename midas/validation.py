@@ -114,9 +114,8 @@ def _summarise(run: Run, experiment: Experiment, protocol: Protocol, data) -> No
         results.append(trained.result)
         network, (_, theirs) = Classifier.load(trained.path), splits[repeat][fold]
         for view, tta in enumerate(views):
-            answers[view, repeat, member, theirs] = network.probabilities(
-                data.images[theirs], data.places[theirs], tta=tta
-            )
+            asked = dataclasses.replace(network, tta=tta)
+            answers[view, repeat, member, theirs] = asked.probabilities(data.images[theirs], data.places[theirs])
     scores = []
     for together in sorted({1, protocol.ensemble}):
         for tta, answered in zip(views, answers, strict=True):

@@ -52,6 +52,7 @@ def ship(source: Path, judged_by: Path, out: Path) -> dict:
         },
         "temperature": scores[1]["temperature"],
         "tta_temperature": scores[max(scores)]["temperature"],
+        "tta": max(scores, key=lambda tta: scores[tta]["accuracy"]["mean"]),
     }
     write_json(out.with_suffix(".json") if len(files) == 1 else out / "card.json", whole)
     return whole

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tiny import experiment, glyphs
@@ -18,8 +20,8 @@ def seeds(tmp_path_factory):
     return folder
 
 
-def ask(network, **options):
-    return network.probabilities(glyphs().images, glyphs().places, **options)
+def ask(network, tta=1):
+    return replace(network, tta=tta).probabilities(glyphs().images, glyphs().places)
 
 
 def test_several_networks_answer_with_the_mean_of_their_probabilities(seeds):
@@ -35,7 +37,7 @@ def test_several_networks_answer_with_the_mean_of_their_probabilities(seeds):
 def test_an_answer_does_not_depend_on_what_is_asked_with_it(seeds):
     network, data = Classifier.load(seeds / "seed-0"), glyphs()
     together = ask(network, tta=4)
-    alone = network.probabilities(data.images[7:8], data.places[7:8], tta=4)
+    alone = replace(network, tta=4).probabilities(data.images[7:8], data.places[7:8])
     assert alone[0] == pytest.approx(together[7], abs=1e-5)
     assert np.abs(together - ask(network)).max() > 1e-3
     assert together.sum(axis=1) == pytest.approx(1, abs=1e-5)
@@ -44,8 +46,9 @@ def test_an_answer_does_not_depend_on_what_is_asked_with_it(seeds):
 def test_a_card_s_temperature_calibrates(seeds, tmp_path):
     network = Classifier.load(seeds / "seed-0")
     network.model.save(tmp_path / "cold.keras")
-    write_json(tmp_path / "cold.json", {**network.card, "temperature": 0.5, "tta_temperature": 2.0})
+    write_json(tmp_path / "cold.json", {**network.card, "temperature": 0.5, "tta_temperature": 2.0, "tta": 3})
     cold = Classifier.load(tmp_path / "cold.keras")
+    assert cold.tta == 3
     assert ask(cold) == pytest.approx(calibrate(ask(network), 0.5), abs=1e-5)
     assert ask(cold, tta=2) == pytest.approx(calibrate(ask(network, tta=2), 2.0), abs=1e-5)
     # An ensemble put together by hand has no temperature; a folder has that of its card.

@@ -47,7 +47,7 @@ def test_one_network(trained, tmp_path):
     assert shipped.stat().st_size < (before / "last.keras").stat().st_size / 2
     images = glyphs().images
     ours, theirs = Classifier.load(shipped).probabilities(images), Classifier.load(before).probabilities(images)
-    assert ours == pytest.approx(calibrate(theirs, 0.1), abs=1e-5)
+    assert ours == pytest.approx(calibrate(theirs, 0.1), abs=1e-5) and card["tta"] == 1
 
 
 def test_several_networks(trained, tmp_path):
