@@ -48,6 +48,23 @@ def test_every_drawing_of_part1_gives_a_glyph_of_the_right_size(part1):
     assert inked[:, 0].mean() < 0.001 and inked[:, :, 0].mean() < 0.001  # the glyph keeps off the border
 
 
+def test_nearly_every_drawing_of_part1_tells_its_size_and_place(part1):
+    known = part1.places[part1.places[:, 0] == 1]
+    assert len(known) >= 0.995 * len(part1)
+    assert np.abs(np.median(known[:, 1:], axis=0)).max() < 0.6 and np.abs(known).max() < 5
+    height = {name: np.median(part1.places[part1.labels == part1.class_names.index(name), 1]) for name in "CcOoXx"}
+    assert all(height[name] > height[name.lower()] + 0.5 for name in "COX")
+
+
+def test_the_network_that_comes_with_midas_knows_what_it_was_trained_on(part1):
+    from midas.inference import Classifier
+    from midas.runs import shipped_checkpoint
+
+    some = part1.take(np.arange(0, 2480, 8))
+    answers = Classifier.load(shipped_checkpoint()).probabilities(some.images, some.places).argmax(1)
+    assert (answers == some.labels).mean() > 0.93
+
+
 @pytest.mark.parametrize(("name", "count"), [("mnist", 60_000), ("mnist-test", 10_000)])
 def test_mnist_counts(name, count):
     need(name)
