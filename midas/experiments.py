@@ -203,6 +203,7 @@ RECIPES = {
 BEST = {
     "part1": {
         "model": "placed",
+        "size": 36,
         "schedule": "cosine",
         "optimizer": "adamw",
         "learning_rate": 3e-3,
@@ -235,12 +236,12 @@ def with_recipe(experiment: Experiment, recipe: str) -> Experiment:
 
 
 def recipe_of(experiment: Experiment) -> str:
-    """Name the recipe that an experiment follows, whatever its network, epochs and learning rate.
+    """Name the recipe that an experiment follows, whatever its network, size, epochs and learning rate.
 
     >>> recipe_of(with_recipe(PARTS["part1"], "best"))
     'best'
     """
-    free = ("model", "epochs", "learning_rate")
+    free = ("model", "size", "epochs", "learning_rate")
     return next(
         name
         for name, settings in reversed(recipes(experiment.part).items())

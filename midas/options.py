@@ -135,9 +135,8 @@ cache_dir_option = click.option(
     show_default="~/.cache/midas",
     help="Where preprocessed data are kept.",
 )
-size_option = click.option(
-    "--size", type=click.IntRange(14, 512), default=28, show_default=True, help="Side of the glyphs, pixels."
-)
+SIDE = click.IntRange(14, 512)
+size_option = click.option("--size", type=SIDE, default=28, show_default=True, help="Side of the glyphs, pixels.")
 _STRENGTHS = {
     "rotation": "Degrees either way.",
     "shear": "Degrees of slant either way.",
@@ -174,7 +173,10 @@ def settings_options(part: str, model: bool = True):
     """Options that make an experiment, with the part's own defaults; without `model` for all networks alike."""
     usual = PARTS[part]
     fraction = click.FloatRange(0, 1, min_open=True, max_open=True)
-    model_option = click.option("--model", type=click.Choice(MODEL_NAMES), default=usual.model, show_default=True)
+    theirs = "or the recipe's"
+    model_option = click.option(
+        "--model", type=click.Choice(MODEL_NAMES), default=usual.model, show_default=f"{usual.model}, {theirs}"
+    )
     return apply(
         click.option(
             "--config",
@@ -193,18 +195,18 @@ def settings_options(part: str, model: bool = True):
             help="plateau: ReduceLROnPlateau. cosine: warm-up, then half a cosine."
             + (" best: what reads best." if "best" in recipes(part) else ""),
         ),
-        click.option("--epochs", type=click.IntRange(1), help=f"At most.  [default: {usual.epochs}, or the recipe's]"),
+        click.option("--epochs", type=click.IntRange(1), help=f"At most.  [default: {usual.epochs}, {theirs}]"),
         click.option("--batch-size", type=click.IntRange(1), help=f"[default: {usual.batch_size}]"),
         click.option(
             "--learning-rate",
             type=click.FloatRange(0, min_open=True),
-            help=f"At the start.  [default: {usual.learning_rate}, or the recipe's]",
+            help=f"At the start.  [default: {usual.learning_rate}, {theirs}]",
         ),
         click.option(
             "--optimizer",
             type=click.Choice(OPTIMIZERS),
             default=usual.optimizer,
-            show_default=f"{usual.optimizer}, or the recipe's",
+            show_default=f"{usual.optimizer}, {theirs}",
         ),
         click.option("--augment/--no-augment", default=True, show_default=True, help="Deform the training images."),
         click.option(
@@ -214,7 +216,7 @@ def settings_options(part: str, model: bool = True):
             metavar="NAME=VALUE",
             help="Any other setting of experiment.json, as label_smoothing=0.1 or augmentation.elastic=0; repeatable.",
         ),
-        size_option,
+        click.option("--size", type=SIDE, help=f"Side of the glyphs, pixels.  [default: {usual.size}, {theirs}]"),
         click.option("--val-fraction", type=fraction, default=usual.val_fraction, show_default=True),
         click.option("--all-data", is_flag=True, help="No validation: for a final model."),
         click.option(

@@ -1,6 +1,6 @@
 """Make a trained network, or a folder of several, small enough to ship: weights alone, and a card that vouches for it.
 
-python scripts/ship.py checkpoints/part1/placed-best-all-data/seed-0 --judged-by CROSS_VALIDATION --out part1.keras
+python scripts/ship.py checkpoints/part1/placed-best-36px-all-data/seed-0 --judged-by CROSS_VALIDATION --out part1.keras
 """
 
 import argparse

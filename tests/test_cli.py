@@ -324,9 +324,11 @@ def test_any_setting_can_be_changed_and_is_in_the_name(monkeypatch, data, tmp_pa
 def test_the_best_recipe_brings_its_network_and_options_win(monkeypatch):
     part1 = PARTS["part1"]
     best = resolved(monkeypatch, "part1", part1, "--recipe", "best", "--all-data")
-    assert (best.model, best.schedule, best.name) == ("placed", "cosine", "placed-best-all-data")
-    other = resolved(monkeypatch, "part1", part1, "--recipe", "best", "--model", "compact", "--epochs", 7)
-    assert (other.model, other.epochs, other.name) == ("compact", 7, "compact-best")
+    assert (best.model, best.size, best.schedule) == ("placed", 36, "cosine")
+    assert best.name == "placed-best-36px-all-data"
+    words = ["--recipe", "best", "--model", "compact", "--size", 28, "--epochs", 7]
+    other = resolved(monkeypatch, "part1", part1, *words)
+    assert (other.model, other.size, other.epochs, other.name) == ("compact", 28, 7, "compact-best")
 
 
 def test_an_ensemble_is_a_folder_of_runs(data, tmp_path):
