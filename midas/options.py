@@ -175,7 +175,7 @@ def settings_options(part: str, model: bool = True):
     fraction = click.FloatRange(0, 1, min_open=True, max_open=True)
     theirs = "or the recipe's"
     model_option = click.option(
-        "--model", type=click.Choice(MODEL_NAMES), default=usual.model, show_default=f"{usual.model}, {theirs}"
+        "--model", type=click.Choice(MODEL_NAMES), default=usual.model, help=f"[default: {usual.model}, {theirs}]"
     )
     return apply(
         click.option(
@@ -206,7 +206,7 @@ def settings_options(part: str, model: bool = True):
             "--optimizer",
             type=click.Choice(OPTIMIZERS),
             default=usual.optimizer,
-            show_default=f"{usual.optimizer}, {theirs}",
+            help=f"[default: {usual.optimizer}, {theirs}]",
         ),
         click.option("--augment/--no-augment", default=True, show_default=True, help="Deform the training images."),
         click.option(
