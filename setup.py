@@ -19,12 +19,12 @@ setup(
     long_description=(here / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     python_requires=">=3.10",
-    # The trained networks lie at the top of the checkout; an installation has them inside the package.
+    # The trained network lies at the top of the checkout; an installation has it inside the package.
     packages=[*find_packages(include=["midas", "midas.*"]), "midas.checkpoints"],
     package_dir={"midas.checkpoints": "checkpoints"},
     package_data={
         "midas": ["templates/*.html"],
-        "midas.checkpoints": ["part1.keras", "part1.json", "part1-ensemble/*"],
+        "midas.checkpoints": ["part1.keras", "part1.json"],
     },
     install_requires=requirements("requirements.txt"),
     extras_require={"test": test, "dev": [*test, "ruff>=0.12", "build"]},

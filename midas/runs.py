@@ -190,16 +190,15 @@ class Run:
 
 
 def shipped_checkpoint() -> Path:
-    """Find the networks of Part 1 that come with midas, in the installed package or in the checkout it runs from.
+    """Find the network of Part 1 that comes with midas, in the installed package or in the checkout it runs from.
 
     Raises:
         MidasError: none came.
     """
     package = Path(__file__).parent
-    for folder in (package / "checkpoints", package.parent / "checkpoints"):
-        for path in (folder / "part1-ensemble", folder / "part1.keras"):
-            if path.exists():
-                return path
+    for path in (package / "checkpoints" / "part1.keras", package.parent / "checkpoints" / "part1.keras"):
+        if path.exists():
+            return path
     raise MidasError("no network came with this installation; give one as --checkpoint")
 
 
