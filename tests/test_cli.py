@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import cv2
@@ -279,9 +280,9 @@ def resolved(monkeypatch, part, record, *words):
     """The experiment that a training command makes of a config file and options."""
     made = []
     monkeypatch.setattr("midas.cli._perform", lambda experiment, *_: made.append(experiment) or sys.exit(9))
-    with CliRunner().isolated_filesystem():
-        Run(".").start(record)
-        words = [f"train-{part}", "--config", "experiment.json", *map(str, words)]
+    with tempfile.TemporaryDirectory() as folder:
+        Run(folder).start(record)
+        words = [f"train-{part}", "--config", f"{folder}/experiment.json", *map(str, words)]
         assert CliRunner().invoke(main, words).exit_code == 9
     return made[0]
 
