@@ -52,8 +52,7 @@ def _network(checkpoints, tta):
     from midas.inference import Classifier
 
     paths = checkpoints or (shipped_checkpoint(),)
-    network = Classifier.load(*paths)
-    network = dataclasses.replace(network, tta=tta or network.tta)
+    network = dataclasses.replace(Classifier.load(*paths), tta=tta)
     return network, str(paths[0]) if len(paths) == 1 else [str(path) for path in paths]
 
 
@@ -372,7 +371,7 @@ def evaluate(checkpoints, data, restrict, tta, strict, as_json):
     summary = reading.summary(network, dataset, probabilities)
     warn_of_skipped(dataset, data)
     emit(
-        {"checkpoint": source, "data": data, "tta": network.tta, **summary},
+        {"checkpoint": source, "data": data, "tta": tta, **summary},
         as_json,
         analysis.classification_report(summary),
     )
@@ -433,7 +432,7 @@ def analyze(checkpoints, data, tta, strict, out, as_json):
         dataset, probabilities = reading.score(network, data, False, strict, options.Progress().images)
         names, predictions = network.class_names, dataset.predictions(probabilities)
         warn_of_skipped(dataset, data)
-    elif len(checkpoints) < 2 and not tta and first in (run.path, run.checkpoint) and (run / "card.json").exists():
+    elif len(checkpoints) < 2 and tta == 1 and first in (run.path, run.checkpoint) and (run / "card.json").exists():
         source, names, predictions = str(first), run.card["class_names"], analysis.load_predictions(run)
     else:
         raise MidasError(f"{first}: is not what its run scored; say with --data what to ask it")

@@ -13,7 +13,7 @@ from midas.preprocessing import NO_PLACE
 from midas.runs import Run, read_json
 
 BATCH = 512
-UNCALIBRATED = {"temperature": 1.0, "tta_temperature": 1.0, "tta": 1}
+UNCALIBRATED = {"temperature": 1.0, "tta_temperature": 1.0}
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Classifier:
         """Load a run directory, a `.keras` file, a folder of several of either, or several of all these.
 
         Each file has its card beside it (`NAME.json` or `card.json`). The network is built from its card and takes the
-        file's weights; nothing else in the file is heeded. The card may ask for several views.
+        file's weights; nothing else in the file is heeded.
 
         Raises:
             MidasError: there is no network, it cannot be read, its card is missing, or several do not go together.
@@ -66,7 +66,7 @@ class Classifier:
             return first
         together = Path(paths[0]) / "card.json"
         card = read_json(together) if len(paths) == 1 and together.exists() else {**first.card, **UNCALIBRATED}
-        return cls(tuple(part.model for part in parts), first.class_names, first.size, card, card.get("tta", 1))
+        return cls(tuple(part.model for part in parts), first.class_names, first.size, card)
 
     @classmethod
     def _load_file(cls, file: Path) -> "Classifier":
@@ -82,7 +82,7 @@ class Classifier:
             ) from error
         except Exception as error:  # whatever Keras, h5py or zipfile make of a damaged or hostile file
             raise _not_described(file, card_file, error) from error
-        return cls((model,), names, size, card, card.get("tta", 1))
+        return cls((model,), names, size, card)
 
     def probabilities(
         self, images: np.ndarray, places: np.ndarray | None = None, allowed: np.ndarray | None = None

@@ -165,7 +165,9 @@ restart_options = [
 tta_option = click.option(
     "--tta",
     type=click.IntRange(1, 1000),
-    help="Average over so many views of each image: itself and deformed ones.  [default: what the card says, or 1]",
+    default=1,
+    show_default=True,
+    help="Average over so many views of each image: itself and deformed ones.",
 )
 
 
@@ -247,7 +249,7 @@ def protocol_options(ensemble: bool):
         click.option("--folds", type=click.IntRange(2), default=5, show_default=True),
         click.option("--repeats", type=click.IntRange(1), default=1, show_default=True, help="Each with other folds."),
         *([several] if ensemble else []),
-        click.option("--tta", type=click.IntRange(1, 1000), default=1, show_default=True, help="Views of each image."),
+        tta_option,
     )
 
 

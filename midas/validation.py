@@ -166,6 +166,7 @@ def _score(answers: np.ndarray, labels: np.ndarray, class_names, splits) -> tupl
                     values[name].append(mean(part[name] for part in parts))
     tested = len(splits[0][0][1])
     score = {name: _spread(found, tested, len(labels) - tested) for name, found in values.items() if found}
+    score["calibration_error"]["interval"] = None  # repeats answer the same images, so theirs would mean nothing
     flat = answers.reshape(-1, answers.shape[-1])
     temperature = metrics.fit_temperature(flat, np.tile(labels, len(flat) // len(labels)))
     return {**score, "temperature": round(temperature, 4)}, calibrated

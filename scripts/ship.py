@@ -29,6 +29,8 @@ def ship(source: Path, judged_by: Path, out: Path) -> dict:
     runs = [Run(file.parent) for file in files]
     judged = read_json(judged_by / "result.json")
     card = runs[0].card
+    if unfinished := [run.path for run in runs if not run.finished]:
+        raise SystemExit(f"{unfinished[0]} is not finished; go on with --resume")
     if judged["name"] != card["name"]:
         raise SystemExit(f"{judged_by} is of {judged['name']}, not of {card['name']}")
     targets = [out] if len(files) == 1 else [out / f"{run.path.name}.keras" for run in runs]
@@ -43,7 +45,7 @@ def ship(source: Path, judged_by: Path, out: Path) -> dict:
         **{key: card[key] for key in KEPT},
         "sample": False,
         "seeds": [run.card["seed"] for run in runs],
-        "commands": [shlex.join(["midas", *run.environment["argv"][1:]]) for run in runs[:1]],
+        "command": shlex.join(["midas", *runs[0].environment["argv"][1:]]),
         "tensorflow": runs[0].environment["tensorflow"],
         "sha256": digests,
         "cross_validation": {
@@ -52,7 +54,6 @@ def ship(source: Path, judged_by: Path, out: Path) -> dict:
         },
         "temperature": scores[1]["temperature"],
         "tta_temperature": scores[max(scores)]["temperature"],
-        "tta": max(scores, key=lambda tta: scores[tta]["accuracy"]["mean"]),
     }
     write_json(out.with_suffix(".json") if len(files) == 1 else out / "card.json", whole)
     return whole

@@ -46,9 +46,8 @@ def test_an_answer_does_not_depend_on_what_is_asked_with_it(seeds):
 def test_a_card_s_temperature_calibrates(seeds, tmp_path):
     network = Classifier.load(seeds / "seed-0")
     network.model.save(tmp_path / "cold.keras")
-    write_json(tmp_path / "cold.json", {**network.card, "temperature": 0.5, "tta_temperature": 2.0, "tta": 3})
+    write_json(tmp_path / "cold.json", {**network.card, "temperature": 0.5, "tta_temperature": 2.0})
     cold = Classifier.load(tmp_path / "cold.keras")
-    assert cold.tta == 3
     assert ask(cold) == pytest.approx(calibrate(ask(network), 0.5), abs=1e-5)
     assert ask(cold, tta=2) == pytest.approx(calibrate(ask(network, tta=2), 2.0), abs=1e-5)
     # An ensemble put together by hand has no temperature; a folder has that of its card.
