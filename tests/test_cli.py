@@ -369,11 +369,11 @@ def test_cross_validate(data, tmp_path):
 
 
 def test_compare_models(data, tmp_path):
-    words = ["compare-models", "compact", "baseline", "--folds", 2, "--epochs", 1, "--all-data", "--json"]
+    words = ["compare-models", "baseline", "--folds", 2, "--epochs", 1, "--all-data", "--json"]
     result = invoke(data, tmp_path, *words)
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
-    assert [model["model"] for model in found["models"]] == ["compact", "baseline"]
+    assert [model["model"] for model in found["models"]] == ["baseline"]
     assert all(model["multiply_adds"] > 1e6 and model["train_seconds"] > 0 for model in found["models"])
     assert cv2.imread(found["figure"]).shape[1] > 800
 
