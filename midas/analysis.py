@@ -19,7 +19,7 @@ def load_predictions(run: Run) -> dict[str, np.ndarray]:
     """Read what a finished run scored.
 
     Returns:
-        probabilities float32 (n, k), labels int64 (n,), names str (n,), images uint8 (n, 28, 28).
+        probabilities float32 (n, k), labels int64 (n,), names str (n,), images uint8 (n, side, side).
 
     Raises:
         MidasError: predictions.npz is missing or broken, does not fit the class names of the run's card, or holds NaN.

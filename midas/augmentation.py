@@ -7,6 +7,7 @@ called once a batch, not once an image.
 """
 
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import fields
 
 import cv2
@@ -43,7 +44,7 @@ def augment(images: np.ndarray, strength: Augmentation, rng: np.random.Generator
     most = TALLEST // (side + 2 * PAD)
     if count > most:
         parts = (images[i : i + most] for i in range(0, count, most))
-        return np.concatenate([augment(part, strength, rng, alike) for part in parts])
+        return np.concatenate([augment(part, strength, deepcopy(rng) if alike else rng, alike) for part in parts])
     draws = 1 if alike else count
     stacked = np.pad(images, ((0, 0), (PAD, PAD), (PAD, PAD)))
     if strength.stroke or strength.pen:

@@ -9,7 +9,7 @@ import click
 
 from midas import options
 from midas.errors import MidasError
-from midas.experiments import Augmentation, named
+from midas.experiments import MODEL_NAMES, Augmentation, with_model
 from midas.options import (
     apply,
     augmentation_options,
@@ -31,6 +31,7 @@ from midas.options import (
     size_option,
     training_options,
     tta_option,
+    warn_of_sample,
     warn_of_skipped,
     workplace,
 )
@@ -209,7 +210,8 @@ def augment(data, out, repetitions, originals, preview, size, seed, cache_dir, a
     type=click.IntRange(1),
     default=1,
     show_default=True,
-    help="Train so many networks, with seeds counted up from --seed; their folder is a --checkpoint.",
+    help="Train so many networks, with seeds counted up from --seed; their folder, with all finished seeds in it, is a "
+    "--checkpoint.",
 )
 def train_part1(ensemble, **settings):
     """Train on the 62 classes of Part 1. The validation images are split off before augmentation."""
@@ -311,7 +313,7 @@ def _cross_validate(experiment, place, protocol, resume, overwrite):
 
 
 @main.command("compare-models", epilog="Example: midas compare-models --recipe cosine --epochs 40 --all-data")
-@click.argument("names", nargs=-1, type=click.Choice(options.MODEL_NAMES), metavar="[MODEL]...")
+@click.argument("names", nargs=-1, type=click.Choice(MODEL_NAMES), metavar="[MODEL]...")
 @apply(settings_options("part1", model=False), protocol_options(ensemble=False))
 @apply(*place_options, *restart_options, json_option, common)
 def compare_models(names, folds, repeats, tta, data_dir, runs_dir, cache_dir, resume, overwrite, as_json, **settings):
@@ -323,7 +325,7 @@ def compare_models(names, folds, repeats, tta, data_dir, runs_dir, cache_dir, re
 
     place = workplace(data_dir, runs_dir, cache_dir)
     experiment = make_experiment("part1", place.is_sample, settings)
-    chosen = [named(dataclasses.replace(experiment, model=name)) for name in names or options.MODEL_NAMES]
+    chosen = [with_model(experiment, name) for name in names or MODEL_NAMES]
     protocol = validation.Protocol(folds, repeats, 1, tta)
     results = [_cross_validate(one, place, protocol, resume, overwrite).result for one in chosen]
     figure = validation.write_comparison(results, place)
@@ -364,6 +366,7 @@ def run_study(quick, seed, data_dir, runs_dir, cache_dir, resume, overwrite, as_
 @apply(json_option, common)
 def evaluate(checkpoints, data, restrict, tta, strict, as_json):
     """Score a network, or several together, on labelled images."""
+    warn_of_sample(data)
     network, source = _network(checkpoints, tta)
     from midas import analysis, reading
 
@@ -425,7 +428,11 @@ def analyze(checkpoints, data, tta, strict, out, as_json):
 
     first = checkpoints[0] if checkpoints else shipped_checkpoint()
     run = Run(first if first.is_dir() else first.parent)
+    out = out or (run.path if len(checkpoints) == 1 else None)
+    if not out:
+        raise MidasError("say with --out where the figures shall go")
     if data:
+        warn_of_sample(data)
         network, source = _network(checkpoints, tta)
         from midas import reading
 
@@ -437,10 +444,7 @@ def analyze(checkpoints, data, tta, strict, out, as_json):
     else:
         raise MidasError(f"{first}: is not what its run scored; say with --data what to ask it")
     about = {"checkpoint": source, "data": data or run.result["scored"]}
-    out = out or (run.path if len(checkpoints) == 1 else None)
-    if not out:
-        raise MidasError("say with --out where the figures shall go")
-    found = analysis.analyze(predictions, list(names), run.metrics(), out, about)
+    found = analysis.analyze(predictions, list(names), run.metrics() if len(checkpoints) == 1 else [], out, about)
     pictures = "\n".join(str(out / file) for file in found["files"])
     emit(found, as_json, f"{analysis.classification_report(found)}\n\n{pictures}")
 

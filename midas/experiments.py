@@ -2,14 +2,18 @@
 
 import dataclasses
 import json
+import math
 import re
 from dataclasses import dataclass, field
 
 from midas.errors import MidasError
 
 OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop", "adadelta", "adagrad")
-# What the settings that are words may say; networks and data sets are found by name where they are defined.
+MODEL_NAMES = ("compact", "baseline", "original", "experimental", "alexnet", "vgg", "resnet", "placed")
+SETTABLE = ("weight_decay", "label_smoothing", "patience", "stop_patience")  # of an experiment, by --set
+# What the settings that are words may say; data sets are found by name where they are defined.
 CHOICES = {
+    "model": MODEL_NAMES,
     "part": ("part1", "part2", "part3"),
     "init": ("random", "pretrained"),
     "loss": ("given", "complementary"),
@@ -122,20 +126,24 @@ class Experiment:
     seed: int = 0
 
     def __post_init__(self):
+        for setting in dataclasses.fields(self):
+            value, kind = getattr(self, setting.name), int | float if setting.type is float else setting.type
+            if not isinstance(value, kind) or (isinstance(value, float) and not math.isfinite(value)):
+                raise MidasError(f"{setting.name} cannot be {value!r}")
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise MidasError(f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}")
         if not re.fullmatch(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*", self.name):
             raise MidasError(f"{self.name!r} cannot name a run: it names a folder, and no hidden one")
-        for name, low in (("epochs", 1), ("batch_size", 1), ("patience", 1), ("size", 14)):
-            if getattr(self, name) < low:
+        for name, low in (("epochs", 1), ("batch_size", 1), ("patience", 1), ("size", 14), ("seed", 0), ("limit", 1)):
+            if getattr(self, name) is not None and getattr(self, name) < low:
                 raise MidasError(f"{name} must be at least {low}, not {getattr(self, name)}")
         if not 0 <= self.val_fraction < 1:
             raise MidasError(f"val_fraction must lie in [0, 1), not {self.val_fraction}")
         if not 0 <= self.label_smoothing < 1 or (self.label_smoothing and self.loss != "given"):
             raise MidasError("label_smoothing must lie in [0, 1), and be 0 unless the loss is 'given'")
-        if self.learning_rate <= 0:
-            raise MidasError(f"learning_rate must be positive, not {self.learning_rate}")
+        if self.learning_rate <= 0 or self.weight_decay < 0:
+            raise MidasError("learning_rate must be positive, and weight_decay not negative")
 
     @property
     def run_path(self) -> str:
@@ -224,14 +232,14 @@ def recipes(part: str) -> dict[str, dict]:
 
 
 def with_recipe(experiment: Experiment, recipe: str) -> Experiment:
-    """Give an experiment a recipe's settings, and the part's own for what another recipe may have set.
+    """Give an experiment a recipe's settings, and the part's own in place of those of the recipe it followed.
 
     >>> with_recipe(with_recipe(PARTS["part2"], "cosine"), "plateau") == PARTS["part2"]
     True
     """
-    choices = recipes(experiment.part)
-    touched = {setting for settings in choices.values() for setting in settings}
-    usual = {setting: getattr(PARTS[experiment.part], setting) for setting in touched}
+    choices, part = recipes(experiment.part), PARTS[experiment.part]
+    before = choices[recipe_of(experiment)]
+    usual = {key: getattr(part, key) for key, value in before.items() if getattr(experiment, key) == value}
     return dataclasses.replace(experiment, **{**usual, **choices[recipe]})
 
 
@@ -250,7 +258,9 @@ def recipe_of(experiment: Experiment) -> str:
 
 
 def changed(experiment: Experiment, change: str) -> Experiment:
-    """Change one setting, written NAME=VALUE; NAME may be `augmentation.` and one of its limits.
+    """Change one of the settings that have no option of their own, written NAME=VALUE.
+
+    NAME is in `SETTABLE`, or is `augmentation.` and one of its limits.
 
     Raises:
         MidasError: there is no such setting, or it cannot have this value.
@@ -258,21 +268,26 @@ def changed(experiment: Experiment, change: str) -> Experiment:
     >>> changed(PARTS["part1"], "augmentation.elastic=0").augmentation.elastic
     0
     """
-    name, equals, text = change.partition("=")
+    name, _, text = change.partition("=")
+    limit = name.removeprefix("augmentation.")
+    limits = dataclasses.asdict(experiment.augmentation) if experiment.augmentation else {}
+    is_limit = limit != name and limit in limits
+    if not is_limit and name not in SETTABLE:
+        choices = ", ".join([*SETTABLE, *(f"augmentation.{each}" for each in limits)])
+        raise MidasError(f"--set {change}: no such setting; write NAME=VALUE with one of {choices}")
     try:
         value = json.loads(text)
-    except ValueError:
-        value = text
-    whole, _, part = name.partition(".")
-    if part:
-        limits = experiment.to_json().get(whole)
-        name, value = whole, {**limits, part: value} if isinstance(limits, dict) and part in limits else None
-    if not equals or name not in experiment.to_json() or (part and value is None):
-        raise MidasError(f"--set {change}: no such setting; write NAME=VALUE with a name of experiment.json")
-    try:
-        return Experiment.from_json({**experiment.to_json(), name: value})
-    except TypeError as error:
-        raise MidasError(f"--set {change}: {error}") from error
+        new = {"augmentation": {**limits, limit: value}} if is_limit else {name: value}
+        return Experiment.from_json({**experiment.to_json(), **new})
+    except (ValueError, MidasError) as error:
+        raise MidasError(f"--set {change}: {name} cannot be {text!r} ({error})") from error
+
+
+def with_model(experiment: Experiment, model: str) -> Experiment:
+    """Take another network, and a name that says so."""
+    other = dataclasses.replace(experiment, model=model)
+    own = experiment.name.removeprefix(named(experiment).name)
+    return dataclasses.replace(other, name=named(other).name + own)
 
 
 def named(experiment: Experiment) -> Experiment:

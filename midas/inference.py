@@ -1,5 +1,6 @@
 """From checkpoints to probabilities: the one way in which evaluate, predict and analyze ask a network, or several."""
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,6 +46,19 @@ class Classifier:
         if len(self.members) > 1:
             raise MidasError("an ensemble is for answering only; give the checkpoint of one network")
         return self.members[0]
+
+    @property
+    def temperature(self) -> float:
+        """What the card says that these answers are to be calibrated with.
+
+        Raises:
+            MidasError: it is no positive number.
+        """
+        key = "temperature" if self.tta == 1 else "tta_temperature"
+        value = self.card.get(key, 1.0)
+        if not isinstance(value, int | float) or not 0 < value < math.inf:
+            raise MidasError(f"the checkpoint's card: {key} must be a positive number, not {value!r}")
+        return value
 
     @classmethod
     def load(cls, *paths: str | Path) -> "Classifier":
@@ -110,7 +124,7 @@ class Classifier:
                 exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
                 total += exponentials / exponentials.sum(axis=1, keepdims=True)
         average = (total / (self.tta * len(self.members))).astype(np.float32)
-        temperature = self.card.get("temperature" if self.tta == 1 else "tta_temperature", 1.0)
+        temperature = self.temperature
         return average if temperature == 1.0 else metrics.calibrate(average, temperature)
 
 
@@ -133,7 +147,10 @@ def checkpoint_files(path: Path) -> list[Path]:
     files = [one] if one.is_file() else sorted(path.glob("[!.]*.keras"))
     files = files or [Run(found.parent).checkpoint for found in sorted(path.glob("*/result.json"))]
     if not files:
-        raise MidasError(f"{one}: no such checkpoint; train one first, 'midas list' shows what there is")
+        raise MidasError(
+            f"{one}: no such checkpoint; train one first, 'midas list' shows what there is "
+            "(the networks of a cross-validation lie in its folds)"
+        )
     return files
 
 

@@ -53,7 +53,7 @@ def calibrate(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     [[0.9409999847412109, 0.05900000035762787]]
     """
     logits = np.log(np.clip(probabilities, np.finfo(np.float32).tiny, 1, dtype=np.float64)) / temperature
-    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True)) * (probabilities > 0)
     return (exponentials / exponentials.sum(axis=1, keepdims=True)).astype(np.float32)
 
 

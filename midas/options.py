@@ -17,6 +17,7 @@ from click.core import ParameterSource
 
 from midas.errors import MidasError
 from midas.experiments import (
+    MODEL_NAMES,
     OPTIMIZERS,
     PARTS,
     SMALL,
@@ -31,7 +32,6 @@ from midas.experiments import (
 from midas.runs import read_json, to_json
 from midas.study import Workplace
 
-MODEL_NAMES = ("compact", "baseline", "original", "experimental", "alexnet", "vgg", "resnet", "placed")
 INTERRUPTED = 130
 
 
@@ -107,7 +107,7 @@ common = apply(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 seed_option = click.option(
-    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of everything random."
+    "--seed", type=click.IntRange(0, 2**31), default=0, show_default=True, help="Of everything random."
 )
 data_dir_option = click.option(
     "--data-dir",
@@ -297,8 +297,7 @@ def _source(part: str, base: Experiment, given: dict) -> str | None:
 
 def workplace(data_dir, runs_dir, cache_dir) -> Workplace:
     """Say where things are, with messages that go to stderr as far as the user wants them."""
-    if data_dir == "sample":
-        warn("Note: this is the embedded sample, made by a program; its numbers are not those of the real data.")
+    warn_of_sample(data_dir)
     progress = Progress()
     return Workplace(
         Path(runs_dir), str(data_dir), Path(cache_dir), say, warn_of_skipped, progress.epoch, progress.images
@@ -309,6 +308,12 @@ def warn(line: str) -> None:
     """Tell the user on stderr what has to be known."""
     end_bar()
     click.echo(line, err=True)
+
+
+def warn_of_sample(data: str) -> None:
+    """Say that numbers are not those of the real data."""
+    if data == "sample":
+        warn("Note: this is the embedded sample, made by a program; its numbers are not those of the real data.")
 
 
 def warn_of_skipped(dataset, name: str) -> None:

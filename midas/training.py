@@ -254,7 +254,8 @@ def compile_model(model: keras.Model, experiment: Experiment, steps: int) -> Non
             rate * FLOOR, max(1, experiment.epochs * steps - warm_up), FLOOR, warmup_target=rate, warmup_steps=warm_up
         )
     options = {"momentum": 0.9, "nesterov": True} if experiment.optimizer == "sgd" else {}
-    options |= {"weight_decay": experiment.weight_decay} if experiment.weight_decay else {}
+    if experiment.weight_decay or experiment.optimizer == "adamw":  # whose own default is not 0
+        options["weight_decay"] = experiment.weight_decay
     optimizer = keras.optimizers.get({"class_name": experiment.optimizer, "config": {"learning_rate": rate, **options}})
     # XLA is eight to ten times slower than plain TensorFlow for such small networks on a CPU.
     loss = losses.make(experiment.loss, experiment.label_smoothing)

@@ -48,8 +48,8 @@ def cross_validate(
     and a later call with more repeats or a larger ensemble keeps what is there.
 
     Returns:
-        The directory of the summary (result.json, and predictions.npz of all images by the networks that did not see
-        them), and whether anything had to be done for it.
+        The directory of the summary (result.json, and predictions.npz of all images, answered by those networks of the
+        first repeat that did not see them), and whether anything had to be done for it.
 
     Raises:
         MidasError: the directory holds something else, or unfinished trainings and neither `resume` nor `overwrite`; a
@@ -68,19 +68,23 @@ def cross_validate(
         raise MidasError(f"{experiment.data}: a class has fewer than {protocol.folds} images; use fewer --folds")
     with run.locked():
         (run / "result.json").unlink(missing_ok=True)
+        if overwrite:  # all at once, so that stopped and resumed it does not take up what was to be done again
+            for old in run.path.glob("*-fold/*/*/*/experiment.json"):
+                Run(old.parent).clear()
         run.start(experiment)
         trainings = list(protocol.runs(experiment.seed))
         for number, (repeat, fold, member, seed) in enumerate(trainings, 1):
             trained = _training(run, protocol, repeat, fold, seed)
             held_out = f"fold {fold + 1} of {protocol.folds}, split {experiment.seed + repeat}"
             fold_experiment = dataclasses.replace(experiment, seed=seed, test=held_out)
-            if not overwrite:
-                trained.check(fold_experiment, resume)
-            if overwrite or not trained.finished:
-                ours, theirs = _split(data.labels, protocol.folds, experiment.seed + repeat)[fold]
-                part, test = data.take(ours), data.take(theirs)
+            trained.check(fold_experiment, resume)
+            ours, theirs = _split(data.labels, protocol.folds, experiment.seed + repeat)[fold]
+            part, test = data.take(ours), data.take(theirs)
+            if not trained.finished:
                 with trained.locked():
-                    train(fold_experiment, trained, part, test, report=place.epoch, overwrite=overwrite)
+                    train(fold_experiment, trained, part, test, report=place.epoch)
+            elif trained.card["data_digest"] != part.digest:
+                raise MidasError(f"{trained.path}: the data changed since it was trained; start again with --overwrite")
             result = trained.result
             place.say(
                 f"{number} of {len(trainings)}: repeat {repeat + 1}, fold {fold + 1}, network {member + 1}: "
@@ -122,9 +126,9 @@ def _summarise(run: Run, experiment: Experiment, protocol: Protocol, data) -> No
             asked = answered.mean(axis=1, keepdims=True) if together > 1 else answered
             score, calibrated = _score(asked, data.labels, data.class_names, splits)
             scores.append({"networks": together, "tta": tta, **score})
-    best = [data.predictions(repeat[0]) for repeat in calibrated]  # of the last way to answer, the most elaborate
+    # Each image once: the first repeat, answered in the last and most elaborate way.
     with atomic(run / "predictions.npz") as temporary:
-        np.savez_compressed(temporary, **{key: np.concatenate([one[key] for one in best]) for key in best[0]})
+        np.savez_compressed(temporary, **data.predictions(calibrated[0, 0]))
     write_json(run / "card.json", network.card)
     write_json(
         run / "result.json",

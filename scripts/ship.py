@@ -4,14 +4,16 @@ python scripts/ship.py checkpoints/part1/placed-best-36px-all-data/seed-0 --judg
 """
 
 import argparse
+import dataclasses
 import hashlib
 import shlex
 from pathlib import Path
 
 from midas.inference import Classifier, checkpoint_files
 from midas.runs import Run, atomic, read_json, write_json
+from midas.validation import MEASURED
 
-KEPT = ("class_names", "size", "part", "name", "model", "data", "data_digest", "trained_on", "parameters")
+KEPT = ("class_names", "size", "part", "name", "model", "data", "data_digest", "trained_on", "parameters", "sample")
 
 
 def ship(source: Path, judged_by: Path, out: Path) -> dict:
@@ -31,8 +33,10 @@ def ship(source: Path, judged_by: Path, out: Path) -> dict:
     card = runs[0].card
     if unfinished := [run.path for run in runs if not run.finished]:
         raise SystemExit(f"{unfinished[0]} is not finished; go on with --resume")
-    if judged["name"] != card["name"]:
-        raise SystemExit(f"{judged_by} is of {judged['name']}, not of {card['name']}")
+    for run in runs:
+        same = {"seed": run.experiment.seed, "test": run.experiment.test}
+        if difference := dataclasses.replace(Run(judged_by).experiment, **same).differences(run.experiment):
+            raise SystemExit(f"{judged_by} judges other trainings than {run.path} ({difference})")
     targets = [out] if len(files) == 1 else [out / f"{run.path.name}.keras" for run in runs]
     digests = {}
     for file, target in zip(files, targets, strict=True):
@@ -40,17 +44,17 @@ def ship(source: Path, judged_by: Path, out: Path) -> dict:
             Classifier.load(file).model.save(temporary)
         digests[target.name] = hashlib.sha256(target.read_bytes()).hexdigest()
     scores = {score["tta"]: score for score in judged["scores"] if score["networks"] == len(files)}
-    measured = ("accuracy", "case_merged_accuracy", "log_loss", "calibration_error")
+    if not scores:
+        raise SystemExit(f"{judged_by} does not judge {len(files)} networks together; cross-validate with --ensemble")
     whole = {
         **{key: card[key] for key in KEPT},
-        "sample": False,
         "seeds": [run.card["seed"] for run in runs],
         "command": shlex.join(["midas", *runs[0].environment["argv"][1:]]),
         "tensorflow": runs[0].environment["tensorflow"],
         "sha256": digests,
         "cross_validation": {
             **{key: judged[key] for key in ("folds", "repeats")},
-            **{f"tta {tta}": {key: score[key] for key in measured} for tta, score in scores.items()},
+            **{f"tta {tta}": {key: score[key] for key in MEASURED if key in score} for tta, score in scores.items()},
         },
         "temperature": scores[1]["temperature"],
         "tta_temperature": scores[max(scores)]["temperature"],

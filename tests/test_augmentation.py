@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from midas import sample
-from midas.augmentation import augment
+from midas.augmentation import augment, views
 from midas.experiments import Augmentation
 from midas.preprocessing import normalise
 
@@ -112,6 +112,12 @@ def test_more_images_than_one_stacked_picture_can_hold():
     many = np.random.default_rng(0).integers(0, 255, (1500, 28, 28), np.uint8)
     out = augment(many, NOTHING, np.random.default_rng(0))
     assert np.array_equal(out, many)
+
+
+def test_views_deform_all_images_alike_however_many():
+    glyph = normalise(sample.draw("R", 0))
+    for view in views(np.repeat(glyph[None], 1500, axis=0), 3):
+        assert np.abs(view.astype(int) - view[0]).max() <= 2  # of 255, from rounding
 
 
 def test_other_sizes():

@@ -28,7 +28,11 @@ def test_other_records_are_refused_in_one_line(record):
 
 
 @pytest.mark.parametrize(
-    "change", [{"epochs": 0}, {"val_fraction": 1.0}, {"learning_rate": 0.0}, {"size": 3}, {"loss": "luck"}]
+    "change",
+    [
+        *({"epochs": 0}, {"val_fraction": 1.0}, {"learning_rate": 0.0}, {"size": 3}, {"loss": "luck"}),
+        *({"epochs": 2.5}, {"learning_rate": float("nan")}, {"model": "perceptron"}, {"limit": -1}, {"seed": None}),
+    ],
 )
 def test_impossible_settings_are_refused(change):
     with pytest.raises(MidasError, match=next(iter(change))):

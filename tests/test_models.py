@@ -2,8 +2,8 @@ import keras
 import numpy as np
 import pytest
 
+from midas.experiments import MODEL_NAMES
 from midas.models import GRAPHS, MODELS, PLACED, SEQUENCES, build, copy_weights, inputs, multiply_adds, takes_places
-from midas.options import MODEL_NAMES
 
 
 def test_the_command_line_knows_every_network():

@@ -33,8 +33,8 @@ def trained(tmp_path_factory):
         for networks in (1, 2)
         for tta in (1, 4)
     ]
-    name = experiment().name
-    write_json(root / "judged" / "result.json", {"name": name, "folds": 5, "repeats": 2, "scores": scores})
+    write_json(root / "judged" / "result.json", {"folds": 5, "repeats": 2, "scores": scores})
+    Run(root / "judged").start(experiment(epochs=1, val_fraction=0.0))
     return root
 
 
@@ -61,8 +61,12 @@ def test_several_networks(trained, tmp_path):
 
 
 def test_a_judgement_of_another_experiment_is_refused(trained, tmp_path):
-    write_json(tmp_path / "result.json", {"name": "another", "scores": []})
-    with pytest.raises(SystemExit, match="another"):
+    write_json(tmp_path / "result.json", {"folds": 5, "repeats": 2, "scores": []})
+    Run(tmp_path).start(experiment(epochs=2, val_fraction=0.0))
+    with pytest.raises(SystemExit, match="epochs 1 instead of 2"):
+        script.ship(trained / "runs", tmp_path, tmp_path / "x.keras")
+    Run(tmp_path).start(experiment(epochs=1, val_fraction=0.0))
+    with pytest.raises(SystemExit, match="--ensemble"):
         script.ship(trained / "runs", tmp_path, tmp_path / "x.keras")
 
 

@@ -63,8 +63,7 @@ def test_more_repeats_keep_what_is_trained_and_split_anew(place):
     after = {path: path.stat().st_mtime_ns for path in run.path.glob("*/*/*/*/last.keras")}
     assert done and (len(before), len(after)) == (2, 4) and before.items() <= after.items()
     assert run.result["repeats"] == 2 and len(run.result["scores"]) == 1
-    names = load_predictions(run)["names"]
-    assert sorted(names) == sorted([*glyphs().names] * 2)
+    assert sorted(load_predictions(run)["names"]) == sorted(glyphs().names)
     folds = [Run(run / "2-fold" / f"repeat-{r}" / "fold-0" / f"seed-{100 * r}") for r in (0, 1)]
     assert set(load_predictions(folds[0])["names"]) != set(load_predictions(folds[1])["names"])
 
@@ -94,6 +93,25 @@ def test_a_stopped_fold_is_refused_then_resumed_to_the_same_result(place):
         cross_validate(QUICK, place, BASE)
     run, _ = cross_validate(QUICK, place, BASE, resume=True)
     assert json.dumps(run.result["scores"]) == json.dumps(before["scores"])
+
+
+def test_finished_folds_of_other_data_are_refused(place, monkeypatch):
+    fewer = glyphs().take(np.arange(3, len(glyphs())))
+    monkeypatch.setattr(validation, "load", lambda name, experiment, place: fewer)
+    with pytest.raises(MidasError, match="the data changed"):
+        cross_validate(QUICK, place, dataclasses.replace(BASE, repeats=2))
+
+
+def test_overwrite_forgets_every_fold_at_once(place, monkeypatch):
+    from midas import training
+
+    def stop(*arguments, **rest):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "train", stop)
+    with pytest.raises(KeyboardInterrupt):
+        cross_validate(QUICK, place, BASE, overwrite=True)
+    assert not list(place.root.glob("**/result.json"))
 
 
 def test_another_experiment_and_too_few_images_are_refused(place):
