@@ -158,19 +158,18 @@ def accuracy_against_cost(results: list[dict]) -> Figure:
         results: what `validation.cross_validate` writes as result.json, one for each network.
     """
     figure = Figure(figsize=(10, 4.6), layout="constrained")
-    costs = (("multiply_adds", "multiply-adds for one image"), ("train_seconds", "seconds of training"))
-    for axes, (cost, title) in zip(figure.subplots(1, 2, sharey=True), costs, strict=True):
-        for result, colour in zip(results, cycle(PALETTE), strict=False):
+    costs = (("multiply_adds", 1e6, "million multiply-adds for one image"), ("train_seconds", 1, "seconds of training"))
+    for axes, (cost, unit, title) in zip(figure.subplots(1, 2, sharey=True), costs, strict=True):
+        for result in results:
             accuracy = result["scores"][0]["accuracy"]
-            low, high = accuracy["interval"] or (accuracy["mean"],) * 2
-            below, above = 100 * (accuracy["mean"] - low), 100 * (high - accuracy["mean"])
-            x, y = result[cost], 100 * accuracy["mean"]
-            axes.errorbar(x, y, [[below], [above]], fmt="o", color=colour, capsize=3, label=result["model"])
-        axes.set_xscale("log")
+            low, high = accuracy["interval"]
+            x, y = result[cost] / unit, 100 * accuracy["mean"]
+            axes.errorbar(x, y, [[y - 100 * low], [100 * high - y]], fmt="o", color=BLUE, ecolor="#9ecae1", capsize=3)
+            axes.annotate(result["model"], (x, y), (5, 4), textcoords="offset points", fontsize=9)
+        axes.set_xlim(0, 1.2 * max(result[cost] / unit for result in results))  # room for the names
         axes.set_xlabel(title)
         axes.grid(color="#e5e5e5")
     figure.axes[0].set_ylabel("cross-validated accuracy, %")
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=8, fontsize=9)
     return figure
 
 
