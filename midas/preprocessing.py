@@ -26,6 +26,7 @@ ROUGH_BORDER = 0.05
 ROUGH_PAGE = 0.02
 UNPLAIN = 0.05  # of all pixels: neither paper nor ink; 0.045 in clean drawings cut out tightly, 0.07 in photographs
 NARROWEST = 8  # pixels: of a narrower strip most is border
+CROP = 64  # pixels: a smaller image is cut out of a larger one, often so that strokes touch its border
 WINDOWS = (3, 5)  # in a photograph the longer side is so many times that of a square in which there always is paper
 TIGHT_BORDER = 0.62  # of the border with ink near: 95 % of tight crops have more, a blank page in a shadow has 0.61
 DARK = 32  # grey levels added to the light before it is divided out: where there is next to none, noise would be all
@@ -231,6 +232,7 @@ def cleaned(grey: np.ndarray) -> np.ndarray:
         is_light, is_tight = _polarity(soft, side)
         if is_tight:  # the smaller square follows the light more closely, but fits into the strokes of such a glyph
             break
+    is_tight |= max(grey.shape) < CROP
     if not is_light:
         grey, soft = 255 - grey, 255 - soft
     paper = _envelope(soft, side)
