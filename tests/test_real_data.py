@@ -56,12 +56,15 @@ def test_nearly_every_drawing_of_part1_tells_its_size_and_place(part1):
     assert all(height[name] > height[name.lower()] + 0.5 for name in "COX")
 
 
-def test_the_network_that_comes_with_midas_knows_what_it_was_trained_on(part1):
+def test_the_network_that_comes_with_midas_knows_what_it_was_trained_on():
     from midas.inference import Classifier
     from midas.runs import shipped_checkpoint
 
-    some = part1.take(np.arange(0, 2480, 8))
-    answers = Classifier.load(shipped_checkpoint()).probabilities(some.images, some.places).argmax(1)
+    need("part1")
+    source, network = find("part1", FOLDER), Classifier.load(shipped_checkpoint())
+    entries = list(source.entries())[::8]
+    some = read(dataclasses.replace(source, entries=lambda: iter(entries), count=len(entries)), network.size)
+    answers = network.probabilities(some.images, some.places).argmax(1)
     assert (answers == some.labels).mean() > 0.93
 
 

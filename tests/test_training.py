@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from tiny import experiment, glyphs
 
-from midas import training
+from midas import models, training
 from midas.augmentation import augment
 from midas.callbacks import Checkpoint
 from midas.errors import MidasError
@@ -43,13 +43,13 @@ def test_all_data_and_limit():
 
 
 def test_batches_depend_on_seed_and_epoch_alone():
-    data, tiny = glyphs("0123", 5), experiment(batch_size=8)
+    data, tiny, network = glyphs("0123", 5), experiment(batch_size=8), models.build("compact", 28, 4)
 
     def epoch(number, **changes):
-        stream = batches(data, dataclasses.replace(tiny, **changes), first_epoch=number)
+        stream = batches(data, dataclasses.replace(tiny, **changes), network, first_epoch=number)
         return [next(stream) for _ in range(3)]
 
-    stream = batches(data, tiny)
+    stream = batches(data, tiny, network)
     running = [next(stream) for _ in range(6)]
     assert all(np.array_equal(a[0], b[0]) for a, b in zip(running[3:], epoch(1), strict=True))
     assert [len(labels) for _, labels in running] == [8, 8, 4] * 2
