@@ -347,9 +347,6 @@ def test_an_ensemble_is_a_folder_of_runs(data, tmp_path):
     )
     assert together["log_loss"] == pytest.approx(listed["log_loss"]) and together["tta"] == 2
     assert together["checkpoint"] == found["path"] and len(listed["checkpoint"]) == 2
-    folder = data / "trainPart1" / "train" / "Sample001"
-    answers = invoke(data, tmp_path, "predict", *runs, folder, "--tta", 2)
-    assert answers.exit_code == 0 and len(answers.stdout.splitlines()) == 10
 
 
 def test_cross_validate(data, tmp_path):

@@ -1,9 +1,11 @@
 from dataclasses import replace
 
+import keras
 import numpy as np
 import pytest
-from tiny import experiment, glyphs
+from tiny import CHARACTERS, experiment, glyphs
 
+from midas import models
 from midas.errors import MidasError
 from midas.inference import Classifier, checkpoint_files
 from midas.metrics import calibrate
@@ -11,12 +13,21 @@ from midas.runs import Run, write_json
 from midas.training import train
 
 
+def write_network(folder, seed, names=CHARACTERS):
+    """An untrained network and its card, as a run directory holds them."""
+    keras.utils.set_random_seed(seed)
+    folder.mkdir(parents=True)
+    models.build("compact", 28, len(names)).save(folder / "last.keras")
+    write_json(folder / "card.json", {"class_names": list(names), "size": 28, "model": "compact"})
+    write_json(folder / "result.json", {})
+
+
 @pytest.fixture(scope="module")
 def seeds(tmp_path_factory):
     """A folder of two runs that differ in their seed."""
     folder = tmp_path_factory.mktemp("part1")
     for seed in (0, 1):
-        train(experiment(epochs=1, seed=seed, val_fraction=0.0), Run(folder / f"seed-{seed}"), glyphs())
+        write_network(folder / f"seed-{seed}", seed)
     return folder
 
 
@@ -58,7 +69,7 @@ def test_a_card_s_temperature_calibrates(seeds, tmp_path):
 
 
 def test_networks_of_other_classes_do_not_go_together(seeds, tmp_path):
-    train(experiment(epochs=1), Run(tmp_path / "digits"), glyphs("0123456789"))
+    write_network(tmp_path / "digits", 0, "0123456789")
     with pytest.raises(MidasError, match="other classes"):
         Classifier.load(seeds / "seed-0", tmp_path / "digits")
 
@@ -70,7 +81,7 @@ def test_a_folder_without_networks_is_refused(tmp_path):
 
 def test_a_network_that_is_told_the_place_uses_it_and_does_without(tmp_path):
     run = Run(tmp_path / "placed")
-    train(experiment(epochs=2, model="placed"), run, glyphs())
+    train(experiment(epochs=1, model="placed"), run, glyphs())
     network, data = Classifier.load(run.path), glyphs()
     known, unknown = network.probabilities(data.images, data.places), network.probabilities(data.images)
     assert known.shape == unknown.shape and np.abs(known - unknown).max() > 1e-3
