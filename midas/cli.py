@@ -269,8 +269,13 @@ def _perform(experiment, place, resume=False, overwrite=False, tensorboard=None)
 
     if overwrite or not place.run(experiment).finished:
         load_tensorflow()
+    return _resumably(study.perform, experiment, place, resume, overwrite, tensorboard)
+
+
+def _resumably(work, *arguments):
+    """Do work that gives a run and whether anything was to be done for it."""
     with resumable():
-        run, done = study.perform(experiment, place, resume, overwrite, tensorboard)
+        run, done = work(*arguments)
     if not done:
         say(f"{run.path}: finished already, nothing to do (--overwrite does it again)")
     return run
@@ -305,11 +310,7 @@ def _cross_validate(experiment, place, protocol, resume, overwrite):
     load_tensorflow()
     from midas import validation
 
-    with resumable():
-        run, done = validation.cross_validate(experiment, place, protocol, resume, overwrite)
-    if not done:
-        say(f"{run.path}: finished already, nothing to do (--overwrite does it again)")
-    return run
+    return _resumably(validation.cross_validate, experiment, place, protocol, resume, overwrite)
 
 
 @main.command("compare-models", epilog="Example: midas compare-models --recipe cosine --epochs 40 --all-data")
