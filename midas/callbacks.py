@@ -8,6 +8,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
+from midas import complementary
 from midas.errors import MidasError
 from midas.runs import Run
 
@@ -72,6 +73,25 @@ def out_of_patience(records: list[dict], patience: int | None) -> bool:
     if patience is None or not losses or None in losses:
         return False
     return len(losses) - 1 - losses.index(min(losses)) >= patience
+
+
+class ValidateByFolders(keras.callbacks.Callback):
+    """Score held-out images by folders that say what an image is not, for the callbacks behind it in the list.
+
+    Writes `val_loss`, the forward negative log-likelihood of the folders with the share filed right that fits it best:
+    a few such images, held against a network that is sure, would drown all others. And `val_accuracy`, estimated.
+
+    Args:
+        answers: gives the network's probabilities of these images.
+        folders: int array (n,).
+    """
+
+    def __init__(self, answers: Callable[[], np.ndarray], folders: np.ndarray):
+        super().__init__()
+        self.answers, self.folders = answers, folders
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs.update(complementary.validate(self.answers(), self.folders))
 
 
 class Reseed(keras.callbacks.Callback):

@@ -9,7 +9,7 @@ import click
 
 from midas import options
 from midas.errors import MidasError
-from midas.experiments import MODEL_NAMES, Augmentation, with_model
+from midas.experiments import LOSSES, MODEL_NAMES, PARTS, TEACHERS, Augmentation, with_model
 from midas.options import (
     apply,
     augmentation_options,
@@ -239,10 +239,18 @@ def train_part2(**settings):
 )
 @click.option(
     "--loss",
-    type=click.Choice(["given", "complementary"]),
-    default="complementary",
+    type=click.Choice(LOSSES),
+    default=PARTS["part3"].loss,
     show_default=True,
-    help="Take the folder for the class, or for what the image is not.",
+    help="given takes the folder for the class, the others for what the image is not.",
+)
+@click.option(
+    "--teacher",
+    type=click.Choice(["none", *TEACHERS]),
+    callback=lambda ctx, param, value: None if value == "none" else value,
+    default=PARTS["part3"].teacher,
+    help="Whose answers are trained on in the end: none trains on the folders only, plain on the answers of a network "
+    "that was trained so first, default on those of this command's default.  [default: plain, or the recipe's]",
 )
 @training_options("part3")
 def train_part3(**settings):

@@ -8,15 +8,19 @@ from dataclasses import dataclass, field
 
 from midas.errors import MidasError
 
+LOSSES = ("given", "complementary", "scl-exp", "unbiased", "non-negative", "gradient-ascent", "l-w")
+PLAIN = "plain"
+TEACHERS = (PLAIN, "default")
 OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop", "adadelta", "adagrad")
-MODEL_NAMES = ("compact", "baseline", "original", "experimental", "alexnet", "vgg", "resnet", "placed")
+MODEL_NAMES = ("compact", "wide", "baseline", "original", "experimental", "alexnet", "vgg", "resnet", "placed")
 SETTABLE = ("weight_decay", "label_smoothing", "patience", "stop_patience")  # of an experiment, by --set
 # What the settings that are words may say; data sets are found by name where they are defined.
 CHOICES = {
     "model": MODEL_NAMES,
     "part": ("part1", "part2", "part3"),
     "init": ("random", "pretrained"),
-    "loss": ("given", "complementary"),
+    "loss": LOSSES,
+    "teacher": (None, *TEACHERS),
     "optimizer": OPTIMIZERS,
     "schedule": ("plateau", "cosine"),
 }
@@ -86,7 +90,10 @@ class Experiment:
         size: side of the network's input in pixels.
         init: "random", or "pretrained" to start from `source`.
         source: path of the checkpoint to start from; its last layer is replaced.
-        loss: "given" or "complementary", as `losses.make` takes them.
+        loss: one of `LOSSES`, as `losses.make` takes them; "given" takes a label for the class, the others for a class
+            that the image is not of.
+        teacher: whose answers, put together with the labels, are trained on in their stead: None for the labels
+            themselves; "plain" for a network that was trained so; "default" for the part's own experiment.
         optimizer: one of `OPTIMIZERS`.
         learning_rate: at the start.
         weight_decay: of the optimiser, decoupled from the gradient (Loshchilov and Hutter 2019).
@@ -111,6 +118,7 @@ class Experiment:
     init: str = "random"
     source: str | None = None
     loss: str = "given"
+    teacher: str | None = None
     optimizer: str = "adam"
     learning_rate: float = 2e-3
     weight_decay: float = 0.0
@@ -142,6 +150,8 @@ class Experiment:
             raise MidasError(f"val_fraction must lie in [0, 1), not {self.val_fraction}")
         if not 0 <= self.label_smoothing < 1 or (self.label_smoothing and self.loss != "given"):
             raise MidasError("label_smoothing must lie in [0, 1), and be 0 unless the loss is 'given'")
+        if self.teacher and self.loss == "given":
+            raise MidasError("a teacher goes with labels that say what an image is not, not with the loss 'given'")
         if self.learning_rate <= 0 or self.weight_decay < 0:
             raise MidasError("learning_rate must be positive, and weight_decay not negative")
 
@@ -149,6 +159,14 @@ class Experiment:
     def run_path(self) -> str:
         """Where the run lies below the runs' root, e.g. "part2/random/seed-0"."""
         return f"{self.part}/{self.name}/seed-{self.seed}"
+
+    @property
+    def taught_by(self) -> "Experiment":
+        """The experiment whose network is the teacher. It holds out the same images, since it has the same seed."""
+        if self.teacher == PLAIN:
+            return dataclasses.replace(self, teacher=None, name=f"{self.name}-{PLAIN}")
+        data = ("data", "test", "size", "init", "source", "loss", "val_fraction", "limit", "seed")
+        return named(dataclasses.replace(PARTS[self.part], **{name: getattr(self, name) for name in data}))
 
     def to_json(self) -> dict:
         """The record as plain JSON values; `Experiment.from_json` reads it back."""
@@ -198,7 +216,13 @@ PARTS = {
     "part2": _MNIST,
     # On labels that are wrong the validation loss is noisy, so neither the rate nor the training gives up as soon.
     "part3": dataclasses.replace(
-        _MNIST, part="part3", data="part3", loss="complementary", patience=2, stop_patience=None
+        _MNIST,
+        part="part3",
+        data="part3",
+        loss="complementary",
+        teacher=PLAIN,
+        patience=2,
+        stop_patience=None,
     ),
 }
 
@@ -207,19 +231,19 @@ RECIPES = {
     "plateau": {},
     "cosine": {"schedule": "cosine", "learning_rate": 4e-3, "stop_patience": None},
 }
-# What won, part by part: the recipe "best".
+_DECAYED = {
+    "schedule": "cosine",
+    "optimizer": "adamw",
+    "learning_rate": 3e-3,
+    "weight_decay": 0.02,
+    "stop_patience": None,
+}
+_WIDE = {**_DECAYED, "model": "wide", "batch_size": 256, "epochs": 20}
+# What reads best, part by part: the recipe "best". On MNIST its settings are those that won in Part 1.
 BEST = {
-    "part1": {
-        "model": "placed",
-        "size": 36,
-        "schedule": "cosine",
-        "optimizer": "adamw",
-        "learning_rate": 3e-3,
-        "weight_decay": 0.02,
-        "label_smoothing": 0.1,
-        "stop_patience": None,
-        "epochs": 100,
-    },
+    "part1": {**_DECAYED, "model": "placed", "size": 36, "label_smoothing": 0.1, "epochs": 100},
+    "part2": _WIDE,
+    "part3": {**_WIDE, "teacher": "default"},
 }
 
 # What replaces the settings of Parts 2 and 3 for sets of about a thousand images, as the embedded sample's.
@@ -228,7 +252,7 @@ SMALL = {"batch_size": 32, "epochs": 25, "patience": 8, "stop_patience": None}
 
 def recipes(part: str) -> dict[str, dict]:
     """List the recipes of a part with the settings they stand for."""
-    return {**RECIPES, "best": BEST[part]} if part in BEST else RECIPES
+    return {**RECIPES, "best": BEST[part]}
 
 
 def with_recipe(experiment: Experiment, recipe: str) -> Experiment:
@@ -244,12 +268,12 @@ def with_recipe(experiment: Experiment, recipe: str) -> Experiment:
 
 
 def recipe_of(experiment: Experiment) -> str:
-    """Name the recipe that an experiment follows, whatever its network, size, epochs and learning rate.
+    """Name the recipe that an experiment follows, whatever its network, size, epochs, batches and learning rate.
 
     >>> recipe_of(with_recipe(PARTS["part1"], "best"))
     'best'
     """
-    free = ("model", "size", "epochs", "learning_rate")
+    free = ("model", "size", "epochs", "batch_size", "learning_rate")
     return next(
         name
         for name, settings in reversed(recipes(experiment.part).items())
@@ -301,6 +325,7 @@ def named(experiment: Experiment) -> Experiment:
     else:
         words = [experiment.init]
         words += [experiment.loss] if experiment.part == "part3" else []
+        words += [PLAIN] if experiment.loss != "given" and not experiment.teacher else []
         words += [experiment.model] if experiment.model != "compact" else []
     usual = {"part2": "digits", "part3": "part1"}.get(experiment.part)
     if experiment.source not in (None, usual):

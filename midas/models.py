@@ -31,13 +31,13 @@ def _large_kernels(classes: int, width: int, dropout: float) -> list:
     ]
 
 
-def _compact(classes: int) -> list:
+def _compact(classes: int, filters: tuple[int, ...] = (20, 40, 80)) -> list:
     """Ours: pools before it normalises, so that batch normalisation (Ioffe and Szegedy 2015) costs a quarter."""
     blocks = [
         layer
-        for filters, kernel in ((20, 5), (40, 3), (80, 3))
+        for count, kernel in zip(filters, (5, 3, 3), strict=True)
         for layer in (
-            layers.Conv2D(filters, kernel, padding="same", activation="relu"),
+            layers.Conv2D(count, kernel, padding="same", activation="relu"),
             layers.MaxPooling2D(),
             layers.BatchNormalization(momentum=MOMENTUM),
         )
@@ -121,6 +121,7 @@ def _normalised(x):
 
 SEQUENCES = {
     "compact": _compact,
+    "wide": lambda classes: _compact(classes, (32, 64, 128)),
     "baseline": _baseline,
     "original": lambda classes: _large_kernels(classes, width=1000, dropout=0.5),
     "experimental": lambda classes: _large_kernels(classes, width=500, dropout=0.7),

@@ -215,6 +215,65 @@ def mistakes(
     return figure
 
 
+def suspects(
+    images: np.ndarray, filed: list[str], looks: list[str], probabilities: np.ndarray, names: np.ndarray, title: str
+) -> Figure:
+    """Draw images that may be in the wrong folder, captioned with the folder, the likeliest class and its probability.
+
+    Args:
+        images: uint8 array (n, side, side), light ink on black.
+        filed: n names of classes.
+        looks: n names of classes.
+        probabilities: float array (n,), of what it looks like.
+        names: str array (n,), of which the file's name is shown.
+        title: a line above all.
+    """
+    if not len(images):
+        return _words("There is nothing to suspect.")
+    cell_width, cell_height, head = 1.35, 1.95, 0.45
+    columns = min(10, len(images))
+    figure, axes = _sheet(max(columns * cell_width, 6), -(-len(images) // columns) * cell_height + head)
+    axes.text(0.1, 0.25, title, fontsize=11, va="center")
+    for place, (image, folder, look) in enumerate(zip(images, filed, looks, strict=True)):
+        left, top = place % columns * cell_width, place // columns * cell_height + head
+        middle, width = left + cell_width / 2, cell_width - 0.1
+        _picture(axes, image, left + 0.15, top, cell_width - 0.3)
+        _caption(axes, middle, top + 1.1, f"filed as {folder}", 10, width)
+        _caption(axes, middle, top + 1.29, f"looks like {look}", 10, width, BLUE if look == folder else ORANGE)
+        _caption(axes, middle, top + 1.48, f"{100 * probabilities[place]:.0f} %", 10, width)
+        _caption(axes, middle, top + 1.68, str(names[place]).rsplit("/", 1)[-1], 6.5, width, GREY)
+    return figure
+
+
+def transition(matrix: np.ndarray, class_names: list[str]) -> Figure:
+    """Draw the folders that the images of each class are filed in, as percentages of the class.
+
+    Args:
+        matrix: float array (k, k), true classes in rows that sum to 1.
+        class_names: the k names.
+    """
+    k = len(class_names)
+    side = max(5.5, 0.24 * k + 1.5)
+    figure = Figure(figsize=(side, side), layout="constrained")
+    axes = figure.add_subplot()
+    # The square root lifts the rare wrong folders from the paper, as in the confusion matrix.
+    picture = axes.imshow(matrix, cmap="Blues", norm=PowerNorm(0.5, 0, 1.4))
+    for row, column in zip(*np.nonzero(matrix >= (0.0005 if k <= 12 else 0.02)), strict=True):
+        text = f"{100 * matrix[row, column]:.{int(k <= 12)}f}"
+        dark = np.dot(picture.cmap(picture.norm(matrix[row, column]))[:3], (0.299, 0.587, 0.114)) < 0.55
+        size = 10 if k <= 12 else 6
+        axes.text(column, row, text, ha="center", va="center", fontsize=size, color="white" if dark else "black")
+    rotation = 90 if max(map(len, class_names)) > 2 else 0
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_ticks(range(k), class_names, fontsize=12 if k <= 12 else 9, parse_math=False)
+    axes.tick_params(length=0, top=True, labeltop=True)
+    axes.tick_params(axis="x", labelrotation=rotation)
+    axes.set_xlabel("folder")
+    axes.set_ylabel("true class, as estimated")
+    axes.set_title("where the images of each class are filed, in percent", pad=12)
+    return figure
+
+
 def samples(before: list[np.ndarray], after: np.ndarray, titles: list[str], columns: int = 11) -> Figure:
     """Draw what preprocessing did: each page as it came, below it the glyph as the network sees it, the class on top.
 

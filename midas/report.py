@@ -61,7 +61,7 @@ DETAIL: tuple[Column, ...] = (
     ("zero-shot macro F1", "zero_shot_macro_f1", _four),
     ("best epoch", "best_epoch", str),
     ("its validation loss", "best_val_loss", _four),
-    ("its validation accuracy, by the labels trained on", "best_val_accuracy", lambda share: _percent(share) + " %"),
+    ("its validation accuracy, as far as labels tell it", "best_val_accuracy", lambda share: _percent(share) + " %"),
 )
 SPREAD: tuple[Column, ...] = (
     ("part", "part", str),

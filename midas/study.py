@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from midas.errors import MidasError
-from midas.experiments import PARTS, SMALL, Experiment, named
+from midas.experiments import PARTS, PLAIN, SMALL, Experiment, named
 from midas.runs import Run
 
 QUICK_EPOCHS = {"part1": 12, "part1-digits": 12, "mnist": 2, "part3": 2}
@@ -68,16 +68,21 @@ def perform(
         run.check(experiment, resume)
         if run.finished:
             return run, False
-    source = _source(experiment, place)
-    from midas.training import train  # heavy, and not needed to find that nothing is to be done
+    source, teacher = _source(experiment, place), None
+    if experiment.teacher:
+        teacher = perform(experiment.taught_by, place, resume=True)[0].path
+    from midas import datasets
+    from midas.training import score, train  # heavy, and not needed to find that nothing is to be done
 
-    data, test = load(experiment.data, experiment, place), None
+    data = load(experiment.data, experiment, place)
     if experiment.test:
-        test = load(experiment.test, experiment, place)
+        datasets.find(experiment.test, place.data_dir)  # known to be there before hours are spent, but not yet read
     with run.locked():
         images = min(experiment.limit or len(data), len(data))
         place.say(f"{experiment.run_path}: {images:,} images of {experiment.data}, those for validation included")
-        train(experiment, run, data, test, source, place.epoch, tensorboard, overwrite)
+        train(experiment, run, data, source, teacher, place.epoch, tensorboard, overwrite)
+        test = load(experiment.test, experiment, place) if experiment.test else None
+        score(experiment, run, data, test, source)
     return run, True
 
 
@@ -128,8 +133,8 @@ def experiments(sample: bool, quick: bool, seed: int) -> list[Experiment]:
     for init, digits, part1 in (("random", None, None), ("pretrained", "digits", "part1")):
         chosen.append(dataclasses.replace(PARTS["part2"], init=init, source=digits))
         chosen += [
-            dataclasses.replace(PARTS["part3"], init=init, source=part1, loss=loss)
-            for loss in ("given", "complementary")
+            dataclasses.replace(PARTS["part3"], init=init, source=part1, loss=loss, teacher=teacher)
+            for loss, teacher in (("given", None), ("complementary", None), ("complementary", PLAIN))
         ]
     chosen = [e if e.name == "digits" else named(e) for e in (dataclasses.replace(e, seed=seed) for e in chosen)]
     if sample:

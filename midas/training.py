@@ -1,6 +1,8 @@
 """One training for all three parts: an experiment, its data and a run directory in; a scored network out."""
 
+import dataclasses
 import datetime
+import functools
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -19,9 +21,9 @@ import tensorflow as tf
 from sklearn.metrics import f1_score
 from sklearn.model_selection import train_test_split
 
-from midas import losses, metrics, models
+from midas import complementary, losses, metrics, models
 from midas.augmentation import augment, augment_places
-from midas.callbacks import Checkpoint, Record, Replay, Reseed, out_of_patience
+from midas.callbacks import Checkpoint, Record, Replay, Reseed, ValidateByFolders, out_of_patience
 from midas.datasets import DIGITS, Dataset
 from midas.errors import MidasError
 from midas.experiments import Experiment
@@ -31,55 +33,94 @@ from midas.runs import Run, atomic, write_json
 WARM_UP = 0.1  # of the epochs, in the cosine schedule
 FLOOR = 1 / 200  # of the learning rate: neither schedule goes below it
 PLATEAU_FACTOR = 0.5
+TEACHER_VIEWS = 8  # of each image, over which a teacher's answers are averaged
+SHARPENED = 0.5  # the temperature of what a teacher says, as in MixMatch (Berthelot et al. 2019)
 
 
 def train(
     experiment: Experiment,
     run: Run,
     data: Dataset,
-    test: Dataset | None = None,
     source: str | Path | None = None,
+    teacher: str | Path | None = None,
     report: Callable[[dict, int], None] = lambda record, epochs: None,
     tensorboard: str | Path | None = None,
     overwrite: bool = False,
-) -> dict:
-    """Train, or go on training, and score once at the end.
+) -> None:
+    """Train, or go on training. No test image has a way in here: they are asked for by `score`, when all is chosen.
 
     Args:
         experiment: what to do.
         run: the run's directory, already checked; what an earlier, stopped call left there is taken up.
         data: the images to train on; a validation part is split off before anything else is done with them.
-        test: scored once at the end; None scores the validation part.
         source: the checkpoint a pretrained network starts from.
+        teacher: the checkpoint of the network whose answers are trained on, where the experiment has one.
         report: called after each epoch with its record and the number of epochs.
         tensorboard: folder for TensorBoard's logs, or None.
         overwrite: delete what lies in the run's directory, once the new run is known to be able to start.
+
+    Raises:
+        MidasError: the data or a checkpoint do not fit the experiment.
+    """
+    if tensorboard and not importlib.util.find_spec("tensorboard"):
+        raise MidasError("--tensorboard needs the package tensorboard: pip install tensorboard")
+    prepare_keras(experiment.seed)
+    training, validation = split(data, experiment)
+    start, donor = _start(experiment, data.class_names, source)
+    taught = Classifier.load(teacher) if experiment.teacher else None
+    if overwrite:  # not before all that can be refused is known to be right
+        run.clear()
+    run.start(experiment)
+    _describe(run, experiment, data, start, donor, taught)
+    model, records = _resume(run, experiment, start, _steps(training, experiment))
+    if len(records) < experiment.epochs and not out_of_patience(records, experiment.stop_patience):
+        targets = learnt(taught, training, validation) if taught else training.labels
+        _fit(model, experiment, run, training, targets, validation, records, report, tensorboard)
+
+
+def learnt(teacher: Classifier, training: Dataset, validation: Dataset) -> np.ndarray:
+    """Put what a network says of images together with where they were filed: a posterior for each, float32 (n, K).
+
+    The network is asked for several views of each image. How many images are filed right is estimated from its answers
+    to those that it was not trained on. What comes out is sharpened, which leaves doubt where there is much of it.
+    """
+    asked = dataclasses.replace(teacher, tta=TEACHER_VIEWS)
+    unseen = validation if len(validation) else training
+    right = complementary.share_right(asked.probabilities(unseen.images, unseen.places), unseen.labels)
+    transition = complementary.even_transition(len(training.class_names), right)
+    answers = asked.probabilities(training.images, training.places)
+    return metrics.calibrate(complementary.posterior(answers, training.labels, transition), SHARPENED)
+
+
+def score(
+    experiment: Experiment,
+    run: Run,
+    data: Dataset,
+    test: Dataset | None = None,
+    source: str | Path | None = None,
+) -> dict:
+    """Score what `train` has trained, and finish the run.
+
+    Args:
+        experiment, run, data, source: as `train` took them.
+        test: what to score; None scores the validation part of the data.
 
     Returns:
         What `result.json` then holds.
 
     Raises:
-        MidasError: the data or the checkpoint do not fit the experiment.
+        MidasError: the test images have other classes.
     """
-    if tensorboard and not importlib.util.find_spec("tensorboard"):
-        raise MidasError("--tensorboard needs the package tensorboard: pip install tensorboard")
     if test is not None and test.class_names != data.class_names:
         raise MidasError(f"{experiment.test}: its classes {test.class_names} are not those of {experiment.data}")
     prepare_keras(experiment.seed)
     training, validation = split(data, experiment)
-    start, donor = _start(experiment, data.class_names, source)
-    if overwrite:  # not before all that can be refused is known to be right
-        run.clear()
-    run.start(experiment)
-    _describe(run, experiment, data, start, donor)
-    model, records = _resume(run, experiment, start, _steps(training, experiment))
-    if len(records) < experiment.epochs and not out_of_patience(records, experiment.stop_patience):
-        _fit(model, experiment, run, training, validation, records, report, tensorboard)
+    _, donor = _start(experiment, data.class_names, source)
     if test is None:
         scored, where = (validation, "validation") if len(validation) else (training, "training")
     else:
         scored, where = test, experiment.test
-    return _score(experiment, run, records, scored, where, donor, len(data.skipped))
+    return _score(experiment, run, validation, scored, where, donor, len(data.skipped))
 
 
 def prepare_keras(seed: int) -> None:
@@ -149,13 +190,18 @@ def _start(experiment: Experiment, class_names, source) -> tuple[keras.Model, Cl
     return model, donor
 
 
-def _describe(run: Run, experiment: Experiment, data: Dataset, model: keras.Model, donor: Classifier) -> None:
-    source_digest = _weights_digest(donor.model)
+def _describe(
+    run: Run, experiment: Experiment, data: Dataset, model: keras.Model, donor: Classifier, teacher: Classifier | None
+) -> None:
+    digests = {
+        "source_digest": _weights_digest(donor.model),
+        "teacher_digest": _weights_digest(teacher.model) if teacher else None,
+    }
     if (run / "environment.json").exists():
-        before = run.environment
-        now = {"data": data.digest, "source": source_digest}
-        for key, changed in (("data", "the data"), ("source", "the network it started from")):
-            if before[f"{key}_digest"] != now[key]:
+        before, now = run.environment, {"data_digest": data.digest, **digests}
+        whats = ("the data", "the network it started from", "the network that taught it")
+        for key, changed in zip(now, whats, strict=True):
+            if before.get(key) != now[key]:
                 raise MidasError(f"{run.path}: {changed} changed since it was stopped; start again with --overwrite")
         return
     write_json(
@@ -175,7 +221,7 @@ def _describe(run: Run, experiment: Experiment, data: Dataset, model: keras.Mode
             "multiply_adds": models.multiply_adds(model),
         },
     )
-    write_json(run / "environment.json", {**environment(data.digest), "source_digest": source_digest})
+    write_json(run / "environment.json", {**environment(data.digest), **digests})
 
 
 def _weights_digest(model: keras.Model) -> str:
@@ -259,12 +305,23 @@ def compile_model(model: keras.Model, experiment: Experiment, steps: int) -> Non
     optimizer = keras.optimizers.get({"class_name": experiment.optimizer, "config": {"learning_rate": rate, **options}})
     # XLA is eight to ten times slower than plain TensorFlow for such small networks on a CPU.
     loss = losses.make(experiment.loss, experiment.label_smoothing)
-    model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=False)
+    if experiment.teacher:
+        loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+    # How often the answer is a folder that says what an image is not would mean nothing as an accuracy.
+    counted = ["accuracy"] if experiment.teacher or experiment.loss == "given" else None
+    model.compile(optimizer, loss, metrics=counted, jit_compile=False)
 
 
-def _fit(model, experiment, run, training, validation, records, report, tensorboard) -> None:
+def _fit(model, experiment, run, training, targets, validation, records, report, tensorboard) -> None:
     monitor = "val_loss" if len(validation) else "loss"
-    callbacks = [Reseed(experiment.seed)]
+    callbacks, validation_data = [Reseed(experiment.seed)], None
+    if len(validation):
+        if experiment.loss == "given":
+            validation_data = models.inputs(model, validation.images, validation.places), validation.labels
+        else:
+            asked = Classifier((model,), validation.class_names, experiment.size)
+            answers = functools.partial(asked.probabilities, validation.images, validation.places)
+            callbacks.append(ValidateByFolders(answers, validation.labels))
     if experiment.schedule == "plateau":
         plateau = keras.callbacks.ReduceLROnPlateau(
             monitor, PLATEAU_FACTOR, experiment.patience, min_lr=experiment.learning_rate * FLOOR, mode="min"
@@ -279,13 +336,11 @@ def _fit(model, experiment, run, training, validation, records, report, tensorbo
         callbacks.append(keras.callbacks.TensorBoard(str(tensorboard)))
     callbacks += [Record(run, records, experiment.stop_patience, report), Checkpoint(run / "last.keras")]
     model.fit(
-        batches(training, experiment, model, first_epoch=len(records)),
+        batches(training, experiment, model, first_epoch=len(records), targets=targets),
         steps_per_epoch=_steps(training, experiment),
         initial_epoch=len(records),
         epochs=experiment.epochs,
-        validation_data=(
-            (models.inputs(model, validation.images, validation.places), validation.labels) if len(validation) else None
-        ),
+        validation_data=validation_data,
         validation_batch_size=512,
         shuffle=False,
         callbacks=callbacks,
@@ -293,15 +348,22 @@ def _fit(model, experiment, run, training, validation, records, report, tensorbo
     )
 
 
-def batches(data: Dataset, experiment: Experiment, model: keras.Model, first_epoch: int = 0) -> Iterator[tuple]:
+def batches(
+    data: Dataset,
+    experiment: Experiment,
+    model: keras.Model,
+    first_epoch: int = 0,
+    targets: np.ndarray | None = None,
+) -> Iterator[tuple]:
     """Yield shuffled, augmented batches for ever; each epoch depends on the seed and its own number alone.
 
     That makes a resumed run the same as one that was never stopped.
 
     Yields:
-        What `models.inputs` makes of uint8 images (b, size, size) and their places, and int64 labels (b,), the last
-        batch of an epoch being what is left.
+        What `models.inputs` makes of uint8 images (b, size, size) and their places, and int64 labels (b,) or the
+        targets given in their stead, the last batch of an epoch being what is left.
     """
+    targets = data.labels if targets is None else targets
     for epoch in itertools.count(first_epoch):
         rng = np.random.default_rng([experiment.seed, epoch])
         order = rng.permutation(len(data))
@@ -312,13 +374,13 @@ def batches(data: Dataset, experiment: Experiment, model: keras.Model, first_epo
                 images = augment(images, experiment.augmentation, rng)
                 if models.takes_places(model):
                     places = augment_places(places, experiment.augmentation, rng)
-            yield models.inputs(model, images, places), data.labels[chosen]
+            yield models.inputs(model, images, places), targets[chosen]
 
 
 def _score(
-    experiment: Experiment, run: Run, records, scored: Dataset, where: str, donor: Classifier, skipped: int
+    experiment: Experiment, run: Run, validation: Dataset, scored: Dataset, where: str, donor: Classifier, skipped: int
 ) -> dict:
-    network = Classifier.load(run.path)
+    network, records = Classifier.load(run.path), run.metrics()
     probabilities = network.probabilities(scored.images, scored.places)
     scores = metrics.summarise(probabilities, scored.labels, network.class_names)
     best = min(records, key=lambda record: record.get("val_loss", -record["epoch"]))
@@ -339,6 +401,9 @@ def _score(
     }
     if experiment.part == "part3":
         result["argmin_accuracy"] = float((probabilities.argmin(1) == scored.labels).mean())
+    if experiment.loss != "given" and len(validation):
+        asked = network.probabilities(validation.images, validation.places)
+        result["estimate"] = complementary.estimate(asked, validation.labels)
     if where != "validation" and set(DIGITS) <= set(donor.class_names) and scored.class_names == DIGITS:
         digits = [donor.class_names.index(digit) for digit in DIGITS]
         answers = donor.probabilities(scored.images, scored.places)[:, digits].argmax(1)

@@ -61,7 +61,7 @@ def cross_validate(
         run.check(experiment, resume=True)
         if run.finished and {key: run.result.get(key) for key in asked} == asked:
             return run, False
-    from midas.training import train
+    from midas.training import score, train
 
     data = load(experiment.data, experiment, place)
     if np.bincount(data.labels).min() < protocol.folds:
@@ -82,7 +82,8 @@ def cross_validate(
             part, test = data.take(ours), data.take(theirs)
             if not trained.finished:
                 with trained.locked():
-                    train(fold_experiment, trained, part, test, report=place.epoch)
+                    train(fold_experiment, trained, part, report=place.epoch)
+                    score(fold_experiment, trained, part, test)
             elif trained.card["data_digest"] != part.digest:
                 raise MidasError(f"{trained.path}: the data changed since it was trained; start again with --overwrite")
             result = trained.result

@@ -411,12 +411,14 @@ def test_the_whole_study_ends_with_a_table_and_a_page(data, tmp_path):
         ["part2", "random"],
         ["part2", "pretrained"],
         ["part3", "random-given"],
+        ["part3", "random-complementary-plain"],
         ["part3", "random-complementary"],
         ["part3", "pretrained-given"],
+        ["part3", "pretrained-complementary-plain"],
         ["part3", "pretrained-complementary"],
     ]
     again = invoke(data, tmp_path, "run", "--quick")
-    assert again.exit_code == 0 and again.stderr.count("nothing to do") == 8 and again.stdout == result.stdout
+    assert again.exit_code == 0 and again.stderr.count("nothing to do") == 10 and again.stdout == result.stdout
 
 
 def test_ctrl_c_saves_the_state_and_says_how_to_go_on(data, tmp_path):

@@ -1,3 +1,5 @@
+"""Every loss against NumPy, against differences, at the ends of floating point, and against what theory promises."""
+
 import math
 
 import keras
@@ -5,63 +7,233 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from midas.losses import ComplementaryCrossentropy, SmoothedCrossentropy, make
+from midas import experiments
+from midas.complementary import even_transition
+from midas.losses import (
+    LOSSES,
+    ComplementaryCrossentropy,
+    ExponentialSurrogate,
+    ForwardCrossentropy,
+    SmoothedCrossentropy,
+    UnbiasedRisk,
+    WeightedDiscriminative,
+    make,
+)
+
+CLASSES = 5
+# Zeros off and on the diagonal, and no symmetry, so that a transposed matrix shows.
+SKEWED = np.array(
+    [[0, 0.5, 0.5, 0, 0], [0.2, 0, 0.8, 0, 0], [0.1, 0.1, 0.1, 0.3, 0.4], [0, 1, 0, 0, 0], [0.25, 0.25, 0, 0.5, 0]]
+)
 
 
-def complementary(labels, logits):
-    return ComplementaryCrossentropy(reduction=None)(np.array(labels), np.array(logits, np.float32)).numpy()
+def of_label(values, labels):
+    return values[np.arange(len(labels)), labels]
 
 
-def test_values_worked_out_by_hand():
-    # p = (1/2, 1/4, 1/4): "not class 0" has probability (1 - 1/2) / 2 = 1/4, "not class 1" (1 - 1/4) / 2 = 3/8.
-    logits = [[math.log(2), 0, 0], [math.log(2), 0, 0]]
-    assert complementary([0, 1], logits) == pytest.approx([-math.log(1 / 4), -math.log(3 / 8)], rel=1e-6)
+def discriminative(p, k):
+    q = np.exp(1 - p) / np.exp(1 - p).sum(axis=1, keepdims=True)
+    return -(1 + (1 - of_label(p, k)) / (p.shape[1] - 1)) * np.log(of_label(q, k))
+
+
+def class_risks(p, k):
+    """Estimate the risks as Ishida et al. write them: means over the images of each label, times their shares."""
+    losses, classes = -np.log(p), p.shape[1]
+    shares = np.array([(k == c).mean() for c in range(classes)])
+    means = np.array([losses[k == c].mean(axis=0) if (k == c).any() else np.zeros(classes) for c in range(classes)])
+    return np.array([-(classes - 1) * shares[c] * means[c, c] + shares @ means[:, c] for c in range(classes)])
+
+
+def ascent(p, k):
+    risks = class_risks(p, k)
+    return -np.minimum(risks, 0).sum() if (risks < 0).any() else risks.sum()
+
+
+# Name: the loss, and the same in NumPy from probabilities and labels, an image each or a batch. What gradient ascent
+# follows is not what it reports, so that only its gradient is that of its formula.
+FORMULAS = {
+    "complementary": (ComplementaryCrossentropy, lambda p, k: -np.log((1 - of_label(p, k)) / (p.shape[1] - 1))),
+    "smoothed": (
+        lambda **options: SmoothedCrossentropy(0.3, **options),
+        lambda p, k: -0.7 * np.log(of_label(p, k)) - 0.3 * np.log(p).mean(axis=1),
+    ),
+    "forward": (
+        lambda **options: ForwardCrossentropy(SKEWED, **options),
+        lambda p, k: -np.log(of_label(p @ SKEWED, k)),
+    ),
+    "scl-exp": (ExponentialSurrogate, lambda p, k: np.exp(of_label(p, k))),
+    "l-w": (WeightedDiscriminative, discriminative),
+    "unbiased": (UnbiasedRisk, lambda p, k: class_risks(p, k).sum()),
+    "non-negative": (
+        lambda **options: UnbiasedRisk("non-negative", **options),
+        lambda p, k: np.maximum(class_risks(p, k), 0).sum(),
+    ),
+    "gradient-ascent": (lambda **options: UnbiasedRisk("gradient-ascent", **options), ascent),
+}
+every_loss = pytest.mark.parametrize("name", FORMULAS)
+
+
+def softmax(logits):
+    exponentials = np.exp(np.float64(logits) - np.max(logits, axis=1, keepdims=True))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+def example(n=64, scale=3.0, seed=0):
+    """Make labels and logits."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, scale, (n, CLASSES))
+    return rng.integers(0, CLASSES, n), logits
+
+
+def gradient(loss, truth, logits):
+    variable = tf.Variable(logits)
+    with tf.GradientTape() as tape:
+        value = loss(truth, variable)
+    return value.numpy(), tape.gradient(value, variable).numpy()
+
+
+LN2 = math.log(2)
+
+
+@pytest.mark.parametrize(
+    ("loss", "truth", "expected"),
+    [
+        # "Not class 0" has probability (1 - 1/2) / 2 = 1/4, "not class 1" (1 - 1/4) / 2 = 3/8.
+        (ComplementaryCrossentropy(reduction=None), [0, 1], [2 * LN2, -math.log(3 / 8)]),
+        # 1/4 * 0.2 + 1/4 * 1 and 1/2 * 0.5
+        (ForwardCrossentropy([[0, 0.5, 0.5], [0.2, 0, 0.8], [1, 0, 0]], None), [0, 1], [-math.log(0.3), 2 * LN2]),
+        (ExponentialSurrogate(reduction=None), [0, 1], [math.exp(1 / 2), math.exp(1 / 4)]),
+        # q_0 = 1 / (1 + 2 exp(1/2 - 1/4)) weighs 1 + 1/2 / 2; q_1 = 1 / (2 + exp(1/4 - 1/2)) weighs 1 + 3/4 / 2.
+        (
+            WeightedDiscriminative(reduction=None),
+            [0, 1],
+            [1.25 * math.log(1 + 2 * math.exp(0.25)), 1.375 * math.log(2 + math.exp(-0.25))],
+        ),
+        # The losses of the classes are ln 2, 2 ln 2, 2 ln 2; labelled 0 twice, class 0 risks ln 2 - 2 ln 2.
+        (UnbiasedRisk(), [0, 0], 3 * LN2),
+        (UnbiasedRisk("non-negative"), [0, 0], 4 * LN2),
+        (UnbiasedRisk("gradient-ascent"), [0, 0], 3 * LN2),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_values_worked_out_by_hand(loss, truth, expected):
+    logits = np.array([[LN2, 0, 0]] * 2, np.float32)  # p = (1/2, 1/4, 1/4)
+    assert loss(np.array(truth), logits).numpy() == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_perfect_network_reaches_the_entropy_of_the_labels():
-    assert complementary([1], [[0, 50.0, 0, 0]]) == pytest.approx([50], rel=1e-6)
-    assert complementary([0], [[0, 50.0, 0, 0]]) == pytest.approx([math.log(3)], rel=1e-5)
+    loss = ComplementaryCrossentropy(reduction=None)
+    sure = np.array([[0, 50, 0, 0]] * 2, np.float32)
+    assert loss(np.array([1, 0]), sure).numpy() == pytest.approx([50, math.log(3)], rel=1e-5)
 
 
-def test_agrees_with_forward_correction_by_a_transition_matrix():
+@every_loss
+def test_agrees_with_the_formula_in_numpy(name):
+    make_loss, formula = FORMULAS[name]
+    truth, logits = example()
+    value = make_loss(reduction=None)(truth, logits.astype(np.float32)).numpy()
+    if name == "gradient-ascent":
+        formula = FORMULAS["unbiased"][1]
+    assert value == pytest.approx(formula(softmax(logits), truth), rel=1e-4, abs=1e-5)
+
+
+@every_loss
+@pytest.mark.parametrize("scale", [0.02, 3])  # small logits give no negative risk, large ones do
+def test_gradient_agrees_with_differences_of_the_formula(name, scale):
+    make_loss, formula = FORMULAS[name]
+    truth, logits = example(n=2 * CLASSES, scale=scale)
+    if name != "posterior":
+        truth = np.arange(2 * CLASSES) % CLASSES
+    if name == "gradient-ascent":
+        assert (class_risks(softmax(logits), truth) < 0).any() == (scale == 3)
+    step, numeric = 1e-5, np.zeros_like(logits)
+    for place in np.ndindex(logits.shape):
+        moved = np.zeros_like(logits)
+        moved[place] = step
+        ahead, behind = (np.mean(formula(softmax(logits + way * moved), truth)) for way in (1, -1))
+        numeric[place] = (ahead - behind) / (2 * step)
+    assert gradient(make_loss(dtype="float64"), truth, logits)[1] == pytest.approx(numeric, abs=1e-7)
+
+
+@every_loss
+@pytest.mark.parametrize("scale", [1e2, 1e4, 1e30])
+def test_extreme_logits_stay_finite_with_finite_gradients(name, scale):
+    signs = np.array([[1, 0, 0, 0, 0], [-1, 0, 0, 0, 0], [1, 1, -1, -1, 1], [-1, -1, -1, -1, 1]])
+    labels = np.array([0, 0, 1, 2])
+    truth = np.eye(CLASSES)[labels] if name == "posterior" else labels
+    for value in gradient(FORMULAS[name][0](reduction=None), truth, (scale * signs).astype(np.float32)):
+        assert np.isfinite(value).all()
+
+
+def test_extreme_logits_cost_what_they_should():
+    logits = np.array([[1e4, 0, 0], [-1e4, 1e4, 0]], np.float32)
+    labels = np.array([0, 1])
+    transition = [[0, 0.5, 0.5], [0.2, 0, 0.8], [1, 0, 0]]
+    near = {"rel": 1e-3}
+    assert ComplementaryCrossentropy(None)(labels, logits).numpy() == pytest.approx([1e4, 1e4], **near)
+    assert ForwardCrossentropy(transition, None)(labels, logits).numpy() == pytest.approx([1e4, 2e4], **near)
+    assert ExponentialSurrogate(None)(labels, logits).numpy() == pytest.approx([math.e] * 2, **near)
+    assert WeightedDiscriminative(None)(labels, logits).numpy() == pytest.approx([math.log(1 + 2 * math.e)] * 2, **near)
+    # The losses of the classes are (0, 1, 1) and (2, 0, 1) times 1e4, of which those of the labels count minus once.
+    assert float(UnbiasedRisk()(np.array([1, 2]), logits)) == pytest.approx((0 + 1e4) / 2, **near)
+
+
+@pytest.mark.parametrize("name", sorted(set(FORMULAS) - {"posterior"}))
+def test_labels_may_come_as_a_column(name):
+    labels, logits = example()
+    loss = FORMULAS[name][0](reduction=None)
+    np.testing.assert_array_equal(loss(labels[:, None], logits), loss(labels, logits))
+
+
+@every_loss
+def test_needs_no_batch_of_known_size(name):
+    truth, logits = example()
+    loss = FORMULAS[name][0]()
+    shapes = [tf.TensorSpec([None, *truth.shape[1:]]), tf.TensorSpec([None, CLASSES])]
+    traced = tf.function(lambda truth, logits: loss(truth, logits), input_signature=shapes)
+    value = traced(truth.astype(np.float32), logits.astype(np.float32))
+    assert value.shape == () and float(value) == pytest.approx(float(loss(truth, logits)), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("transition", "other"),
+    [
+        (even_transition(10), ComplementaryCrossentropy(None)),
+        (np.eye(10), keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction=None)),
+    ],
+    ids=["evenly wrong", "right"],
+)
+def test_forward_correction_is_other_losses_for_simple_matrices(transition, other):
     rng = np.random.default_rng(0)
     logits, labels = rng.normal(0, 3, (64, 10)).astype(np.float32), rng.integers(0, 10, 64)
-    transition = (1 - np.eye(10)) / 9
-    probabilities = np.exp(logits - logits.max(1, keepdims=True))
-    probabilities /= probabilities.sum(1, keepdims=True)
-    expected = -np.log((probabilities @ transition)[np.arange(64), labels])
-    assert complementary(labels, logits) == pytest.approx(expected, rel=1e-4)
+    ours = ForwardCrossentropy(transition, None)(labels, logits).numpy()
+    assert ours == pytest.approx(other(labels, logits).numpy(), rel=1e-5, abs=1e-6)
 
 
-def test_gradient_agrees_with_differences():
-    rng = np.random.default_rng(1)
-    logits, labels = rng.normal(0, 2, (1, 5)), np.array([2])
-    loss = ComplementaryCrossentropy(dtype="float64")
-    variable = tf.Variable(logits)
-    with tf.GradientTape() as tape:
-        value = loss(labels, variable)
-    step = 1e-5
-    numeric = [
-        (float(loss(labels, logits + step * np.eye(5)[i])) - float(loss(labels, logits - step * np.eye(5)[i])))
-        / (2 * step)
-        for i in range(5)
-    ]
-    assert tape.gradient(value, variable).numpy()[0] == pytest.approx(numeric, abs=1e-6)
+@pytest.mark.parametrize("transition", [[[0.5, 0.5]], [[0, 0.9], [1, 0]], [[-1, 2], [1, 0]], [0.5, 0.5]])
+def test_forward_correction_refuses_what_is_no_transition_matrix(transition):
+    with pytest.raises(ValueError, match="not a square matrix"):
+        ForwardCrossentropy(transition)
 
 
-@pytest.mark.parametrize("scale", [1e2, 1e4, 1e30])
-def test_extreme_logits_stay_finite_with_finite_gradients(scale):
-    logits = tf.Variable(np.array([[scale, 0, 0], [-scale, 0, 0], [scale, scale, -scale]], np.float32))
-    with tf.GradientTape() as tape:
-        losses = ComplementaryCrossentropy(reduction=None)(np.array([0, 0, 1]), logits)
-    assert np.isfinite(losses.numpy()).all()
-    assert np.isfinite(tape.gradient(losses, logits).numpy()).all()
-    assert losses.numpy()[0] == pytest.approx(scale, rel=0.05)
+def test_the_unbiased_risk_is_cross_entropy_averaged_over_all_wrong_labels():
+    truth, logits = example(n=7)
+    risks = [float(UnbiasedRisk(dtype="float64")((truth + shift) % CLASSES, logits)) for shift in range(1, CLASSES)]
+    assert np.mean(risks) == pytest.approx(-np.log(of_label(softmax(logits), truth)).mean(), rel=1e-9)
+    assert np.std(risks) > 0.1
 
 
-def test_labels_may_come_as_a_column():
-    logits = np.zeros((2, 4), np.float32)
-    assert complementary([[0], [3]], logits) == pytest.approx(complementary([0, 3], logits))
+def test_gradient_ascent_raises_a_negative_risk():
+    truth, logits = example(n=10)
+    before = np.minimum(class_risks(softmax(logits), truth), 0).sum()
+    step = gradient(UnbiasedRisk("gradient-ascent", dtype="float64"), truth, logits)[1]
+    after = np.minimum(class_risks(softmax(logits - 0.1 * step), truth), 0).sum()
+    assert before < after < 0
+
+
+def test_there_is_no_other_correction():
+    with pytest.raises(ValueError, match="no correction 'absolute'"):
+        UnbiasedRisk("absolute")
 
 
 def test_given_loss_is_cross_entropy_on_logits():
@@ -79,10 +251,23 @@ def test_smoothing_worked_out_by_hand_and_as_keras_does_it():
     theirs = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1, reduction=None)
     ours = SmoothedCrossentropy(0.1, reduction=None)(labels, logits).numpy()
     assert ours == pytest.approx(theirs(np.eye(10)[labels], logits).numpy(), rel=1e-4, abs=1e-5)
-    assert np.isfinite(SmoothedCrossentropy(0.1)(np.array([0]), np.array([[-1e4, 1e4]], np.float32)))
 
 
-@pytest.mark.parametrize("loss", [ComplementaryCrossentropy(), SmoothedCrossentropy(0.3)])
-def test_survives_being_saved(loss):
+def test_every_name_of_an_experiment_makes_its_loss():
+    assert set(LOSSES) == set(experiments.LOSSES)
+    truth, logits = example()
+    values = {name: float(make(name)(truth, logits)) for name in LOSSES}
+    assert values.pop("given") == pytest.approx(-np.log(of_label(softmax(logits), truth)).mean(), rel=1e-5)
+    for name, value in values.items():
+        formula = FORMULAS["unbiased" if name == "gradient-ascent" else name][1]
+        assert value == pytest.approx(np.mean(formula(softmax(logits), truth)), rel=1e-5), name
+    assert make("gradient-ascent").correction == "gradient-ascent"
+
+
+@every_loss
+def test_survives_being_saved(name):
+    loss = FORMULAS[name][0]()
     restored = keras.losses.deserialize(keras.losses.serialize(loss))
     assert type(restored) is type(loss) and restored.get_config() == loss.get_config()
+    truth, logits = example()
+    np.testing.assert_array_equal(restored(truth, logits), loss(truth, logits))

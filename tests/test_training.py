@@ -3,7 +3,7 @@ import json
 
 import numpy as np
 import pytest
-from tiny import experiment, glyphs
+from tiny import experiment, glyphs, train_and_score
 
 from midas import models, training
 from midas.augmentation import augment
@@ -11,7 +11,7 @@ from midas.callbacks import Checkpoint
 from midas.errors import MidasError
 from midas.inference import Classifier
 from midas.runs import Run
-from midas.training import batches, split, train
+from midas.training import batches, score, split, train
 
 
 def weights(run):
@@ -77,7 +77,7 @@ def test_validation_images_never_reach_augmentation(monkeypatch, tmp_path):
 
 def test_a_run_directory_holds_everything(tmp_path):
     run = Run(tmp_path / "run")
-    result = train(experiment(), run, glyphs())
+    result = train_and_score(experiment(), run, glyphs())
     present = {path.name for path in run.path.iterdir()}
     assert present >= {
         "experiment.json",
@@ -119,7 +119,7 @@ def test_a_stopped_run_goes_on_as_if_it_never_stopped(tmp_path, schedule):
     # So high a learning rate makes the validation loss jump, which puts the plateau schedule's memory to the test.
     tiny = experiment(epochs=8, learning_rate=0.02, schedule=schedule)
     whole, broken = Run(tmp_path / "whole"), Run(tmp_path / "broken")
-    train(tiny, whole, glyphs())
+    train_and_score(tiny, whole, glyphs())
     for stop in (2, 5):
 
         def stop_there(record, epochs, stop=stop):
@@ -128,7 +128,7 @@ def test_a_stopped_run_goes_on_as_if_it_never_stopped(tmp_path, schedule):
 
         with pytest.raises(Stop):
             train(tiny, broken, glyphs(), report=stop_there)
-    train(tiny, broken, glyphs())
+    train_and_score(tiny, broken, glyphs())
     assert timeless(broken) == timeless(whole)
     assert all(np.array_equal(a, b) for a, b in zip(weights(whole), weights(broken), strict=True))
     rates = [record["learning_rate"] for record in whole.metrics()]
@@ -152,13 +152,13 @@ def test_changed_data_are_noticed_on_resume(tmp_path):
 
 def test_early_stopping(tmp_path):
     tiny = experiment(epochs=30, learning_rate=1.0, stop_patience=2, patience=9)
-    result = train(tiny, Run(tmp_path), glyphs())
+    result = train_and_score(tiny, Run(tmp_path), glyphs())
     assert result["epochs"] == result["best_epoch"] + 2 < 30
 
 
 def test_all_data_has_no_best_and_scores_the_training_images(tmp_path):
     run = Run(tmp_path)
-    result = train(experiment(val_fraction=0.0, epochs=1), run, glyphs())
+    result = train_and_score(experiment(val_fraction=0.0, epochs=1), run, glyphs())
     assert result["scored"] == "training" and result["n"] == len(glyphs())
     assert not (run / "best.keras").exists() and run.checkpoint == run / "last.keras"
 
@@ -168,14 +168,14 @@ def test_pretrained_start_keeps_the_body_and_the_head_where_classes_agree(tmp_pa
     part1, own, other = (Run(tmp_path / name) for name in ("part1", "own", "other"))
     train(experiment(), part1, digits)
     tiny = experiment("part2", init="pretrained", source="digits", epochs=1)
-    result = train(tiny, own, digits, digits, source=part1.path)
+    result = train_and_score(tiny, own, digits, digits, source=part1.path)
     network = Classifier.load(part1.path)
     answers = network.probabilities(digits.images).argmax(1)
     assert result["zero_shot_accuracy"] == pytest.approx((answers == digits.labels).mean())
     assert result["scored"] == "mnist-test" and result["n"] == len(digits)
 
     train(experiment(epochs=1), other, glyphs())  # fourteen classes: the head cannot be kept
-    result = train(
+    result = train_and_score(
         experiment("part2", init="pretrained", source="x", epochs=1), Run(tmp_path / "n"), digits, digits, other.path
     )
     assert 0 <= result["zero_shot_accuracy"] <= 1 and len(Run(tmp_path / "n").card["class_names"]) == 10
@@ -194,7 +194,7 @@ def test_what_is_copied_into_a_pretrained_network(tmp_path):
 
 def test_test_images_of_other_classes_are_refused(tmp_path):
     with pytest.raises(MidasError, match="its classes"):
-        train(experiment("part2"), Run(tmp_path), glyphs("0123456789"), glyphs("012345678"))
+        score(experiment("part2"), Run(tmp_path), glyphs("0123456789"), glyphs("012345678"))
 
 
 def test_half_a_checkpoint_of_a_killed_process_never_becomes_one(tmp_path):
@@ -218,13 +218,13 @@ def test_part3_reads_the_network_both_ways_and_learns_from_what_images_are_not(t
     misfiled = dataclasses.replace(digits, labels=wrong)
     results = {}
     for loss in ("given", "complementary"):
-        tiny = experiment("part3", loss=loss, epochs=12, augmentation=None, val_fraction=0.1)
-        results[loss] = train(tiny, Run(tmp_path / loss), misfiled, digits)
+        tiny = experiment("part3", loss=loss, teacher=None, epochs=12, augmentation=None, val_fraction=0.1)
+        results[loss] = train_and_score(tiny, Run(tmp_path / loss), misfiled, digits)
     assert results["complementary"]["accuracy"] > 0.5
     assert results["given"]["accuracy"] < 0.1 < results["given"]["argmin_accuracy"]
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop", "adadelta", "adagrad"])
 def test_every_optimizer_trains(tmp_path, optimizer):
-    result = train(experiment(optimizer=optimizer, epochs=1), Run(tmp_path), glyphs("01", 10))
+    result = train_and_score(experiment(optimizer=optimizer, epochs=1), Run(tmp_path), glyphs("01", 10))
     assert result["epochs"] == 1

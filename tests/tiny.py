@@ -7,10 +7,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from midas import sample
+from midas import sample, training
 from midas.datasets import Dataset
 from midas.experiments import PARTS, Experiment
 from midas.preprocessing import glyph_and_place
+from midas.runs import Run
 
 CHARACTERS = "0123456789ABab"
 DRAWINGS = 10
@@ -29,6 +30,14 @@ def glyphs(characters: str = CHARACTERS, drawings: int = DRAWINGS) -> Dataset:
 def experiment(part: str = "part1", **changes) -> Experiment:
     """The part's experiment, small enough for a test."""
     return dataclasses.replace(PARTS[part], **{"epochs": 4, "batch_size": 16, "patience": 1, **changes})
+
+
+def train_and_score(
+    experiment: Experiment, run: Run, data: Dataset, test: Dataset | None = None, source: Path | None = None, **options
+) -> dict:
+    """Do all that a training command does once its data are read."""
+    training.train(experiment, run, data, source, **options)
+    return training.score(experiment, run, data, test, source)
 
 
 def write_drawings(folder: Path, characters: str = CHARACTERS, drawings: int = DRAWINGS) -> Path:

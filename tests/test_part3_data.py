@@ -1,0 +1,100 @@
+"""The description of Part 3's data counts and measures rightly, on misfiled digits of which everything is known."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from scipy.stats import chi2
+
+from midas import sample
+from midas.misfiling import write_archive, wrong_folders
+
+SCRIPT = Path(__file__).parents[1] / "scripts" / "part3_data.py"
+_spec = importlib.util.spec_from_file_location("part3_data", SCRIPT)
+script = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(script)
+
+N = 400
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Make a data folder: digits of the sample as MNIST, and as JPEG files of which two a class are filed right."""
+    folder = tmp_path_factory.mktemp("data")
+    images, labels = (array[:N] for array in sample.digits("train"))
+    folders = wrong_folders(labels, seed=1, right_per_class=2)
+    np.savez(folder / "mnist.npz", images=images, labels=labels)
+    write_archive(folder / "mnistTask3.zip", images, folders)
+    return folder, images, labels, folders
+
+
+def run(monkeypatch, capsys, *words):
+    monkeypatch.setattr(sys, "argv", ["part3_data.py", *map(str, words)])
+    script.main()
+    return capsys.readouterr().out
+
+
+def test_counts_and_measures(folder, monkeypatch, capsys):
+    path, images, labels, folders = folder
+    found = json.loads(run(monkeypatch, capsys, "--data-dir", path, "--json"))
+    expected = np.zeros((10, 10), int)
+    np.add.at(expected, (labels, folders), 1)
+    assert found["transition"] == expected.tolist()
+    assert found["images"] == N and found["filed_right"] == [2] * 10 and found["filed_right_in_all"] == 20
+    assert found["images_per_folder"] == np.bincount(folders).tolist()
+    assert found["images_per_class"] == np.bincount(labels).tolist()
+    decoded = [cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 75])[1], -1) for image in images]
+    errors = np.float64(decoded) - images
+    assert found["jpeg"]["mean_absolute_error"] == pytest.approx(np.abs(errors).mean())
+    assert found["jpeg"]["rms_error"] == pytest.approx(np.sqrt((errors**2).mean()))
+    assert found["jpeg"]["psnr"] == pytest.approx(10 * np.log10(255**2 / (errors**2).mean()))
+    assert found["jpeg"]["changed_share"] == (np.abs(errors) > 16).mean()
+    assert found["jpeg"]["largest_error"] == np.abs(errors).max()
+
+
+def test_evenness_worked_out_by_hand():
+    # Of three classes only the first strays from 20 and 20, by 10 each way; every class leaves one cell free.
+    transition = np.array([[7, 30, 10], [20, 7, 20], [20, 20, 7]])
+    found = script.evenness(transition)
+    assert found == {"chi_square": pytest.approx(10), "degrees": 3, "p": pytest.approx(chi2.sf(10, 3))}
+
+
+def test_originals_without_a_fault():
+    image = np.full((1, 2, 2), 9, np.uint8)
+    assert script.cost(image, image)["psnr"] is None
+    assert script.cost(image, np.array([[[9, 26], [9, 0]]], np.uint8)) == {
+        "mean_absolute_error": 6.5,
+        "rms_error": pytest.approx(np.sqrt(92.5)),
+        "psnr": pytest.approx(10 * np.log10(255**2 / 92.5)),
+        "changed_share": 0.25,
+        "largest_error": 17,
+    }
+
+
+def test_prints_and_draws(folder, monkeypatch, capsys, tmp_path):
+    printed = run(monkeypatch, capsys, "--data-dir", folder[0], "--picture", tmp_path / "folders.png")
+    assert "400 images, of which 20 are filed right (5.000 %)" in printed
+    assert "with 80 degrees of freedom" in printed
+    assert {len(line) for line in printed.splitlines() if line[:17].strip().isdigit()} == {17 + 10 * 7}
+    picture = cv2.imread(str(tmp_path / "folders.png"))
+    height, width = picture.shape[:2]
+    framed = (picture == (0xB2, 0x72, 0)).all(axis=2)  # blue, and only where images are filed right
+    assert framed[:, : width * 3 // 4].sum() == 0 < framed[:, width * 3 // 4 :].sum()
+    assert 600 < height < width
+
+
+def test_the_embedded_sample_costs_nothing(monkeypatch, capsys):
+    printed = run(monkeypatch, capsys, "--data-dir", "sample")
+    assert "infinite" in printed and "largest error             0" in printed
+
+
+def test_refuses_images_that_mnist_does_not_have(folder, tmp_path, monkeypatch, capsys):
+    _, images, labels, folders = folder
+    np.savez(tmp_path / "mnist.npz", images=images[:-1], labels=labels[:-1])
+    write_archive(tmp_path / "mnistTask3.zip", images, folders)
+    with pytest.raises(SystemExit, match=r"image_000399\.jpg: does not name one of MNIST's 399 training images"):
+        run(monkeypatch, capsys, "--data-dir", tmp_path)
