@@ -2,14 +2,16 @@
 
 import csv
 import dataclasses
+import importlib.util
 import sys
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from midas import options
 from midas.errors import MidasError
-from midas.experiments import LOSSES, MODEL_NAMES, PARTS, TEACHERS, Augmentation, with_model
+from midas.experiments import LOSSES, MODEL_NAMES, PARTS, Augmentation, with_model
 from midas.options import (
     apply,
     augmentation_options,
@@ -245,12 +247,11 @@ def train_part2(**settings):
     help="given takes the folder for the class, the others for what the image is not.",
 )
 @click.option(
-    "--teacher",
-    type=click.Choice(["none", *TEACHERS]),
-    callback=lambda ctx, param, value: None if value == "none" else value,
-    default=PARTS["part3"].teacher,
-    help="Whose answers are trained on in the end: none trains on the folders only, plain on the answers of a network "
-    "that was trained so first, default on those of this command's default.  [default: plain, or the recipe's]",
+    "--rounds",
+    type=click.IntRange(0),
+    default=PARTS["part3"].rounds,
+    show_default=True,
+    help="How often, with the loss complementary, a fresh network learns from the answers of the one before.",
 )
 @training_options("part3")
 def train_part3(**settings):
@@ -456,6 +457,82 @@ def analyze(checkpoints, data, tta, strict, out, as_json):
     found = analysis.analyze(predictions, list(names), run.metrics() if len(checkpoints) == 1 else [], out, about)
     pictures = "\n".join(str(out / file) for file in found["files"])
     emit(found, as_json, f"{analysis.classification_report(found)}\n\n{pictures}")
+
+
+@main.command("audit-labels", epilog="Example: midas audit-labels --data scans.zip --out audit")
+@click.option(
+    "--data", required=True, help="A data set's path; of train and test parts the training part. Or 'sample'."
+)
+@click.option(
+    "--checkpoint",
+    "checkpoints",
+    multiple=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="A network that never saw these labels, as a witness; repeated, probabilities are averaged.  "
+    "[default: networks trained on the labels themselves, each asked for images it did not see]",
+)
+@tta_option
+@click.option("--folds", type=click.IntRange(2), default=3, show_default=True, help="Networks to train.")
+@click.option(
+    "--epochs", type=click.IntRange(1), help="Of each training.  [default: 2 for 40,000 images and more, up to 30]"
+)
+@size_option
+@click.option(
+    "--limit", type=click.IntRange(2), help="Take so many images only, at random, of each class in proportion."
+)
+@click.option("--most", type=click.IntRange(1), default=20, show_default=True, help="Show so many suspects.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for pictures and lists.")
+@click.option("--cleanlab", is_flag=True, help="Ask cleanlab, too, where that is installed.")
+@click.option("--strict", is_flag=True, help="Make an image that cannot be used an error.")
+@apply(seed_option, cache_dir_option, json_option, common)
+@click.pass_context
+def audit_labels(
+    ctx, data, checkpoints, tta, folds, epochs, size, limit, most, out, cleanlab, strict, seed, cache_dir, as_json
+):
+    """Find out how many labels of a data set are wrong, how, and which, without knowing a single true one.
+
+    Writes audit.json, a corrected list (labels.csv) and pictures to --out; without, it only prints.
+    """
+    theirs = ("folds", "epochs", "size") if checkpoints else ("tta",)
+    for name in theirs:
+        if ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{name} goes {'without' if checkpoints else 'with'} --checkpoint")
+    if cleanlab and not importlib.util.find_spec("cleanlab"):
+        raise MidasError("--cleanlab needs the package cleanlab: pip install cleanlab")
+    warn_of_sample(data)
+    network, source = _network(checkpoints, tta) if checkpoints else (None, None)
+    from midas import datasets, label_audit
+
+    progress = options.Progress()
+    opened = datasets.find("part1", data) if data == datasets.SAMPLE else datasets.open_source(data, "train")
+    whole = datasets.cached(opened, network.size if network else size, cache_dir, strict, progress.images)
+    warn_of_skipped(whole, data)
+    if len(whole.class_names) < 2:
+        raise MidasError(f"{data}: all images are of one class; labels are wrong or right only where there are two")
+    dataset = whole.take(label_audit.part(whole.labels, limit, seed))
+    if not network:
+        load_tensorflow()
+    from midas import witness
+
+    about = {"data": data, "limit": limit, "seed": seed}
+    if network:
+        independent = whole.digest not in witness.learnt_from(checkpoints)
+        if not independent:
+            options.warn("Note: this network was trained on these very labels, and is no independent witness of them.")
+        about["witness"] = {"checkpoint": source, "tta": tta, "independent": independent}
+        probabilities = witness.ask(network, dataset, data)
+    else:
+        epochs = epochs or witness.default_epochs(len(dataset), folds)
+        about["witness"] = {"checkpoint": None, "folds": folds, "epochs": epochs}
+        probabilities = witness.cross_validate(dataset, data, folds, epochs, seed, progress.epoch)
+    found = label_audit.audit(probabilities, dataset.labels, network is not None)
+    summary = {**about, **label_audit.describe(found, dataset, most)}
+    if cleanlab:
+        summary["cleanlab"] = label_audit.compare_with_cleanlab(found, probabilities, dataset.labels)
+    if out:
+        summary = label_audit.write(found, dataset, summary, most, out)
+    files = "".join(f"\n{out / name}" for name in summary.get("files", ()))
+    emit(summary, as_json, label_audit.table(summary, most) + (f"\n{files}" if files else ""))
 
 
 @main.command("list", epilog="Example: midas list --json")

@@ -10,6 +10,7 @@ import numpy as np
 from midas.metrics import wilson_interval
 
 TINY = 1e-12  # keeps logarithms finite where a network is certain
+POSSIBLE = 0.05  # a class less probable than this is ruled out
 
 
 def even_transition(classes: int, right: float = 0.0) -> np.ndarray:
@@ -63,6 +64,15 @@ def posterior(probabilities: np.ndarray, folders: np.ndarray, transition: np.nda
     """
     joint = np.maximum(probabilities, TINY) * transition[:, folders].T
     return (joint / joint.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def candidates(probabilities: np.ndarray) -> np.ndarray:
+    """Say which classes an image may be of: bool (n, K), true where the probability is at least `POSSIBLE`, or highest.
+
+    >>> candidates(np.array([[0.9, 0.08, 0.02], [0.5, 0.47, 0.03]])).tolist()
+    [[True, True, False], [True, True, False]]
+    """
+    return probabilities >= np.minimum(POSSIBLE, probabilities.max(axis=1, keepdims=True))
 
 
 def estimated_accuracy(answers: np.ndarray, folders: np.ndarray, classes: int) -> tuple[float, tuple[float, float]]:

@@ -9,18 +9,26 @@ from dataclasses import dataclass, field
 from midas.errors import MidasError
 
 LOSSES = ("given", "complementary", "scl-exp", "unbiased", "non-negative", "gradient-ascent", "l-w")
-PLAIN = "plain"
-TEACHERS = (PLAIN, "default")
 OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop", "adadelta", "adagrad")
-MODEL_NAMES = ("compact", "wide", "baseline", "original", "experimental", "alexnet", "vgg", "resnet", "placed")
-SETTABLE = ("weight_decay", "label_smoothing", "patience", "stop_patience")  # of an experiment, by --set
+MODEL_NAMES = (
+    "compact",
+    "deep",
+    "deeper",
+    "baseline",
+    "original",
+    "experimental",
+    "alexnet",
+    "vgg",
+    "resnet",
+    "placed",
+)
+SETTABLE = ("weight_decay", "label_smoothing", "patience", "stop_patience", "rounds")  # by --set
 # What the settings that are words may say; data sets are found by name where they are defined.
 CHOICES = {
     "model": MODEL_NAMES,
     "part": ("part1", "part2", "part3"),
     "init": ("random", "pretrained"),
     "loss": LOSSES,
-    "teacher": (None, *TEACHERS),
     "optimizer": OPTIMIZERS,
     "schedule": ("plateau", "cosine"),
 }
@@ -92,8 +100,8 @@ class Experiment:
         source: path of the checkpoint to start from; its last layer is replaced.
         loss: one of `LOSSES`, as `losses.make` takes them; "given" takes a label for the class, the others for a class
             that the image is not of.
-        teacher: whose answers, put together with the labels, are trained on in their stead: None for the labels
-            themselves; "plain" for a network that was trained so; "default" for the part's own experiment.
+        rounds: how often, with the loss "complementary", a fresh network is trained on what the answers of the one
+            before it leave possible; 0 to go by the labels alone.
         optimizer: one of `OPTIMIZERS`.
         learning_rate: at the start.
         weight_decay: of the optimiser, decoupled from the gradient (Loshchilov and Hutter 2019).
@@ -118,7 +126,7 @@ class Experiment:
     init: str = "random"
     source: str | None = None
     loss: str = "given"
-    teacher: str | None = None
+    rounds: int = 0
     optimizer: str = "adam"
     learning_rate: float = 2e-3
     weight_decay: float = 0.0
@@ -143,15 +151,17 @@ class Experiment:
                 raise MidasError(f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}")
         if not re.fullmatch(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*", self.name):
             raise MidasError(f"{self.name!r} cannot name a run: it names a folder, and no hidden one")
-        for name, low in (("epochs", 1), ("batch_size", 1), ("patience", 1), ("size", 14), ("seed", 0), ("limit", 1)):
+        lowest = {"size": 14, "seed": 0, "rounds": 0}
+        for name in ("epochs", "batch_size", "patience", "limit", *lowest):
+            low = lowest.get(name, 1)
             if getattr(self, name) is not None and getattr(self, name) < low:
                 raise MidasError(f"{name} must be at least {low}, not {getattr(self, name)}")
         if not 0 <= self.val_fraction < 1:
             raise MidasError(f"val_fraction must lie in [0, 1), not {self.val_fraction}")
         if not 0 <= self.label_smoothing < 1 or (self.label_smoothing and self.loss != "given"):
             raise MidasError("label_smoothing must lie in [0, 1), and be 0 unless the loss is 'given'")
-        if self.teacher and self.loss == "given":
-            raise MidasError("a teacher goes with labels that say what an image is not, not with the loss 'given'")
+        if self.rounds and self.loss != "complementary":
+            raise MidasError(f"rounds go with the loss 'complementary', not with {self.loss!r}")
         if self.learning_rate <= 0 or self.weight_decay < 0:
             raise MidasError("learning_rate must be positive, and weight_decay not negative")
 
@@ -162,11 +172,20 @@ class Experiment:
 
     @property
     def taught_by(self) -> "Experiment":
-        """The experiment whose network is the teacher. It holds out the same images, since it has the same seed."""
-        if self.teacher == PLAIN:
-            return dataclasses.replace(self, teacher=None, name=f"{self.name}-{PLAIN}")
-        data = ("data", "test", "size", "init", "source", "loss", "val_fraction", "limit", "seed")
-        return named(dataclasses.replace(PARTS[self.part], **{name: getattr(self, name) for name in data}))
+        """The experiment whose network's answers are learnt from: the same with a round less.
+
+        After the rounds that are usual, it is the part's own experiment: large networks are for the last round only. It
+        has the same seed in any case, and so holds out the same images.
+
+        >>> PARTS["part3"].taught_by.name, PARTS["part3"].taught_by.taught_by.name
+        ('random-complementary-1-round', 'random-complementary-plain')
+        """
+        usual = PARTS[self.part]
+        if self.rounds == usual.rounds + 1:
+            same = ("data", "test", "size", "init", "source", "val_fraction", "limit", "seed")
+            return named(dataclasses.replace(usual, **{name: getattr(self, name) for name in same}))
+        own = re.sub("-1-round$|-[0-9]+-rounds$", "", self.name)
+        return dataclasses.replace(self, rounds=self.rounds - 1, name=f"{own}-{_rounds(self.rounds - 1)}")
 
     def to_json(self) -> dict:
         """The record as plain JSON values; `Experiment.from_json` reads it back."""
@@ -214,14 +233,16 @@ PARTS = {
     "part1": Experiment(part="part1", name="compact", data="part1", test=None),
     "digits": Experiment(part="part2", name="digits", data="part1-digits", test=None),
     "part2": _MNIST,
-    # On labels that are wrong the validation loss is noisy, so neither the rate nor the training gives up as soon.
+    # On labels that are wrong the validation loss is noisy, so that training does not stop by it.
     "part3": dataclasses.replace(
         _MNIST,
         part="part3",
+        name="random-complementary",
         data="part3",
+        model="deep",
         loss="complementary",
-        teacher=PLAIN,
-        patience=2,
+        rounds=2,
+        epochs=8,
         stop_patience=None,
     ),
 }
@@ -238,16 +259,20 @@ _DECAYED = {
     "weight_decay": 0.02,
     "stop_patience": None,
 }
-_WIDE = {**_DECAYED, "model": "wide", "batch_size": 256, "epochs": 20}
+_DEEPER = {**_DECAYED, "model": "deeper", "batch_size": 256, "epochs": 8}
 # What reads best, part by part: the recipe "best". On MNIST its settings are those that won in Part 1.
 BEST = {
     "part1": {**_DECAYED, "model": "placed", "size": 36, "label_smoothing": 0.1, "epochs": 100},
-    "part2": _WIDE,
-    "part3": {**_WIDE, "teacher": "default"},
+    "part2": _DEEPER,
+    "part3": {**_DEEPER, "rounds": 3},
 }
 
 # What replaces the settings of Parts 2 and 3 for sets of about a thousand images, as the embedded sample's.
 SMALL = {"batch_size": 32, "epochs": 25, "patience": 8, "stop_patience": None}
+
+
+def _rounds(count: int) -> str:
+    return f"{count}-round{'s' if count > 1 else ''}" if count else "plain"
 
 
 def recipes(part: str) -> dict[str, dict]:
@@ -320,17 +345,19 @@ def named(experiment: Experiment) -> Experiment:
     >>> named(dataclasses.replace(PARTS["part3"], init="pretrained", source="part1")).name
     'pretrained-complementary'
     """
+    recipe = recipe_of(experiment)
+    expected = dataclasses.replace(PARTS[experiment.part], **recipes(experiment.part)[recipe])
     if experiment.part == "part1":
         words = [experiment.model]
     else:
         words = [experiment.init]
         words += [experiment.loss] if experiment.part == "part3" else []
-        words += [PLAIN] if experiment.loss != "given" and not experiment.teacher else []
-        words += [experiment.model] if experiment.model != "compact" else []
+        if experiment.loss == "complementary" and experiment.rounds != expected.rounds:
+            words.append(_rounds(experiment.rounds))
+        words += [experiment.model] if experiment.model != expected.model else []
     usual = {"part2": "digits", "part3": "part1"}.get(experiment.part)
     if experiment.source not in (None, usual):
         words.append(experiment.source if experiment.source in ("digits", "part1") else "from")
-    recipe = recipe_of(experiment)
     words += [recipe] if recipe != "plateau" else []
     words += [f"{experiment.size}px"] if experiment.size != 28 else []
     words += ["all-data"] if not experiment.val_fraction else []

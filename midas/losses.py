@@ -24,6 +24,12 @@ def _one_hot(labels, logits, dtype=None):
     return ops.one_hot(_numbers(labels), logits.shape[-1], dtype=dtype or logits.dtype)
 
 
+def _surprise(possible, logits):
+    """-ln of the probability of the possible classes, bool (n, K): logsumexp of all logits minus that of theirs."""
+    theirs = ops.where(possible, logits, ops.cast(-math.inf, logits.dtype))
+    return ops.logsumexp(logits, axis=-1) - ops.logsumexp(theirs, axis=-1)
+
+
 @keras.saving.register_keras_serializable(package="midas")
 class ComplementaryCrossentropy(keras.losses.Loss):
     """Negative log-likelihood of a label that names a class the image does not belong to.
@@ -43,9 +49,27 @@ class ComplementaryCrossentropy(keras.losses.Loss):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
 
     def call(self, y_true, y_pred):
-        classes = y_pred.shape[-1]
-        others = ops.where(_one_hot(y_true, y_pred, "bool"), ops.cast(-math.inf, y_pred.dtype), y_pred)
-        return math.log(classes - 1) + ops.logsumexp(y_pred, axis=-1) - ops.logsumexp(others, axis=-1)
+        possible = ops.logical_not(_one_hot(y_true, y_pred, "bool"))
+        return math.log(y_pred.shape[-1] - 1) + _surprise(possible, y_pred)
+
+
+@keras.saving.register_keras_serializable(package="midas")
+class CandidateCrossentropy(keras.losses.Loss):
+    """Negative log-likelihood of an image being of one of some classes: -ln of the sum of their p.
+
+    L_LOG of Feng et al. (2020, "Learning with Multiple Complementary Labels"), also known from learning with partial
+    labels (Jin and Ghahramani 2002). With one class left it is cross-entropy, with all but one the negative learning of
+    `ComplementaryCrossentropy`, without its constant.
+
+    Shapes: labels (n, K), true or 1 for the classes that the image may be of, at least one; logits float (n, K) ->
+    float (n,).
+    """
+
+    def __init__(self, reduction="sum_over_batch_size", name="candidate_crossentropy", dtype=None):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+
+    def call(self, y_true, y_pred):
+        return _surprise(ops.cast(y_true, "bool"), y_pred)
 
 
 @keras.saving.register_keras_serializable(package="midas")

@@ -31,13 +31,13 @@ def _large_kernels(classes: int, width: int, dropout: float) -> list:
     ]
 
 
-def _compact(classes: int, filters: tuple[int, ...] = (20, 40, 80)) -> list:
+def _compact(classes: int) -> list:
     """Ours: pools before it normalises, so that batch normalisation (Ioffe and Szegedy 2015) costs a quarter."""
     blocks = [
         layer
-        for count, kernel in zip(filters, (5, 3, 3), strict=True)
+        for filters, kernel in ((20, 5), (40, 3), (80, 3))
         for layer in (
-            layers.Conv2D(count, kernel, padding="same", activation="relu"),
+            layers.Conv2D(filters, kernel, padding="same", activation="relu"),
             layers.MaxPooling2D(),
             layers.BatchNormalization(momentum=MOMENTUM),
         )
@@ -91,6 +91,29 @@ def _vgg(classes: int) -> list:
     ]
 
 
+def _deep(classes: int, filters: tuple[int, ...] = (16, 32, 64)) -> list:
+    """`vgg`'s pairs of 3x3 convolutions, normalised after each pool as in `compact`."""
+    blocks = [
+        layer
+        for count in filters
+        for layer in (
+            layers.Conv2D(count, 3, padding="same", activation="relu"),
+            layers.Conv2D(count, 3, padding="same", activation="relu"),
+            layers.MaxPooling2D(),
+            layers.BatchNormalization(momentum=MOMENTUM),
+        )
+    ]
+    return [
+        *blocks,
+        layers.Flatten(),
+        layers.Dropout(0.2),
+        layers.Dense(128, activation="relu"),
+        layers.BatchNormalization(momentum=MOMENTUM),
+        layers.Dropout(0.3),
+        layers.Dense(classes),
+    ]
+
+
 def _resnet(x, classes: int):
     """In the style of ResNet (He et al. 2016): three stages of two residual blocks, 16, 32 and 64 filters."""
     x = _normalised(layers.Conv2D(16, 3, padding="same", use_bias=False)(x))
@@ -121,7 +144,8 @@ def _normalised(x):
 
 SEQUENCES = {
     "compact": _compact,
-    "wide": lambda classes: _compact(classes, (32, 64, 128)),
+    "deep": _deep,
+    "deeper": lambda classes: _deep(classes, (24, 48, 96)),
     "baseline": _baseline,
     "original": lambda classes: _large_kernels(classes, width=1000, dropout=0.5),
     "experimental": lambda classes: _large_kernels(classes, width=500, dropout=0.7),

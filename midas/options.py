@@ -194,8 +194,7 @@ def settings_options(part: str, model: bool = True):
             type=click.Choice(list(recipes(part))),
             default="plateau",
             show_default=True,
-            help="plateau: ReduceLROnPlateau. cosine: warm-up, then half a cosine."
-            " best: what reads best.",
+            help="plateau: ReduceLROnPlateau. cosine: warm-up, then half a cosine. best: what reads best.",
         ),
         click.option("--epochs", type=click.IntRange(1), help=f"At most.  [default: {usual.epochs}, {theirs}]"),
         click.option("--batch-size", type=click.IntRange(1), help=f"[default: {usual.batch_size}]"),
@@ -272,8 +271,8 @@ def make_experiment(part: str, sample: bool, settings: dict) -> Experiment:
         changes["augmentation"] = PARTS[part].augmentation if given["augment"] else None
     if given.get("all_data"):
         changes["val_fraction"] = 0.0
-    if changes.get("loss") == "given":  # which has no teacher
-        changes.setdefault("teacher", None)
+    if changes.get("loss", base.loss) != "complementary":
+        changes.setdefault("rounds", 0)
     if part != "part1":
         changes["source"] = _source(part, base, given)
     experiment = dataclasses.replace(base, **changes)

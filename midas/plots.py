@@ -115,7 +115,7 @@ def compare_curves(runs_records: dict[str, list[dict]], as_labelled: bool = Fals
     Args:
         runs_records: the epochs of each run, by the name it shall have in the legend; runs without validation images
             are left out.
-        as_labelled: the validation labels are the folders' and not the truth; the accuracy is drawn instead of an
+        as_labelled: the validation labels are folders, not the truth; the accuracy they tell of is drawn, not an
             error, which would say nothing.
     """
     runs = {
@@ -139,7 +139,7 @@ def compare_curves(runs_records: dict[str, list[dict]], as_labelled: bool = Fals
         by_epoch.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
         by_epoch.yaxis.set_minor_locator(NullLocator())
     by_epoch.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
-    by_epoch.set_ylabel("validation accuracy (as labelled)" if as_labelled else "validation error")
+    by_epoch.set_ylabel("validation accuracy, as the folders tell it" if as_labelled else "validation error")
     _epoch_axis(by_epoch)
     by_time.set_xlabel("seconds of training")
     by_time.set_xlim(left=0)
@@ -261,7 +261,7 @@ def transition(matrix: np.ndarray, class_names: list[str]) -> Figure:
     for row, column in zip(*np.nonzero(matrix >= (0.0005 if k <= 12 else 0.02)), strict=True):
         text = f"{100 * matrix[row, column]:.{int(k <= 12)}f}"
         dark = np.dot(picture.cmap(picture.norm(matrix[row, column]))[:3], (0.299, 0.587, 0.114)) < 0.55
-        size = 10 if k <= 12 else 6
+        size = 10 if k <= 12 else 7
         axes.text(column, row, text, ha="center", va="center", fontsize=size, color="white" if dark else "black")
     rotation = 90 if max(map(len, class_names)) > 2 else 0
     for axis in (axes.xaxis, axes.yaxis):

@@ -36,12 +36,21 @@ def score(
     """
     source = find("part1", SAMPLE) if data == SAMPLE else open_source(data, "test")
     dataset = read(source, network.size, strict, progress)
+    outputs = outputs_of(network, dataset, data)
+    probabilities = network.probabilities(dataset.images, dataset.places, outputs if restrict else None)
+    return replace(dataset, labels=outputs[dataset.labels], class_names=network.class_names), probabilities
+
+
+def outputs_of(network: Classifier, dataset: Dataset, data: str) -> np.ndarray:
+    """Find the network's outputs for the classes of a data set, whose name is `data`: int array (K,).
+
+    Raises:
+        MidasError: the data have classes that the network does not know.
+    """
     unknown = [name for name in dataset.class_names if name not in network.class_names]
     if unknown:
         raise MidasError(f"{data}: the network does not know the class {unknown[0]!r}; it reads {_span(network)}")
-    outputs = np.array([network.class_names.index(name) for name in dataset.class_names])
-    probabilities = network.probabilities(dataset.images, dataset.places, outputs if restrict else None)
-    return replace(dataset, labels=outputs[dataset.labels], class_names=network.class_names), probabilities
+    return np.array([network.class_names.index(name) for name in dataset.class_names])
 
 
 def _span(network: Classifier) -> str:

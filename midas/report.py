@@ -311,7 +311,7 @@ def _render(report: dict, figures: dict[str, list[dict]]) -> str:
     for part in dict.fromkeys(entry["result"]["part"] for entry in report["runs"]):
         entries = [entry for entry in report["runs"] if entry["result"]["part"] == part]
         curves = plots.compare_curves({entry["label"]: entry["epochs"] for entry in entries}, part == "part3")
-        height = "accuracy against the folders" if part == "part3" else "error"
+        height = "accuracy as the folders tell it" if part == "part3" else "error"
         alt = f"Validation {height} by epoch and by seconds of training: " + "; ".join(e["label"] for e in entries)
         sections = [
             {

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from midas.errors import MidasError
-from midas.experiments import PARTS, PLAIN, SMALL, Experiment, named
+from midas.experiments import PARTS, SMALL, Experiment, named
 from midas.runs import Run
 
 QUICK_EPOCHS = {"part1": 12, "part1-digits": 12, "mnist": 2, "part3": 2}
@@ -69,7 +69,7 @@ def perform(
         if run.finished:
             return run, False
     source, teacher = _source(experiment, place), None
-    if experiment.teacher:
+    if experiment.rounds:
         teacher = perform(experiment.taught_by, place, resume=True)[0].path
     from midas import datasets
     from midas.training import score, train  # heavy, and not needed to find that nothing is to be done
@@ -129,12 +129,12 @@ def _source(experiment: Experiment, place: Workplace) -> Path | None:
 
 def experiments(sample: bool, quick: bool, seed: int) -> list[Experiment]:
     """List the whole study in the order in which one run needs another."""
-    chosen = [PARTS["part1"], PARTS["digits"]]
+    chosen = [PARTS["part1"], dataclasses.replace(PARTS["part1"], model=PARTS["part3"].model), PARTS["digits"]]
     for init, digits, part1 in (("random", None, None), ("pretrained", "digits", "part1")):
         chosen.append(dataclasses.replace(PARTS["part2"], init=init, source=digits))
         chosen += [
-            dataclasses.replace(PARTS["part3"], init=init, source=part1, loss=loss, teacher=teacher)
-            for loss, teacher in (("given", None), ("complementary", None), ("complementary", PLAIN))
+            dataclasses.replace(PARTS["part3"], init=init, source=part1, loss=loss, rounds=rounds)
+            for loss, rounds in (("given", 0), ("complementary", 0), ("complementary", PARTS["part3"].rounds))
         ]
     chosen = [e if e.name == "digits" else named(e) for e in (dataclasses.replace(e, seed=seed) for e in chosen)]
     if sample:

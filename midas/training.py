@@ -33,8 +33,7 @@ from midas.runs import Run, atomic, write_json
 WARM_UP = 0.1  # of the epochs, in the cosine schedule
 FLOOR = 1 / 200  # of the learning rate: neither schedule goes below it
 PLATEAU_FACTOR = 0.5
-TEACHER_VIEWS = 8  # of each image, over which a teacher's answers are averaged
-SHARPENED = 0.5  # the temperature of what a teacher says, as in MixMatch (Berthelot et al. 2019)
+TEACHER_VIEWS = 4  # of each image, over which a teacher's answers are averaged
 
 
 def train(
@@ -54,7 +53,7 @@ def train(
         run: the run's directory, already checked; what an earlier, stopped call left there is taken up.
         data: the images to train on; a validation part is split off before anything else is done with them.
         source: the checkpoint a pretrained network starts from.
-        teacher: the checkpoint of the network whose answers are trained on, where the experiment has one.
+        teacher: the checkpoint of the network whose answers are learnt from, in a round after the first.
         report: called after each epoch with its record and the number of epochs.
         tensorboard: folder for TensorBoard's logs, or None.
         overwrite: delete what lies in the run's directory, once the new run is known to be able to start.
@@ -67,29 +66,29 @@ def train(
     prepare_keras(experiment.seed)
     training, validation = split(data, experiment)
     start, donor = _start(experiment, data.class_names, source)
-    taught = Classifier.load(teacher) if experiment.teacher else None
+    taught = Classifier.load(teacher) if experiment.rounds else None
     if overwrite:  # not before all that can be refused is known to be right
         run.clear()
     run.start(experiment)
     _describe(run, experiment, data, start, donor, taught)
     model, records = _resume(run, experiment, start, _steps(training, experiment))
     if len(records) < experiment.epochs and not out_of_patience(records, experiment.stop_patience):
-        targets = learnt(taught, training, validation) if taught else training.labels
+        targets = left_possible(taught, training, validation) if taught else training.labels
         _fit(model, experiment, run, training, targets, validation, records, report, tensorboard)
 
 
-def learnt(teacher: Classifier, training: Dataset, validation: Dataset) -> np.ndarray:
-    """Put what a network says of images together with where they were filed: a posterior for each, float32 (n, K).
+def left_possible(teacher: Classifier, training: Dataset, validation: Dataset) -> np.ndarray:
+    """Say which classes a network's answers and the folders together leave possible for each image: bool (n, K).
 
     The network is asked for several views of each image. How many images are filed right is estimated from its answers
-    to those that it was not trained on. What comes out is sharpened, which leaves doubt where there is much of it.
+    to those that it was not trained on.
     """
     asked = dataclasses.replace(teacher, tta=TEACHER_VIEWS)
     unseen = validation if len(validation) else training
     right = complementary.share_right(asked.probabilities(unseen.images, unseen.places), unseen.labels)
     transition = complementary.even_transition(len(training.class_names), right)
     answers = asked.probabilities(training.images, training.places)
-    return metrics.calibrate(complementary.posterior(answers, training.labels, transition), SHARPENED)
+    return complementary.candidates(complementary.posterior(answers, training.labels, transition))
 
 
 def score(
@@ -305,10 +304,10 @@ def compile_model(model: keras.Model, experiment: Experiment, steps: int) -> Non
     optimizer = keras.optimizers.get({"class_name": experiment.optimizer, "config": {"learning_rate": rate, **options}})
     # XLA is eight to ten times slower than plain TensorFlow for such small networks on a CPU.
     loss = losses.make(experiment.loss, experiment.label_smoothing)
-    if experiment.teacher:
-        loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+    if experiment.rounds:
+        loss = losses.CandidateCrossentropy()
     # How often the answer is a folder that says what an image is not would mean nothing as an accuracy.
-    counted = ["accuracy"] if experiment.teacher or experiment.loss == "given" else None
+    counted = ["accuracy"] if experiment.loss == "given" else None
     model.compile(optimizer, loss, metrics=counted, jit_compile=False)
 
 

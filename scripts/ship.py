@@ -1,6 +1,7 @@
 """Make a trained network, or a folder of several, small enough to ship: weights alone, and a card that vouches for it.
 
 python scripts/ship.py checkpoints/part1/placed-best-36px-all-data/seed-0 --judged-by CROSS_VALIDATION --out part1.keras
+python scripts/ship.py checkpoints/part3/random-complementary/seed-0 --out part3-random.keras
 """
 
 import argparse
@@ -13,15 +14,17 @@ from midas.inference import Classifier, checkpoint_files
 from midas.runs import Run, atomic, read_json, write_json
 from midas.validation import MEASURED
 
+TESTED = ("scored", "n", "accuracy", "accuracy_interval", "macro_f1", "log_loss", "calibration_error", "estimate")
 KEPT = ("class_names", "size", "part", "name", "model", "data", "data_digest", "trained_on", "parameters", "sample")
 
 
-def ship(source: Path, judged_by: Path, out: Path) -> dict:
+def ship(source: Path, judged_by: Path | None, out: Path) -> dict:
     """Write `out`, a `.keras` file with its card beside it, or a folder of such files with one card.
 
     Args:
         source: a finished run, or a folder of several.
-        judged_by: the directory of their cross-validation, of as many networks a fold as there are here.
+        judged_by: the directory of their cross-validation, of as many networks a fold as there are here; None for a run
+            that scored test images, whose own scores are vouched for, and its accuracy with each other seed.
         out: NAME.keras for one network, a folder for several.
 
     Returns:
@@ -29,29 +32,39 @@ def ship(source: Path, judged_by: Path, out: Path) -> dict:
     """
     files = checkpoint_files(source)
     runs = [Run(file.parent) for file in files]
-    judged = read_json(judged_by / "result.json")
     card = runs[0].card
     if unfinished := [run.path for run in runs if not run.finished]:
         raise SystemExit(f"{unfinished[0]} is not finished; go on with --resume")
-    for run in runs:
-        same = {"seed": run.experiment.seed, "test": run.experiment.test}
-        if difference := dataclasses.replace(Run(judged_by).experiment, **same).differences(run.experiment):
-            raise SystemExit(f"{judged_by} judges other trainings than {run.path} ({difference})")
+    judgement = _cross_validated(runs, judged_by) if judged_by else _tested(runs)
     targets = [out] if len(files) == 1 else [out / f"{run.path.name}.keras" for run in runs]
     digests = {}
     for file, target in zip(files, targets, strict=True):
         with atomic(target) as temporary:
             Classifier.load(file).model.save(temporary)
         digests[target.name] = hashlib.sha256(target.read_bytes()).hexdigest()
-    scores = {score["tta"]: score for score in judged["scores"] if score["networks"] == len(files)}
-    if not scores:
-        raise SystemExit(f"{judged_by} does not judge {len(files)} networks together; cross-validate with --ensemble")
     whole = {
         **{key: card[key] for key in KEPT},
         "seeds": [run.card["seed"] for run in runs],
         "command": shlex.join(["midas", *runs[0].environment["argv"][1:]]),
         "tensorflow": runs[0].environment["tensorflow"],
         "sha256": digests,
+        **judgement,
+    }
+    write_json(out.with_suffix(".json") if len(files) == 1 else out / "card.json", whole)
+    return whole
+
+
+def _cross_validated(runs: list[Run], judged_by: Path) -> dict:
+    """Say what a cross-validation found, and the temperatures that it fitted."""
+    for run in runs:
+        same = {"seed": run.experiment.seed, "test": run.experiment.test}
+        if difference := dataclasses.replace(Run(judged_by).experiment, **same).differences(run.experiment):
+            raise SystemExit(f"{judged_by} judges other trainings than {run.path} ({difference})")
+    judged = read_json(judged_by / "result.json")
+    scores = {score["tta"]: score for score in judged["scores"] if score["networks"] == len(runs)}
+    if not scores:
+        raise SystemExit(f"{judged_by} does not judge {len(runs)} networks together; cross-validate with --ensemble")
+    return {
         "cross_validation": {
             **{key: judged[key] for key in ("folds", "repeats")},
             **{f"tta {tta}": {key: score[key] for key in MEASURED if key in score} for tta, score in scores.items()},
@@ -59,15 +72,24 @@ def ship(source: Path, judged_by: Path, out: Path) -> dict:
         "temperature": scores[1]["temperature"],
         "tta_temperature": scores[max(scores)]["temperature"],
     }
-    write_json(out.with_suffix(".json") if len(files) == 1 else out / "card.json", whole)
-    return whole
+
+
+def _tested(runs: list[Run]) -> dict:
+    """Say what a run scored on test images, and how well it did with each seed."""
+    if len(runs) > 1 or runs[0].experiment.test is None:
+        raise SystemExit(f"{runs[0].path}: say with --judged-by which cross-validation vouches for it")
+    siblings = [Run(found.parent) for found in sorted(runs[0].path.parent.glob("*/result.json"))]
+    return {
+        "test": {key: runs[0].result[key] for key in TESTED if key in runs[0].result},
+        "test_accuracy_by_seed": {run.result["seed"]: run.result["accuracy"] for run in siblings},
+    }
 
 
 def main() -> None:
     """Ship what the command line names."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("source", type=Path)
-    parser.add_argument("--judged-by", type=Path, required=True)
+    parser.add_argument("--judged-by", type=Path, help="a cross-validation; without, what the run scored vouches")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     card = ship(options.source, options.judged_by, options.out)

@@ -88,7 +88,7 @@ def test_curves_of_wrong_labels_are_called_so():
     assert by_time.get_xlabel() == "seconds of training"
     np.testing.assert_allclose(by_time.lines[0].get_xdata(), [1.5, 3, 4.5, 6, 7.5])
     figure = plots.compare_curves(curves, as_labelled=True)
-    assert figure.axes[0].get_ylabel() == "validation accuracy (as labelled)"
+    assert figure.axes[0].get_ylabel() == "validation accuracy, as the folders tell it"
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["_a$b$"]
     assert "no curves" in texts(plots.compare_curves({"c": records(validation=False)}))[0]
 

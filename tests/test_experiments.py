@@ -77,8 +77,8 @@ def test_names_tell_experiments_apart():
         dataclasses.replace(part2, init="pretrained", source="part1"),
         dataclasses.replace(part2, init="pretrained", source="elsewhere/best.keras"),
         part3,
-        dataclasses.replace(part3, loss="given", teacher=None),
-        dataclasses.replace(part3, teacher=None),
+        dataclasses.replace(part3, loss="given", narrow_after=None),
+        dataclasses.replace(part3, narrow_after=None),
         with_recipe(part3, "best"),
         dataclasses.replace(part3, init="pretrained", source="part1"),
     ]
@@ -95,22 +95,15 @@ def test_the_study_does_what_another_needs_first():
         ("part2", "random"),
         ("part2", "pretrained"),
         ("part3", "random-given"),
-        ("part3", "random-complementary-plain"),
         ("part3", "random-complementary"),
         ("part3", "pretrained-given"),
-        ("part3", "pretrained-complementary-plain"),
         ("part3", "pretrained-complementary"),
     ]
 
 
-@pytest.mark.parametrize("init, source", [("random", None), ("pretrained", "part1")])
-def test_a_teacher_is_the_run_that_its_own_settings_name_and_holds_out_the_same_images(init, source):
-    taught = named(dataclasses.replace(PARTS["part3"], init=init, source=source, seed=3))
-    best = named(with_recipe(taught, "best"))
-    assert best.taught_by == taught and taught.taught_by == named(dataclasses.replace(taught, teacher=None))
-    assert {(e.seed, e.val_fraction, e.source) for e in (best, taught, taught.taught_by)} == {(3, 0.1, source)}
-    with pytest.raises(MidasError, match="not with the loss 'given'"):
-        dataclasses.replace(taught, loss="given")
+def test_narrowing_goes_with_the_complementary_loss():
+    with pytest.raises(MidasError, match="not with 'given'"):
+        dataclasses.replace(PARTS["part3"], loss="given")
 
 
 def test_part3_never_names_true_labels():

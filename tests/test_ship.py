@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import experiment, glyphs
+from tiny import experiment, glyphs, train_and_score
 
 from midas.inference import Classifier
 from midas.metrics import calibrate
 from midas.runs import Run, write_json
-from midas.training import train
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "ship.py"
 _spec = importlib.util.spec_from_file_location("ship", SCRIPT)
@@ -25,7 +24,9 @@ def trained(tmp_path_factory):
     """Two runs and a record that judges them."""
     root = tmp_path_factory.mktemp("ship")
     for seed in (0, 1):
-        train(experiment(epochs=1, seed=seed, val_fraction=0.0), Run(root / "runs" / f"seed-{seed}"), glyphs())
+        train_and_score(
+            experiment(epochs=1, seed=seed, val_fraction=0.0), Run(root / "runs" / f"seed-{seed}"), glyphs()
+        )
     spread = {"mean": 0.5, "standard_deviation": 0.1, "interval": [0.4, 0.6]}
     measured = dict.fromkeys(("accuracy", "case_merged_accuracy", "log_loss", "calibration_error"), spread)
     scores = [
@@ -75,3 +76,19 @@ def test_an_unfinished_run_is_refused(trained, tmp_path):
     (stopped / "result.json").unlink()
     with pytest.raises(SystemExit, match="not finished"):
         script.ship(stopped, trained / "judged", tmp_path / "x.keras")
+
+
+def test_a_run_that_scored_its_own_validation_images_cannot_vouch_for_itself(trained, tmp_path):
+    with pytest.raises(SystemExit, match="--judged-by"):
+        script.ship(trained / "runs" / "seed-0", None, tmp_path / "x.keras")
+
+
+def test_a_run_that_scored_test_images_vouches_for_itself(tmp_path):
+    digits = glyphs("0123456789")
+    for seed in (0, 1):
+        one = experiment("part3", epochs=1, seed=seed, val_fraction=0.2)
+        result = train_and_score(one, Run(tmp_path / f"seed-{seed}"), digits, digits)
+    card = script.ship(tmp_path / "seed-1", None, tmp_path / "part3.keras")
+    assert card["test"]["accuracy"] == result["accuracy"] == card["test_accuracy_by_seed"][1]
+    assert card["test"]["estimate"] == result["estimate"] and set(card["test_accuracy_by_seed"]) == {0, 1}
+    assert Classifier.load(tmp_path / "part3.keras").class_names == digits.class_names

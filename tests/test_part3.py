@@ -1,0 +1,109 @@
+"""No true label reaches the training of Part 3, nor any choice made in it."""
+
+import dataclasses
+import inspect
+
+import numpy as np
+import pytest
+from tiny import experiment, glyphs, train_and_score, write_mnist
+
+from midas import study
+from midas.inference import Classifier
+from midas.runs import Run
+from midas.training import train
+
+TINY = experiment("part3", epochs=3, narrow_after=2, val_fraction=0.2)
+
+
+def misfiled(drawings=40):
+    digits = glyphs("0123456789", drawings)
+    return dataclasses.replace(digits, labels=(digits.labels + 1 + np.arange(len(digits)) % 9) % 10)
+
+
+def what_was_learnt_and_chosen(run):
+    times = {"epoch_seconds"}
+    epochs = [{k: v for k, v in record.items() if k not in times} for record in run.metrics()]
+    keys = ("best_epoch", "best_val_loss", "best_val_accuracy", "estimate")
+    chosen = {key: run.result[key] for key in keys} if run.finished else None
+    return (
+        epochs,
+        chosen,
+        [Classifier.load(run.path / file).model.get_weights() for file in ("best.keras", "last.keras")],
+    )
+
+
+def test_other_true_labels_change_nothing_but_the_score(tmp_path, monkeypatch):
+    """The same folders, beside MNIST with its labels and beside images with made-up ones."""
+    runs, loaded = [], []
+
+    def spy(name, one, place):
+        epochs = len(place.run(one).metrics()) if name == one.test else 0
+        loaded.append((name, epochs))
+        return load(name, one, place)
+
+    load = study.load
+    monkeypatch.setattr(study, "load", spy)
+    for kind in ("true", "made-up"):
+        data = tmp_path / kind
+        data.mkdir()
+        write_mnist(data)
+        if kind == "made-up":
+            with np.load(data / "mnist.npz") as arrays:
+                other = {key: np.random.default_rng(0).permutation(array) for key, array in arrays.items()}
+            np.savez(data / "mnist.npz", **other)
+        place = study.Workplace(tmp_path / f"runs-{kind}", str(data), tmp_path / "cache")
+        runs.append(study.perform(TINY, place)[0])
+    (epochs, chosen, weights), (others, also_chosen, other_weights) = map(what_was_learnt_and_chosen, runs)
+    assert epochs == others and chosen == also_chosen and len(epochs) == 3
+    for ours, theirs in zip(weights, other_weights, strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    assert runs[0].result["log_loss"] != runs[1].result["log_loss"]
+    # True labels were read once for each run, after its last epoch.
+    assert loaded == [("part3", 0), ("mnist-test", 3)] * 2
+
+
+def test_training_has_no_way_in_for_test_images_and_no_use_for_file_names(tmp_path):
+    assert set(inspect.signature(train).parameters) == {
+        *("experiment", "run", "data", "source", "report", "tensorboard", "overwrite")
+    }
+    named, data = Run(tmp_path / "named"), misfiled(10)
+    renamed = dataclasses.replace(data, names=np.array([f"{i:03d}" for i in range(len(data))])[::-1])
+    plain = dataclasses.replace(TINY, narrow_after=None, epochs=1)
+    train(plain, named, data)
+    train(plain, Run(tmp_path / "renamed"), renamed)
+    ours, theirs = (Classifier.load(tmp_path / name).model.get_weights() for name in ("named", "renamed"))
+    assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def test_reads_the_network_both_ways_and_learns_from_what_images_are_not(tmp_path):
+    results = {}
+    for loss in ("given", "complementary"):
+        one = dataclasses.replace(TINY, loss=loss, narrow_after=None, epochs=12, augmentation=None, val_fraction=0.1)
+        results[loss] = train_and_score(one, Run(tmp_path / loss), misfiled(), glyphs("0123456789", 40))
+    assert results["complementary"]["accuracy"] > 0.5
+    assert results["given"]["accuracy"] < 0.1 < results["given"]["argmin_accuracy"]
+    estimate = results["complementary"]["estimate"]
+    assert estimate["images"] == 40 and estimate["interval"][0] <= estimate["accuracy"] <= estimate["interval"][1]
+
+
+def test_a_run_stopped_while_it_narrows_goes_on_as_if_it_never_stopped(tmp_path):
+    tiny = dataclasses.replace(TINY, epochs=6, narrow_after=1)  # narrows after epochs 1 and 4
+    whole, broken = Run(tmp_path / "whole"), Run(tmp_path / "broken")
+    train(tiny, whole, misfiled(10))
+    for stop in (2, 4, 5):
+
+        def stop_there(record, epochs, stop=stop):
+            if record["epoch"] == stop:
+                raise Stop
+
+        with pytest.raises(Stop):
+            train(tiny, broken, misfiled(10), report=stop_there)
+    train(tiny, broken, misfiled(10))
+    (ours, *_), (theirs, *_) = map(what_was_learnt_and_chosen, (whole, broken))
+    assert ours == theirs and len(ours) == 6
+    with np.load(whole / "answers.npz") as one, np.load(broken / "answers.npz") as other:
+        assert one["epoch"] == other["epoch"] == 4 and np.array_equal(one["answers"], other["answers"])
+
+
+class Stop(Exception):
+    pass
