@@ -27,6 +27,6 @@ setup(
         "midas.checkpoints": ["part1.keras", "part1.json"],
     },
     install_requires=requirements("requirements.txt"),
-    extras_require={"test": test, "dev": [*test, "ruff>=0.12", "build"]},
+    extras_require={"test": test, "audit": ["cleanlab"], "dev": [*test, "ruff>=0.12", "build"]},
     entry_points={"console_scripts": ["midas = midas.cli:main"]},
 )

@@ -393,18 +393,18 @@ def test_train_part2_pretrained_from_digits_from_part1_and_from_a_checkpoint(dat
 
 def test_train_part3_takes_the_folder_for_the_class_or_for_what_the_image_is_not(data, tmp_path):
     words = ["train-part3", "--epochs", 1, "--val-fraction", 0.2, "--json"]
-    for options, name in (
-        (["--loss", "given"], "random-given"),
-        (["--loss", "l-w"], "random-l-w"),
-        (["--no-narrow"], "random-complementary-plain"),
-        ([], "random-complementary"),
-    ):
-        result = invoke(data, tmp_path, *words, *options)
+    kinds = {
+        "random-given": ["given"],
+        "random-l-w": ["l-w"],
+        "random-complementary-1-round": ["complementary", "--rounds", 1],
+    }
+    for name, options in kinds.items():
+        result = invoke(data, tmp_path, *words, "--loss", *options)
         assert result.exit_code == 0, result.output
         found = json.loads(result.stdout)
         assert found["name"] == name and found["scored"] == "mnist-test"
         assert 0 <= found["argmin_accuracy"] <= 1 and ("estimate" in found) == (name != "random-given")
-    refusal = invoke(data, tmp_path, *words, "--loss", "given", "--set", "narrow_after=2")
+    refusal = invoke(data, tmp_path, *words, "--loss", "given", "--rounds", 2)
     assert "not with 'given'" in one_line(refusal)
 
 
@@ -415,16 +415,19 @@ def test_the_whole_study_ends_with_a_table_and_a_page(data, tmp_path):
     assert lines[-1] == str(tmp_path / "quick" / "report.html") and (tmp_path / "quick" / "report.html").exists()
     assert [line.split()[:2] for line in lines[1:-1]] == [
         ["part1", "compact"],
+        ["part1", "deep"],
         ["part2", "digits"],
         ["part2", "random"],
         ["part2", "pretrained"],
         ["part3", "random-given"],
+        ["part3", "random-complementary-plain"],
         ["part3", "random-complementary"],
         ["part3", "pretrained-given"],
+        ["part3", "pretrained-complementary-plain"],
         ["part3", "pretrained-complementary"],
     ]
     again = invoke(data, tmp_path, "run", "--quick")
-    assert again.exit_code == 0 and again.stderr.count("nothing to do") == 8 and again.stdout == result.stdout
+    assert again.exit_code == 0 and again.stderr.count("nothing to do") == 11 and again.stdout == result.stdout
 
 
 def test_ctrl_c_saves_the_state_and_says_how_to_go_on(data, tmp_path):

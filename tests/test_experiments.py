@@ -77,8 +77,9 @@ def test_names_tell_experiments_apart():
         dataclasses.replace(part2, init="pretrained", source="part1"),
         dataclasses.replace(part2, init="pretrained", source="elsewhere/best.keras"),
         part3,
-        dataclasses.replace(part3, loss="given", narrow_after=None),
-        dataclasses.replace(part3, narrow_after=None),
+        dataclasses.replace(part3, loss="given", rounds=0),
+        dataclasses.replace(part3, rounds=0),
+        dataclasses.replace(part3, rounds=1),
         with_recipe(part3, "best"),
         dataclasses.replace(part3, init="pretrained", source="part1"),
     ]
@@ -91,19 +92,30 @@ def test_the_study_does_what_another_needs_first():
     names = [(e.part, e.name) for e in study.experiments(sample=False, quick=False, seed=0)]
     assert names == [
         ("part1", "compact"),
+        ("part1", "deep"),
         ("part2", "digits"),
         ("part2", "random"),
         ("part2", "pretrained"),
         ("part3", "random-given"),
+        ("part3", "random-complementary-plain"),
         ("part3", "random-complementary"),
         ("part3", "pretrained-given"),
+        ("part3", "pretrained-complementary-plain"),
         ("part3", "pretrained-complementary"),
     ]
 
 
-def test_narrowing_goes_with_the_complementary_loss():
+@pytest.mark.parametrize("init, source", [("random", None), ("pretrained", "part1")])
+def test_a_round_learns_from_the_run_that_its_settings_name_and_that_holds_out_the_same_images(init, source):
+    usual = named(dataclasses.replace(PARTS["part3"], init=init, source=source, seed=3))
+    best = named(with_recipe(usual, "best"))
+    assert best.name == f"{init}-complementary-best" and best.taught_by == usual
+    rounds = [best, usual, usual.taught_by, usual.taught_by.taught_by]
+    assert [one.rounds for one in rounds] == [3, 2, 1, 0]
+    assert rounds[-1] == named(dataclasses.replace(usual, rounds=0))
+    assert {(one.seed, one.val_fraction, one.init, one.source) for one in rounds} == {(3, 0.1, init, source)}
     with pytest.raises(MidasError, match="not with 'given'"):
-        dataclasses.replace(PARTS["part3"], loss="given")
+        dataclasses.replace(usual, loss="given")
 
 
 def test_part3_never_names_true_labels():

@@ -8,11 +8,12 @@ import pytest
 from tiny import experiment, glyphs, train_and_score, write_mnist
 
 from midas import study
+from midas.errors import MidasError
 from midas.inference import Classifier
 from midas.runs import Run
-from midas.training import train
+from midas.training import left_possible, split, train
 
-TINY = experiment("part3", epochs=3, narrow_after=2, val_fraction=0.2)
+TINY = experiment("part3", epochs=2, rounds=1, val_fraction=0.2, name="tiny")
 
 
 def misfiled(drawings=40):
@@ -54,21 +55,21 @@ def test_other_true_labels_change_nothing_but_the_score(tmp_path, monkeypatch):
         place = study.Workplace(tmp_path / f"runs-{kind}", str(data), tmp_path / "cache")
         runs.append(study.perform(TINY, place)[0])
     (epochs, chosen, weights), (others, also_chosen, other_weights) = map(what_was_learnt_and_chosen, runs)
-    assert epochs == others and chosen == also_chosen and len(epochs) == 3
+    assert epochs == others and chosen == also_chosen and len(epochs) == 2
     for ours, theirs in zip(weights, other_weights, strict=True):
         assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
     assert runs[0].result["log_loss"] != runs[1].result["log_loss"]
-    # True labels were read once for each run, after its last epoch.
-    assert loaded == [("part3", 0), ("mnist-test", 3)] * 2
+    # True labels were read once for each round, after its last epoch.
+    assert loaded == [("part3", 0), ("mnist-test", 2)] * 4
 
 
 def test_training_has_no_way_in_for_test_images_and_no_use_for_file_names(tmp_path):
     assert set(inspect.signature(train).parameters) == {
-        *("experiment", "run", "data", "source", "report", "tensorboard", "overwrite")
+        *("experiment", "run", "data", "source", "teacher", "report", "tensorboard", "overwrite")
     }
     named, data = Run(tmp_path / "named"), misfiled(10)
     renamed = dataclasses.replace(data, names=np.array([f"{i:03d}" for i in range(len(data))])[::-1])
-    plain = dataclasses.replace(TINY, narrow_after=None, epochs=1)
+    plain = dataclasses.replace(TINY, rounds=0, epochs=1)
     train(plain, named, data)
     train(plain, Run(tmp_path / "renamed"), renamed)
     ours, theirs = (Classifier.load(tmp_path / name).model.get_weights() for name in ("named", "renamed"))
@@ -78,7 +79,7 @@ def test_training_has_no_way_in_for_test_images_and_no_use_for_file_names(tmp_pa
 def test_reads_the_network_both_ways_and_learns_from_what_images_are_not(tmp_path):
     results = {}
     for loss in ("given", "complementary"):
-        one = dataclasses.replace(TINY, loss=loss, narrow_after=None, epochs=12, augmentation=None, val_fraction=0.1)
+        one = dataclasses.replace(TINY, loss=loss, rounds=0, epochs=12, augmentation=None, val_fraction=0.1)
         results[loss] = train_and_score(one, Run(tmp_path / loss), misfiled(), glyphs("0123456789", 40))
     assert results["complementary"]["accuracy"] > 0.5
     assert results["given"]["accuracy"] < 0.1 < results["given"]["argmin_accuracy"]
@@ -86,23 +87,34 @@ def test_reads_the_network_both_ways_and_learns_from_what_images_are_not(tmp_pat
     assert estimate["images"] == 40 and estimate["interval"][0] <= estimate["accuracy"] <= estimate["interval"][1]
 
 
-def test_a_run_stopped_while_it_narrows_goes_on_as_if_it_never_stopped(tmp_path):
-    tiny = dataclasses.replace(TINY, epochs=6, narrow_after=1)  # narrows after epochs 1 and 4
-    whole, broken = Run(tmp_path / "whole"), Run(tmp_path / "broken")
-    train(tiny, whole, misfiled(10))
-    for stop in (2, 4, 5):
+def test_what_a_network_leaves_possible(tmp_path):
+    run, images = Run(tmp_path), misfiled(10)
+    train(dataclasses.replace(TINY, rounds=0), run, images)
+    training, validation = split(images, TINY)
+    left = left_possible(Classifier.load(run.path), training, validation)
+    assert left.shape == (len(training), 10) and left.dtype == bool and left.any(axis=1).all()
+    assert left[np.arange(len(training)), training.labels].mean() < 0.1  # the folder is struck out
+    assert left.mean() < 0.95  # and more than that
 
-        def stop_there(record, epochs, stop=stop):
-            if record["epoch"] == stop:
-                raise Stop
 
-        with pytest.raises(Stop):
-            train(tiny, broken, misfiled(10), report=stop_there)
-    train(tiny, broken, misfiled(10))
+def test_a_later_round_that_was_stopped_goes_on_as_if_it_never_stopped(tmp_path):
+    teacher, whole, broken = (Run(tmp_path / name) for name in ("teacher", "whole", "broken"))
+    train(dataclasses.replace(TINY, rounds=0, epochs=1), teacher, misfiled(10))
+
+    def stop(record, epochs):
+        if record["epoch"] == 1:
+            raise Stop
+
+    train(TINY, whole, misfiled(10), teacher=teacher.path)
+    with pytest.raises(Stop):
+        train(TINY, broken, misfiled(10), teacher=teacher.path, report=stop)
+    train(TINY, broken, misfiled(10), teacher=teacher.path)
     (ours, *_), (theirs, *_) = map(what_was_learnt_and_chosen, (whole, broken))
-    assert ours == theirs and len(ours) == 6
-    with np.load(whole / "answers.npz") as one, np.load(broken / "answers.npz") as other:
-        assert one["epoch"] == other["epoch"] == 4 and np.array_equal(one["answers"], other["answers"])
+    assert ours == theirs and len(ours) == 2
+    with pytest.raises(Stop):
+        train(TINY, Run(tmp_path / "third"), misfiled(10), teacher=teacher.path, report=stop)
+    with pytest.raises(MidasError, match="the network that taught it changed"):
+        train(TINY, Run(tmp_path / "third"), misfiled(10), teacher=whole.path)
 
 
 class Stop(Exception):
