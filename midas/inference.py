@@ -84,18 +84,18 @@ class Classifier:
 
     @classmethod
     def _load_file(cls, file: Path) -> "Classifier":
-        card_file = _card_file(file)
-        card = read_json(card_file)
+        described = card_file(file)
+        card = read_json(described)
         try:
             names, size = tuple(card["class_names"]), int(card["size"])
             model = models.build(card["model"], size, len(names))
             model.load_weights(file)  # the weights alone: no code of the file's is run
         except KeyError as error:
             raise MidasError(
-                f"{card_file}: has no entry {error}, or names no network; not a checkpoint's card"
+                f"{described}: has no entry {error}, or names no network; not a checkpoint's card"
             ) from error
         except Exception as error:  # whatever Keras, h5py or zipfile make of a damaged or hostile file
-            raise _not_described(file, card_file, error) from error
+            raise _not_described(file, described, error) from error
         return cls((model,), names, size, card)
 
     def probabilities(
@@ -163,10 +163,15 @@ def load_for_training(file: Path) -> keras.Model:
     try:
         return keras.saving.load_model(file, compile=True, safe_mode=True)
     except Exception as error:  # as above
-        raise _not_described(file, _card_file(file), error) from error
+        raise _not_described(file, card_file(file), error) from error
 
 
-def _card_file(file: Path) -> Path:
+def card_file(file: Path) -> Path:
+    """Find the card of a network's file, beside it.
+
+    Raises:
+        MidasError: there is none.
+    """
     for card in (file.with_suffix(".json"), file.with_name("card.json")):
         if card.exists():
             return card

@@ -14,7 +14,7 @@ from midas import models, training
 from midas.datasets import Dataset
 from midas.errors import MidasError
 from midas.experiments import PARTS, Experiment, with_recipe
-from midas.inference import Classifier, _card_file, checkpoint_files
+from midas.inference import Classifier, card_file, checkpoint_files
 from midas.reading import outputs_of
 from midas.runs import read_json
 
@@ -36,7 +36,7 @@ def ask(network: Classifier, dataset: Dataset, data: str) -> np.ndarray:
 
 def learnt_from(checkpoints: Iterable[Path]) -> set[str]:
     """Collect the digests of the data that networks were trained on, as far as their cards tell."""
-    cards = (read_json(_card_file(file)) for path in checkpoints for file in checkpoint_files(path))
+    cards = (read_json(card_file(file)) for path in checkpoints for file in checkpoint_files(path))
     return {card["data_digest"] for card in cards if "data_digest" in card}
 
 
