@@ -323,7 +323,12 @@ def _fit(model, experiment, run, training, targets, validation, records, report,
             callbacks.append(ValidateByFolders(answers, validation.labels))
     if experiment.schedule == "plateau":
         plateau = keras.callbacks.ReduceLROnPlateau(
-            monitor, PLATEAU_FACTOR, experiment.patience, min_lr=experiment.learning_rate * FLOOR, mode="min"
+            monitor,
+            PLATEAU_FACTOR,
+            experiment.patience,
+            mode="min",
+            min_delta=experiment.min_delta,
+            min_lr=experiment.learning_rate * FLOOR,
         )
         callbacks += [plateau, Replay(plateau, records, experiment.learning_rate)]
     if len(validation):
