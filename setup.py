@@ -10,7 +10,7 @@ def requirements(name):
     return [line for line in lines if line.strip() and not line.startswith("#")]
 
 
-test = ["pytest>=8", "hypothesis>=6.100"]
+test = ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100"]
 
 setup(
     name="midas",

@@ -91,9 +91,10 @@ def estimated_accuracy(answers: np.ndarray, folders: np.ndarray, classes: int) -
     (1.0, [0.02, 1.0])
     """
     agreeing = int((answers == folders).sum())
-    low, high = wilson_interval(agreeing, len(folders))
+    share, (low, high) = agreeing / len(folders), wilson_interval(agreeing, len(folders))
     factor = classes - 1
-    return 1 - factor * agreeing / len(folders), (1 - factor * high, 1 - factor * low)
+    # Wilson's bound below 0 of n is 0 but for the last digit.
+    return 1 - factor * share, (1 - factor * high, 1 - factor * min(low, share))
 
 
 def validate(probabilities: np.ndarray, folders: np.ndarray) -> dict:

@@ -179,8 +179,8 @@ class Experiment:
         After the rounds that are usual, it is the part's own experiment: large networks are for the last round only. It
         has the same seed in any case, and so holds out the same images.
 
-        >>> PARTS["part3"].taught_by.name, PARTS["part3"].taught_by.taught_by.name
-        ('random-complementary-1-round', 'random-complementary-plain')
+        >>> with_recipe(PARTS["part3"], "best").taught_by.name, PARTS["part3"].taught_by.name
+        ('random-complementary', 'random-complementary-plain')
         """
         usual = PARTS[self.part]
         if self.rounds == usual.rounds + 1:
@@ -244,7 +244,7 @@ PARTS = {
         data="part3",
         model="deep",
         loss="complementary",
-        rounds=2,
+        rounds=1,
         batch_size=256,
         learning_rate=4e-3,
         epochs=15,
@@ -271,11 +271,19 @@ _DEEPER = {**_DECAYED, "model": "deeper", "batch_size": 256, "epochs": 12}
 BEST = {
     "part1": {**_DECAYED, "model": "placed", "size": 36, "label_smoothing": 0.1, "epochs": 100},
     "part2": _DEEPER,
-    "part3": {**_DEEPER, "rounds": 3},
+    "part3": {**_DEEPER, "rounds": 2},
 }
 
 # What replaces the settings of Parts 2 and 3 for sets of about a thousand images, as the embedded sample's.
-SMALL = {"batch_size": 32, "epochs": 25, "patience": 8, "stop_patience": None}
+SMALL = {
+    "batch_size": 32,
+    "learning_rate": 2e-3,
+    "epochs": 25,
+    "patience": 8,
+    "min_delta": 1e-4,
+    "stop_patience": None,
+    "rounds": 0,
+}
 
 
 def _rounds(count: int) -> str:

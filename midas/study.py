@@ -128,7 +128,8 @@ def _source(experiment: Experiment, place: Workplace) -> Path | None:
 
 
 def experiments(sample: bool, quick: bool, seed: int) -> list[Experiment]:
-    """List the whole study in the order in which one run needs another."""
+    """List the whole study in the order in which one run needs another; a quick one does without rounds in Part 3."""
+    changes = {**(SMALL if sample else {}), **({"rounds": 0} if quick else {})}
     chosen = [PARTS["part1"], dataclasses.replace(PARTS["part1"], model=PARTS["part3"].model), PARTS["digits"]]
     for init, digits, part1 in (("random", None, None), ("pretrained", "digits", "part1")):
         chosen.append(dataclasses.replace(PARTS["part2"], init=init, source=digits))
@@ -136,9 +137,8 @@ def experiments(sample: bool, quick: bool, seed: int) -> list[Experiment]:
             dataclasses.replace(PARTS["part3"], init=init, source=part1, loss=loss, rounds=rounds)
             for loss, rounds in (("given", 0), ("complementary", 0), ("complementary", PARTS["part3"].rounds))
         ]
-    chosen = [e if e.name == "digits" else named(e) for e in (dataclasses.replace(e, seed=seed) for e in chosen)]
-    if sample:
-        chosen = [dataclasses.replace(e, **SMALL) if e.test else e for e in chosen]
+    chosen = [dataclasses.replace(e, seed=seed, **(changes if e.test else {})) for e in chosen]
+    chosen = [e if e.name == "digits" else named(e) for e in chosen]
     if quick:
         chosen = [dataclasses.replace(e, epochs=QUICK_EPOCHS[e.data]) for e in chosen]
-    return sorted(chosen, key=lambda experiment: experiment.part)
+    return sorted(dict.fromkeys(chosen), key=lambda experiment: experiment.part)

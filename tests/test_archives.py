@@ -31,7 +31,7 @@ def refused(path, split=None):
         for entry in open_source(path, split).entries():
             entry.read()
     message = str(caught.value)
-    assert message.startswith(str(path.parent)) and "\n" not in message and len(message) < 400
+    assert message.startswith(str(path.parent)) and "\n" not in message and len(message) < 450
     return message
 
 

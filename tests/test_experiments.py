@@ -79,7 +79,7 @@ def test_names_tell_experiments_apart():
         part3,
         dataclasses.replace(part3, loss="given", rounds=0),
         dataclasses.replace(part3, rounds=0),
-        dataclasses.replace(part3, rounds=1),
+        dataclasses.replace(part3, rounds=2),
         with_recipe(part3, "best"),
         dataclasses.replace(part3, init="pretrained", source="part1"),
     ]
@@ -110,8 +110,12 @@ def test_a_round_learns_from_the_run_that_its_settings_name_and_that_holds_out_t
     usual = named(dataclasses.replace(PARTS["part3"], init=init, source=source, seed=3))
     best = named(with_recipe(usual, "best"))
     assert best.name == f"{init}-complementary-best" and best.taught_by == usual
-    rounds = [best, usual, usual.taught_by, usual.taught_by.taught_by]
-    assert [one.rounds for one in rounds] == [3, 2, 1, 0]
+    rounds = [best, usual, usual.taught_by]
+    assert [one.rounds for one in rounds] == [2, 1, 0]
+    thorough = named(dataclasses.replace(usual, rounds=4))
+    assert [thorough.taught_by.name, thorough.taught_by.taught_by.name] == [
+        f"{init}-complementary-{rounds}-rounds" for rounds in (3, 2)
+    ]
     assert rounds[-1] == named(dataclasses.replace(usual, rounds=0))
     assert {(one.seed, one.val_fraction, one.init, one.source) for one in rounds} == {(3, 0.1, init, source)}
     with pytest.raises(MidasError, match="not with 'given'"):

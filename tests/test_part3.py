@@ -13,7 +13,9 @@ from midas.inference import Classifier
 from midas.runs import Run
 from midas.training import left_possible, split, train
 
-TINY = experiment("part3", epochs=2, rounds=1, val_fraction=0.2, name="tiny")
+TINY = experiment(
+    "part3", model="compact", learning_rate=2e-3, epochs=2, rounds=1, val_fraction=0.2, min_delta=1e-4, name="tiny"
+)
 
 
 def misfiled(drawings=40):
@@ -35,7 +37,7 @@ def what_was_learnt_and_chosen(run):
 
 def test_other_true_labels_change_nothing_but_the_score(tmp_path, monkeypatch):
     """The same folders, beside MNIST with its labels and beside images with made-up ones."""
-    runs, loaded = [], []
+    runs, loaded, rng = [], [], np.random.default_rng(0)
 
     def spy(name, one, place):
         epochs = len(place.run(one).metrics()) if name == one.test else 0
@@ -50,7 +52,7 @@ def test_other_true_labels_change_nothing_but_the_score(tmp_path, monkeypatch):
         write_mnist(data)
         if kind == "made-up":
             with np.load(data / "mnist.npz") as arrays:
-                other = {key: np.random.default_rng(0).permutation(array) for key, array in arrays.items()}
+                other = {key: rng.permutation(array) for key, array in arrays.items()}
             np.savez(data / "mnist.npz", **other)
         place = study.Workplace(tmp_path / f"runs-{kind}", str(data), tmp_path / "cache")
         runs.append(study.perform(TINY, place)[0])
@@ -86,15 +88,11 @@ def test_reads_the_network_both_ways_and_learns_from_what_images_are_not(tmp_pat
     estimate = results["complementary"]["estimate"]
     assert estimate["images"] == 40 and estimate["interval"][0] <= estimate["accuracy"] <= estimate["interval"][1]
 
-
-def test_what_a_network_leaves_possible(tmp_path):
-    run, images = Run(tmp_path), misfiled(10)
-    train(dataclasses.replace(TINY, rounds=0), run, images)
-    training, validation = split(images, TINY)
-    left = left_possible(Classifier.load(run.path), training, validation)
+    training, validation = split(misfiled(), one)
+    left = left_possible(Classifier.load(tmp_path / "complementary"), training, validation)
     assert left.shape == (len(training), 10) and left.dtype == bool and left.any(axis=1).all()
     assert left[np.arange(len(training)), training.labels].mean() < 0.1  # the folder is struck out
-    assert left.mean() < 0.95  # and more than that
+    assert left.mean() < 0.7  # and more than that
 
 
 def test_a_later_round_that_was_stopped_goes_on_as_if_it_never_stopped(tmp_path):
@@ -108,13 +106,11 @@ def test_a_later_round_that_was_stopped_goes_on_as_if_it_never_stopped(tmp_path)
     train(TINY, whole, misfiled(10), teacher=teacher.path)
     with pytest.raises(Stop):
         train(TINY, broken, misfiled(10), teacher=teacher.path, report=stop)
+    with pytest.raises(MidasError, match="the network that taught it changed"):
+        train(TINY, broken, misfiled(10), teacher=whole.path)
     train(TINY, broken, misfiled(10), teacher=teacher.path)
     (ours, *_), (theirs, *_) = map(what_was_learnt_and_chosen, (whole, broken))
     assert ours == theirs and len(ours) == 2
-    with pytest.raises(Stop):
-        train(TINY, Run(tmp_path / "third"), misfiled(10), teacher=teacher.path, report=stop)
-    with pytest.raises(MidasError, match="the network that taught it changed"):
-        train(TINY, Run(tmp_path / "third"), misfiled(10), teacher=whole.path)
 
 
 class Stop(Exception):

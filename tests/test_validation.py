@@ -24,16 +24,21 @@ def whole(tmp_path_factory):
     """A finished cross-validation's root, and what each training was given: seed, names trained on, names held out."""
     from midas import training
 
-    seen, really = [], training.train
+    seen, train, score = [], training.train, training.score
 
-    def spy(experiment, run, data, test, **rest):
-        seen.append((experiment.seed, set(data.names), set(test.names)))
-        return really(experiment, run, data, test, **rest)
+    def spy(experiment, run, data, **rest):
+        seen.append([experiment.seed, set(data.names)])
+        return train(experiment, run, data, **rest)
+
+    def spy_too(experiment, run, data, test):
+        seen[-1].append(set(test.names))
+        return score(experiment, run, data, test)
 
     root = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(validation, "load", lambda name, experiment, place: glyphs())
         patch.setattr(training, "train", spy)
+        patch.setattr(training, "score", spy_too)
         run, done = cross_validate(QUICK, Workplace(root, "nowhere", root), BASE)
     assert done and run.finished
     return root, seen

@@ -1,0 +1,7 @@
+"""Let every worker of pytest-xdist compute on one core, of which the machine has as many as there are workers."""
+
+import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    for setting in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+        os.environ.setdefault(setting, "1")
