@@ -3,7 +3,7 @@
 # recipe, and the same network trained on true labels beside it. Takes options of the training commands.
 set -euo pipefail
 for seed in 0 1 2; do
-    midas train-part1 --seed $seed --resume
+    midas train-part1 --model deep --seed $seed --resume
     for init in random pretrained; do
         midas train-part3 --init $init --loss given --epochs 5 --name $init-given-5 --seed $seed --resume "$@"
         midas train-part3 --init $init --seed $seed --resume "$@"
