@@ -267,7 +267,7 @@ _DECAYED = {
     "stop_patience": None,
 }
 _DEEPER = {**_DECAYED, "model": "deeper", "batch_size": 256, "epochs": 12}
-# What reads best, part by part: the recipe "best". On MNIST its settings are those that won in Part 1.
+# The most thorough settings, part by part: the recipe "best". On MNIST the optimiser is the one that won in Part 1.
 BEST = {
     "part1": {**_DECAYED, "model": "placed", "size": 36, "label_smoothing": 0.1, "epochs": 100},
     "part2": _DEEPER,

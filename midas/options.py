@@ -194,7 +194,7 @@ def settings_options(part: str, model: bool = True):
             type=click.Choice(list(recipes(part))),
             default="plateau",
             show_default=True,
-            help="plateau: ReduceLROnPlateau. cosine: warm-up, then half a cosine. best: what reads best.",
+            help="plateau: ReduceLROnPlateau. cosine: warm-up, then half a cosine. best: the most thorough settings.",
         ),
         click.option("--epochs", type=click.IntRange(1), help=f"At most.  [default: {usual.epochs}, {theirs}]"),
         click.option("--batch-size", type=click.IntRange(1), help=f"[default: {usual.batch_size}]"),
