@@ -22,7 +22,7 @@ MODEL_NAMES = (
     "resnet",
     "placed",
 )
-SETTABLE = ("weight_decay", "label_smoothing", "patience", "min_delta", "stop_patience", "rounds")  # by --set
+SETTABLE = ("weight_decay", "label_smoothing", "patience", "min_delta", "stop_patience")  # by --set
 # What the settings that are words may say; data sets are found by name where they are defined.
 CHOICES = {
     "model": MODEL_NAMES,
