@@ -444,7 +444,8 @@ def describe(found: Audit, dataset: Dataset, most: int) -> dict:
         "sentence": sentence(found, names),
         "share_wrong": 1 - share.right if found.told else None,
         "share_wrong_interval": [1 - share.interval[1], 1 - share.interval[0]] if found.told else None,
-        "all_right_p": share.all_right_p,
+        # Where nearly all are wrong, a witness that were always mistaken would explain it too: no test of anything.
+        "all_right_p": share.all_right_p if found.verdict != COMPLEMENTARY else None,
         "none_right_p": share.none_right_p,
         "read_by": "smallest" if found.answers.smallest else "largest",
         "agreeing": found.answers.agreeing,
@@ -586,7 +587,11 @@ def _numbers(summary: Mapping) -> list[str]:
         even = f"{_p(summary['uneven_p'])}, Cramer's V {summary['uneven_effect']:.2f}"
     lines += [
         "",
-        f"could every label be right?       {_p(summary['all_right_p'])}",
+        *(
+            []
+            if summary["all_right_p"] is None
+            else [f"could every label be right?       {_p(summary['all_right_p'])}"]
+        ),
         f"could every label be wrong?       {_p(summary['none_right_p'])}",
         f"could the wrong ones lie evenly?  {even}",
     ]
