@@ -39,13 +39,19 @@ from midas.options import (
 )
 from midas.runs import Run, shipped_checkpoint
 
-checkpoint_option = click.option(
-    "--checkpoint",
-    "checkpoints",
-    multiple=True,
-    type=click.Path(exists=True, path_type=Path),
-    help="A run directory, .keras file or folder of several; repeated, probabilities are averaged.  "
-    "[default: the network of Part 1 that comes with midas]",
+
+def _checkpoint_option(what: str, default: str):
+    return click.option(
+        "--checkpoint",
+        "checkpoints",
+        multiple=True,
+        type=click.Path(exists=True, path_type=Path),
+        help=f"{what}; repeated, probabilities are averaged.  [default: {default}]",
+    )
+
+
+checkpoint_option = _checkpoint_option(
+    "A run directory, .keras file or folder of several", "the network of Part 1 that comes with midas"
 )
 
 
@@ -463,13 +469,9 @@ def analyze(checkpoints, data, tta, strict, out, as_json):
 @click.option(
     "--data", required=True, help="A data set's path; of train and test parts the training part. Or 'sample'."
 )
-@click.option(
-    "--checkpoint",
-    "checkpoints",
-    multiple=True,
-    type=click.Path(exists=True, path_type=Path),
-    help="A network that never saw these labels, as a witness; repeated, probabilities are averaged.  "
-    "[default: networks trained on the labels themselves, each asked for images it did not see]",
+@_checkpoint_option(
+    "A network that never saw these labels, as a witness",
+    "networks trained on the labels themselves, each asked for images it did not see",
 )
 @tta_option
 @click.option("--folds", type=click.IntRange(2), default=3, show_default=True, help="Networks to train.")
@@ -501,7 +503,7 @@ def audit_labels(
         raise MidasError("--cleanlab needs the package cleanlab: pip install cleanlab")
     warn_of_sample(data)
     network, source = _network(checkpoints, tta) if checkpoints else (None, None)
-    from midas import datasets, label_audit
+    from midas import audit_report, datasets, label_audit
 
     progress = options.Progress()
     opened = datasets.find("part1", data) if data == datasets.SAMPLE else datasets.open_source(data, "train")
@@ -526,13 +528,13 @@ def audit_labels(
         about["witness"] = {"checkpoint": None, "folds": folds, "epochs": epochs}
         probabilities = witness.cross_validate(dataset, data, folds, epochs, seed, progress.epoch)
     found = label_audit.audit(probabilities, dataset.labels, network is not None)
-    summary = {**about, **label_audit.describe(found, dataset, most)}
+    summary = {**about, **audit_report.describe(found, dataset, most)}
     if cleanlab:
         summary["cleanlab"] = label_audit.compare_with_cleanlab(found, probabilities, dataset.labels)
     if out:
-        summary = label_audit.write(found, dataset, summary, most, out)
+        summary = audit_report.write(found, dataset, summary, most, out)
     files = "".join(f"\n{out / name}" for name in summary.get("files", ()))
-    emit(summary, as_json, label_audit.table(summary, most) + (f"\n{files}" if files else ""))
+    emit(summary, as_json, audit_report.table(summary, most) + (f"\n{files}" if files else ""))
 
 
 @main.command("list", epilog="Example: midas list --json")

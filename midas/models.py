@@ -31,26 +31,39 @@ def _large_kernels(classes: int, width: int, dropout: float) -> list:
     ]
 
 
-def _compact(classes: int) -> list:
-    """Ours: pools before it normalises, so that batch normalisation (Ioffe and Szegedy 2015) costs a quarter."""
-    blocks = [
+def _normalised_pools(classes: int, blocks: list[tuple[int, tuple[int, ...]]], width: int, dropout: float) -> list:
+    """Ours: pools before it normalises, so that batch normalisation (Ioffe and Szegedy 2015) costs a quarter.
+
+    Each block has a number of filters, and the sides of the kernels of its convolutions.
+    """
+    convolutions = [
         layer
-        for filters, kernel in ((20, 5), (40, 3), (80, 3))
+        for filters, kernels in blocks
         for layer in (
-            layers.Conv2D(filters, kernel, padding="same", activation="relu"),
+            *(layers.Conv2D(filters, kernel, padding="same", activation="relu") for kernel in kernels),
             layers.MaxPooling2D(),
             layers.BatchNormalization(momentum=MOMENTUM),
         )
     ]
     return [
-        *blocks,
+        *convolutions,
         layers.Flatten(),
         layers.Dropout(0.2),
-        layers.Dense(256, activation="relu"),
+        layers.Dense(width, activation="relu"),
         layers.BatchNormalization(momentum=MOMENTUM),
-        layers.Dropout(0.4),
+        layers.Dropout(dropout),
         layers.Dense(classes),
     ]
+
+
+def _compact(classes: int) -> list:
+    """One convolution a block."""
+    return _normalised_pools(classes, [(20, (5,)), (40, (3,)), (80, (3,))], width=256, dropout=0.4)
+
+
+def _deep(classes: int, filters: tuple[int, ...] = (16, 32, 64)) -> list:
+    """`vgg`'s pairs of 3x3 convolutions."""
+    return _normalised_pools(classes, [(count, (3, 3)) for count in filters], width=128, dropout=0.3)
 
 
 def _alexnet(classes: int) -> list:
@@ -87,29 +100,6 @@ def _vgg(classes: int) -> list:
         layers.Flatten(),
         layers.Dense(256, activation="relu"),
         layers.Dropout(0.5),
-        layers.Dense(classes),
-    ]
-
-
-def _deep(classes: int, filters: tuple[int, ...] = (16, 32, 64)) -> list:
-    """`vgg`'s pairs of 3x3 convolutions, normalised after each pool as in `compact`."""
-    blocks = [
-        layer
-        for count in filters
-        for layer in (
-            layers.Conv2D(count, 3, padding="same", activation="relu"),
-            layers.Conv2D(count, 3, padding="same", activation="relu"),
-            layers.MaxPooling2D(),
-            layers.BatchNormalization(momentum=MOMENTUM),
-        )
-    ]
-    return [
-        *blocks,
-        layers.Flatten(),
-        layers.Dropout(0.2),
-        layers.Dense(128, activation="relu"),
-        layers.BatchNormalization(momentum=MOMENTUM),
-        layers.Dropout(0.3),
         layers.Dense(classes),
     ]
 

@@ -60,13 +60,16 @@ def train(
 
     Raises:
         MidasError: the data or a checkpoint do not fit the experiment.
+        ValueError: a round after the first lacks its teacher, or another training has one.
     """
+    if bool(experiment.rounds) != (teacher is not None):
+        raise ValueError(f"an experiment with {experiment.rounds} rounds before it cannot have the teacher {teacher}")
     if tensorboard and not importlib.util.find_spec("tensorboard"):
         raise MidasError("--tensorboard needs the package tensorboard: pip install tensorboard")
     prepare_keras(experiment.seed)
     training, validation = split(data, experiment)
     start, donor = _start(experiment, data.class_names, source)
-    taught = Classifier.load(teacher) if experiment.rounds else None
+    taught = Classifier.load(teacher) if teacher else None
     if overwrite:  # not before all that can be refused is known to be right
         run.clear()
     run.start(experiment)
@@ -81,7 +84,7 @@ def left_possible(teacher: Classifier, training: Dataset, validation: Dataset) -
     """Say which classes a network's answers and the folders together leave possible for each image: bool (n, K).
 
     The network is asked for several views of each image. How many images are filed right is estimated from its answers
-    to those that it was not trained on.
+    to those that it was not trained on, or where none were held out, which makes it too low, from all.
     """
     asked = dataclasses.replace(teacher, tta=TEACHER_VIEWS)
     unseen = validation if len(validation) else training

@@ -22,7 +22,7 @@ import numpy as np
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from midas import datasets, label_audit
+from midas import audit_report, datasets, label_audit
 from midas.datasets import Dataset
 
 
@@ -87,7 +87,7 @@ def measured(dataset: Dataset, truth: np.ndarray, probabilities: np.ndarray, ind
     scores = precision_and_recall(~suspected if nearly_all_wrong else suspected, right if nearly_all_wrong else ~right)
     row = {
         "verdict": found.verdict,
-        "sentence": label_audit.sentence(found, dataset.class_names),
+        "sentence": audit_report.sentence(found, dataset.class_names),
         "share_wrong": 1 - found.share.right,
         "share_wrong_interval": [1 - found.share.interval[1], 1 - found.share.interval[0]],
         "truly_wrong": float(1 - right.mean()),

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from tiny import glyphs, write_mnist
 
-from midas import label_audit, models
+from midas import audit_report, label_audit, models
 from midas.archives import open_source
 from midas.cli import main
 from midas.complementary import even_transition
@@ -101,8 +101,8 @@ def test_few_images_are_undecided_and_random_labels_too():
     _, _, said = made(np.eye(K), n=400)
     found = label_audit.audit(said, np.random.default_rng(1).integers(0, K, 400), independent=True)
     assert found.verdict == "undecided" and not found.told
-    assert "nothing to do with" in label_audit.sentence(found, tuple("0123456789"))
-    assert len(label_audit.suspects(found, 5)) == 0
+    assert "nothing to do with" in audit_report.sentence(found, tuple("0123456789"))
+    assert len(audit_report.suspects(found, 5)) == 0
 
 
 def test_wrong_labels_of_a_single_class_are_found():
@@ -113,7 +113,7 @@ def test_wrong_labels_of_a_single_class_are_found():
     assert (found.verdict, found.wrong_classes) == ("noisy", [7])
     assert [pair[:2] for pair in found.pairs] == [(7, 1)]
     assert found.share.interval[0] < (truth == folders).mean() < found.share.interval[1] < 0.99
-    assert "in one folder a class: 7 in 1" in label_audit.sentence(found, tuple("0123456789"))
+    assert "in one folder a class: 7 in 1" in audit_report.sentence(found, tuple("0123456789"))
 
 
 def test_what_only_an_independent_witness_can_see():

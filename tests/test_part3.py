@@ -106,6 +106,8 @@ def test_a_later_round_that_was_stopped_goes_on_as_if_it_never_stopped(tmp_path)
     train(TINY, whole, misfiled(10), teacher=teacher.path)
     with pytest.raises(Stop):
         train(TINY, broken, misfiled(10), teacher=teacher.path, report=stop)
+    with pytest.raises(ValueError, match="cannot have the teacher None"):
+        train(TINY, broken, misfiled(10))
     with pytest.raises(MidasError, match="the network that taught it changed"):
         train(TINY, broken, misfiled(10), teacher=whole.path)
     train(TINY, broken, misfiled(10), teacher=teacher.path)
