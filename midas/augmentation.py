@@ -8,7 +8,7 @@ called once a batch, not once an image.
 
 from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import fields
+from dataclasses import asdict
 
 import cv2
 import numpy as np
@@ -19,7 +19,6 @@ GRID = 5  # control points a side of the elastic field
 PAD = 2  # black rows between stacked images, so that no glyph bleeds into its neighbour
 PEN = 3 / 28  # of the side: the common width of pen strokes, between the medians of Part 1 (3.5 of 28) and MNIST (2.8)
 OCCLUDED = 0.5  # of the images, if any
-VIEWED = Augmentation(**{limit.name: limit.default / 2 for limit in fields(Augmentation)})
 TALLEST = 32_000  # rows of a stacked image; cv2.remap counts them in 16 bits
 
 
@@ -63,17 +62,18 @@ def augment(images: np.ndarray, strength: Augmentation, rng: np.random.Generator
     return warped
 
 
-def views(images: np.ndarray, count: int) -> Iterator[np.ndarray]:
-    """Give images as they are and count - 1 times mildly deformed, for answers that are averaged over all.
+def views(images: np.ndarray, count: int, strength: Augmentation) -> Iterator[np.ndarray]:
+    """Give images as they are and count - 1 times deformed half as far as in training, to average answers over them.
 
     The deformations are always the same, so the answer to an image does not depend on those that are asked with it.
 
-    >>> len(list(views(np.zeros((2, 28, 28), np.uint8), 3)))
+    >>> len(list(views(np.zeros((2, 28, 28), np.uint8), 3, Augmentation())))
     3
     """
+    mild = Augmentation(**{name: limit / 2 for name, limit in asdict(strength).items()})
     yield images
     for number in range(1, count):
-        yield augment(images, VIEWED, np.random.default_rng(number), alike=True)
+        yield augment(images, mild, np.random.default_rng(number), alike=True)
 
 
 def augment_places(places: np.ndarray, strength: Augmentation, rng: np.random.Generator) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 from midas import metrics, models
 from midas.augmentation import views
 from midas.errors import MidasError
+from midas.experiments import Augmentation
 from midas.preprocessing import NO_PLACE
 from midas.runs import Run, read_json
 
@@ -27,6 +28,7 @@ class Classifier:
         size: side of the input in pixels.
         card: what is known about how it was made; if it has a temperature, that calibrates the probabilities, and its
             tta_temperature those averaged over views.
+            Views are deformed half as far as images were in training, as its augmentation says.
         tta: how many views of each image are averaged over: itself, and deformed ones (test-time augmentation).
     """
 
@@ -59,6 +61,19 @@ class Classifier:
         if not isinstance(value, int | float) or not 0 < value < math.inf:
             raise MidasError(f"the checkpoint's card: {key} must be a positive number, not {value!r}")
         return value
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """What the card says of the deformations in training; the usual ones where it says nothing, or that none were.
+
+        Raises:
+            MidasError: it says what cannot be.
+        """
+        limits = self.card.get("augmentation") or {}
+        try:
+            return Augmentation(**limits)
+        except (TypeError, MidasError) as error:
+            raise MidasError(f"the checkpoint's card: augmentation cannot be {limits!r} ({error})") from error
 
     @classmethod
     def load(cls, *paths: str | Path) -> "Classifier":
@@ -116,7 +131,7 @@ class Classifier:
         places = np.broadcast_to(NO_PLACE, (len(images), len(NO_PLACE))) if places is None else places
         forbidden = [] if allowed is None else np.setdiff1d(np.arange(len(self.class_names)), allowed)
         total = np.zeros((len(images), len(self.class_names)))
-        for view in views(images, self.tta):
+        for view in views(images, self.tta, self.augmentation):
             for member in self.members:
                 logits = member.predict(models.inputs(member, view, places), batch_size=BATCH, verbose=0)
                 logits = logits.astype(np.float64)

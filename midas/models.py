@@ -31,22 +31,9 @@ def _large_kernels(classes: int, width: int, dropout: float) -> list:
     ]
 
 
-def _normalised_pools(classes: int, blocks: list[tuple[int, tuple[int, ...]]], width: int, dropout: float) -> list:
-    """Ours: pools before it normalises, so that batch normalisation (Ioffe and Szegedy 2015) costs a quarter.
-
-    Each block has a number of filters, and the sides of the kernels of its convolutions.
-    """
-    convolutions = [
-        layer
-        for filters, kernels in blocks
-        for layer in (
-            *(layers.Conv2D(filters, kernel, padding="same", activation="relu") for kernel in kernels),
-            layers.MaxPooling2D(),
-            layers.BatchNormalization(momentum=MOMENTUM),
-        )
-    ]
+def _dense_head(classes: int, width: int, dropout: float) -> list:
+    """End one of ours: one dense layer with batch normalisation (Ioffe and Szegedy 2015), dropout on both sides."""
     return [
-        *convolutions,
         layers.Flatten(),
         layers.Dropout(0.2),
         layers.Dense(width, activation="relu"),
@@ -57,13 +44,31 @@ def _normalised_pools(classes: int, blocks: list[tuple[int, tuple[int, ...]]], w
 
 
 def _compact(classes: int) -> list:
-    """One convolution a block."""
-    return _normalised_pools(classes, [(20, (5,)), (40, (3,)), (80, (3,))], width=256, dropout=0.4)
+    """Ours: three convolutions, each pooled before it is normalised, which costs a quarter."""
+    convolutions = [
+        layer
+        for filters, kernel in ((20, 5), (40, 3), (80, 3))
+        for layer in (
+            layers.Conv2D(filters, kernel, padding="same", activation="relu"),
+            layers.MaxPooling2D(),
+            layers.BatchNormalization(momentum=MOMENTUM),
+        )
+    ]
+    return [*convolutions, *_dense_head(classes, width=256, dropout=0.4)]
 
 
-def _deep(classes: int, filters: tuple[int, ...] = (16, 32, 64)) -> list:
-    """`vgg`'s pairs of 3x3 convolutions."""
-    return _normalised_pools(classes, [(count, (3, 3)) for count in filters], width=128, dropout=0.3)
+def _deep(classes: int, filters: tuple[int, int, int] = (16, 32, 64)) -> list:
+    """Ours: `vgg`'s pairs of 3x3 convolutions, each normalised."""
+    convolutions = []
+    for count in filters:
+        for _ in range(2):
+            convolutions += [
+                layers.Conv2D(count, 3, padding="same", use_bias=False),
+                layers.BatchNormalization(momentum=MOMENTUM),
+                layers.ReLU(),
+            ]
+        convolutions.append(layers.MaxPooling2D())
+    return [*convolutions, *_dense_head(classes, width=128, dropout=0.3)]
 
 
 def _alexnet(classes: int) -> list:

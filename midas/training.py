@@ -221,6 +221,7 @@ def _describe(
             "sample": data.is_sample,
             "parameters": model.count_params(),
             "multiply_adds": models.multiply_adds(model),
+            "augmentation": experiment.to_json()["augmentation"],
         },
     )
     write_json(run / "environment.json", {**environment(data.digest), **digests})

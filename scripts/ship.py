@@ -15,7 +15,10 @@ from midas.runs import Run, atomic, read_json, write_json
 from midas.validation import MEASURED
 
 TESTED = ("scored", "n", "accuracy", "accuracy_interval", "macro_f1", "log_loss", "calibration_error", "estimate")
-KEPT = ("class_names", "size", "part", "name", "model", "data", "data_digest", "trained_on", "parameters", "sample")
+KEPT = (
+    *("class_names", "size", "part", "name", "model", "augmentation"),
+    *("data", "data_digest", "trained_on", "parameters", "sample"),
+)
 
 
 def ship(source: Path, judged_by: Path | None, out: Path) -> dict:

@@ -1,4 +1,4 @@
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import keras
 import numpy as np
@@ -7,6 +7,7 @@ from tiny import CHARACTERS, experiment, glyphs
 
 from midas import models
 from midas.errors import MidasError
+from midas.experiments import Augmentation
 from midas.inference import Classifier, checkpoint_files
 from midas.metrics import calibrate
 from midas.runs import Run, write_json
@@ -52,6 +53,21 @@ def test_an_answer_does_not_depend_on_what_is_asked_with_it(seeds):
     assert alone[0] == pytest.approx(together[7], abs=1e-5)
     assert np.abs(together - ask(network)).max() > 1e-3
     assert together.sum(axis=1) == pytest.approx(1, abs=1e-5)
+
+
+def test_views_are_deformed_as_the_card_says_that_images_were_in_training(seeds):
+    network = Classifier.load(seeds / "seed-0")
+    usual = asdict(Augmentation())
+    answers = [
+        ask(replace(network, card={**network.card, "augmentation": limits}), tta=4)
+        for limits in (usual, None, {**usual, "elastic": 0.0}, dict.fromkeys(usual, 0.0))
+    ]
+    assert np.array_equal(answers[0], answers[1])
+    assert np.abs(answers[2] - answers[0]).max() > 1e-4
+    assert answers[3] == pytest.approx(ask(network), abs=1e-5)
+    for limits in ({"elastic": -1}, {"elastic": "much"}, {"bend": 1}, [1], "all"):
+        with pytest.raises(MidasError, match="the checkpoint's card: augmentation cannot be"):
+            ask(replace(network, card={**network.card, "augmentation": limits}), tta=2)
 
 
 def test_a_card_s_temperature_calibrates(seeds, tmp_path):
