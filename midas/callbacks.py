@@ -14,18 +14,41 @@ from midas.runs import Run
 
 
 class Checkpoint(keras.callbacks.ModelCheckpoint):
-    """`ModelCheckpoint` that never leaves half a file under the final name."""
+    """`ModelCheckpoint` that never leaves half a file under the final name.
 
-    def __init__(self, path, **options):
-        self.path = path
+    With `save_best_only`, an epoch is kept unless an earlier one was better by `tolerance` or more: among epochs that
+    the validation loss cannot tell apart the last is the one at the lowest learning rate. As `chosen` has it.
+    """
+
+    def __init__(self, path, tolerance: float = 0.0, lowest: float = math.inf, **options):
+        self.path, self.tolerance = path, tolerance
         self.temporary = path.with_name(f".{path.stem}.tmp.keras")
         self.temporary.unlink(missing_ok=True)  # half a file, if an earlier process was killed while it wrote
-        super().__init__(str(self.temporary), mode="min", **options)
+        super().__init__(str(self.temporary), mode="min", initial_value_threshold=lowest, **options)
 
     def on_epoch_end(self, epoch, logs=None):
+        lowest = self.best
+        self.best += self.tolerance
         super().on_epoch_end(epoch, logs)
+        self.best = min(lowest, (logs or {}).get(self.monitor, lowest))
         if self.temporary.exists():
             os.replace(self.temporary, self.path)
+
+
+def chosen(records: list[dict], tolerance: float) -> dict:
+    """Find the epoch whose network is used: the last that was not worse than an earlier one by `tolerance` or more.
+
+    Where nothing was held out, it is the last.
+
+    >>> losses = (1.0, 0.5, 0.9, 0.55, 0.8)
+    >>> chosen([{"epoch": n, "val_loss": loss} for n, loss in enumerate(losses, 1)], tolerance=0.1)["epoch"]
+    4
+    """
+    lowest, found = math.inf, records[-1]
+    for record in records:
+        if record.get("val_loss", math.inf) < lowest + tolerance:
+            found, lowest = record, min(lowest, record["val_loss"])
+    return found
 
 
 class Record(keras.callbacks.Callback):

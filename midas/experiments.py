@@ -108,7 +108,7 @@ class Experiment:
         label_smoothing: part of the target that is spread over all classes.
         schedule: "plateau" (ReduceLROnPlateau) or "cosine" (linear warm-up over a tenth, then half a cosine).
         patience: epochs without a better validation loss before the plateau schedule lowers the rate.
-        min_delta: by how much a validation loss must be lower to count as better there.
+        min_delta: by how much a validation loss must be lower to count as better, there and in choosing the epoch.
         stop_patience: epochs without a better validation loss before training stops; None never stops early.
         epochs: at most this many.
         batch_size: images a step.

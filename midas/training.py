@@ -7,6 +7,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import itertools
+import math
 import os
 import platform
 import subprocess
@@ -23,7 +24,7 @@ from sklearn.model_selection import train_test_split
 
 from midas import complementary, losses, metrics, models
 from midas.augmentation import augment, augment_places
-from midas.callbacks import Checkpoint, Record, Replay, Reseed, ValidateByFolders, out_of_patience
+from midas.callbacks import Checkpoint, Record, Replay, Reseed, ValidateByFolders, chosen, out_of_patience
 from midas.datasets import DIGITS, Dataset
 from midas.errors import MidasError
 from midas.experiments import Experiment
@@ -336,10 +337,9 @@ def _fit(model, experiment, run, training, targets, validation, records, report,
         )
         callbacks += [plateau, Replay(plateau, records, experiment.learning_rate)]
     if len(validation):
-        best = min((record["val_loss"] for record in records), default=None)
-        callbacks.append(
-            Checkpoint(run / "best.keras", monitor=monitor, save_best_only=True, initial_value_threshold=best)
-        )
+        lowest = min((record["val_loss"] for record in records), default=math.inf)
+        best = Checkpoint(run / "best.keras", experiment.min_delta, lowest, monitor=monitor, save_best_only=True)
+        callbacks.append(best)
     if tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(str(tensorboard)))
     callbacks += [Record(run, records, experiment.stop_patience, report), Checkpoint(run / "last.keras")]
@@ -391,7 +391,7 @@ def _score(
     network, records = Classifier.load(run.path), run.metrics()
     probabilities = network.probabilities(scored.images, scored.places)
     scores = metrics.summarise(probabilities, scored.labels, network.class_names)
-    best = min(records, key=lambda record: record.get("val_loss", -record["epoch"]))
+    best = chosen(records, experiment.min_delta)
     result = {
         "part": experiment.part,
         "name": experiment.name,
