@@ -51,7 +51,7 @@ def analyze(
     out: Path,
     about: Mapping = MappingProxyType({}),
 ) -> dict:
-    """Draw the confusion matrices, the mistakes and the learning curves, and write the numbers to analysis.json.
+    """Draw confusion matrices, mistakes, calibration and learning curves, and write the numbers to analysis.json.
 
     Args:
         predictions: the arrays `load_predictions` returns.
@@ -62,7 +62,7 @@ def analyze(
 
     Returns:
         What analysis.json holds: the keys of `metrics.summarise`, class_names, confusion (k lists of k counts, truth in
-        rows), confused_pairs, every one of the mistakes, the most confident first, and the files drawn.
+        rows), confused_pairs, every one of the mistakes, the most confident first, reliability, and the files drawn.
 
     Raises:
         MidasError: a file cannot be written.
@@ -71,10 +71,12 @@ def analyze(
 
     images, labels, probabilities, names = (predictions[key] for key in ("images", "labels", "probabilities", "names"))
     matrix = metrics.confusion(probabilities, labels, len(class_names))
+    bins = metrics.reliability(probabilities, labels)
     figures = {
         "confusion.png": plots.confusion_matrix(matrix, class_names, normalised=False),
         "confusion-normalised.png": plots.confusion_matrix(matrix, class_names, normalised=True),
         "mistakes.png": plots.mistakes(images, labels, probabilities, names, class_names),
+        "calibration.png": plots.reliability(bins, metrics.calibration_error(probabilities, labels)),
     }
     if records:
         figures["learning-curves.png"] = plots.learning_curves(records)
@@ -88,6 +90,7 @@ def analyze(
         "confusion": matrix.tolist(),
         "confused_pairs": metrics.confused_pairs(matrix, class_names),
         "mistakes": list_mistakes(predictions, class_names),
+        "reliability": bins,
         "files": list(figures),
     }
     write_json(out / "analysis.json", summary)

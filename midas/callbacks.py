@@ -8,8 +8,8 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from midas import complementary
 from midas.errors import MidasError
+from midas.experiments import PROBED
 from midas.runs import Run
 
 
@@ -54,23 +54,46 @@ def chosen(records: list[dict], tolerance: float) -> dict:
 class Record(keras.callbacks.Callback):
     """Append one JSON line an epoch to the run's metrics, tell the user, and stop when nothing gets better.
 
+    Early steps are the ones that tell one start of a training from another, so some of them are recorded by themselves.
+
     Args:
         run: where to write.
         records: of the epochs done so far; appended to.
         patience: epochs without a better validation loss after which training stops, or None.
         report: called with (record, epochs) after each epoch.
+        probe: scores the held-out images, called after each of the steps `PROBED`; None where none are held out.
 
     Raises:
         MidasError: the loss is not finite, so that nothing is left to be learnt.
     """
 
-    def __init__(self, run: Run, records: list[dict], patience: int | None, report: Callable[[dict, int], None]):
+    def __init__(
+        self,
+        run: Run,
+        records: list[dict],
+        patience: int | None,
+        report: Callable[[dict, int], None],
+        probe: Callable[[], dict] | None = None,
+    ):
         super().__init__()
-        self.run, self.records, self.patience, self.report = run, records, patience, report
+        self.run, self.records, self.patience, self.report, self.probe = run, records, patience, report, probe
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.began = time.perf_counter()
         self.rate = float(self.model.optimizer.learning_rate)
+        self.before, self.probes = epoch * self.params["steps"], []
+        self.began = time.perf_counter()
+        if epoch == 0:
+            self._probe(0)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._probe(self.before + batch + 1)
+
+    def _probe(self, step):
+        """Score the held-out images; the clock stands still meanwhile."""
+        if self.probe and step in PROBED:
+            paused = time.perf_counter()
+            self.probes.append({"step": step, **self.probe(), "seconds": round(paused - self.began, 3)})
+            self.began += time.perf_counter() - paused
 
     def on_epoch_end(self, epoch, logs=None):
         seconds = round(time.perf_counter() - self.began, 3)
@@ -79,7 +102,10 @@ class Record(keras.callbacks.Callback):
             raise MidasError(
                 f"{self.run.path}: the loss is no longer a number; --overwrite with a lower --learning-rate"
             )
-        record = {"epoch": epoch + 1, **values, "learning_rate": self.rate, "epoch_seconds": seconds}
+        steps = self.before + self.params["steps"]
+        record = {"epoch": epoch + 1, **values, "learning_rate": self.rate, "steps": steps, "epoch_seconds": seconds}
+        if self.probes:
+            record["probes"] = self.probes
         self.records.append(record)
         self.run.append_metrics(record)
         self.model.stop_training = out_of_patience(self.records, self.patience)
@@ -105,16 +131,15 @@ class ValidateByFolders(keras.callbacks.Callback):
     a few such images, held against a network that is sure, would drown all others. And `val_accuracy`, estimated.
 
     Args:
-        answers: gives the network's probabilities of these images.
-        folders: int array (n,).
+        probe: scores them, as `complementary.validate` does.
     """
 
-    def __init__(self, answers: Callable[[], np.ndarray], folders: np.ndarray):
+    def __init__(self, probe: Callable[[], dict]):
         super().__init__()
-        self.answers, self.folders = answers, folders
+        self.probe = probe
 
     def on_epoch_end(self, epoch, logs=None):
-        logs.update(complementary.validate(self.answers(), self.folders))
+        logs.update(self.probe())
 
 
 class Reseed(keras.callbacks.Callback):

@@ -11,7 +11,7 @@ from click.core import ParameterSource
 
 from midas import options
 from midas.errors import MidasError
-from midas.experiments import LOSSES, MODEL_NAMES, PARTS, Augmentation, with_model
+from midas.experiments import LOSSES, MODEL_NAMES, PARTS, STARTS, Augmentation, with_model
 from midas.options import (
     apply,
     augmentation_options,
@@ -348,6 +348,42 @@ def compare_models(names, folds, repeats, tta, data_dir, runs_dir, cache_dir, re
     emit({"models": results, "figure": str(figure)}, as_json, f"{validation.table(results)}\n{figure}")
 
 
+@main.command(epilog="Example: midas compare part2 --seeds 5 --images-a-class 1 --images-a-class 10")
+@click.argument("part", type=click.Choice(["part2", "part3"]))
+@click.option("--seeds", type=click.IntRange(2), default=5, show_default=True, help="Trainings from each start.")
+@click.option(
+    "--start",
+    "starts",
+    multiple=True,
+    type=click.Choice(STARTS),
+    help="May be repeated; the first is what the others are held against.  [default: all]",
+)
+@click.option(
+    "--images-a-class",
+    "few",
+    multiple=True,
+    type=click.IntRange(1),
+    help="Train on so few images as well, for label efficiency; may be repeated.",
+)
+@click.option("--model", type=click.Choice(MODEL_NAMES), help="[default: compact]")
+@click.option("--epochs", type=click.IntRange(1), help="[default: 10]")
+@click.option("--resume", is_flag=True, help="Go on with an unfinished run.")
+@apply(*place_options, json_option, common)
+def compare(part, seeds, starts, few, resume, data_dir, runs_dir, cache_dir, as_json, **settings):
+    """Train from several starts with several seeds, paired, and say what differs between them, and how surely.
+
+    Finished runs are kept, so more --seeds, starts or numbers of images add to what is there. Seeds count from 0.
+    """
+    from midas import comparison
+
+    place = workplace(data_dir, runs_dir, cache_dir)
+    changes = {name: value for name, value in settings.items() if value is not None}
+    load_tensorflow()
+    with resumable():
+        found = comparison.compare(part, starts or list(STARTS), range(seeds), place, few, resume, **changes)
+    emit(found, as_json, "\n".join([comparison.table(found), "", *found["files"]]))
+
+
 @main.command("run", epilog="Example: midas run --data-dir sample")
 @click.option("--quick", is_flag=True, help="Few epochs, to see everything work; kept apart from the full runs.")
 @apply(seed_option, data_dir_option, runs_dir_option, cache_dir_option, *restart_options, json_option, common)
@@ -574,8 +610,9 @@ def models(classes, size, as_json):
 def report_page(runs, out, runs_dir, as_json):
     """Write one page about finished runs: those given, or all below the runs folder."""
     from midas import report
-    from midas.runs import find_runs
+    from midas.runs import find_comparisons, find_runs
 
     out = out or runs_dir / "report.html"
-    numbers = report.write_report([Run(path) for path in runs] or find_runs(runs_dir), out)
+    chosen, comparisons = (map(Run, runs), ()) if runs else (find_runs(runs_dir), find_comparisons(runs_dir))
+    numbers = report.write_report(list(chosen), out, comparisons=comparisons)
     emit(numbers, as_json, str(out))

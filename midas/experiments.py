@@ -22,7 +22,7 @@ MODEL_NAMES = (
     "resnet",
     "placed",
 )
-SETTABLE = ("weight_decay", "label_smoothing", "patience", "min_delta", "stop_patience")  # by --set
+SETTABLE = ("frozen", "weight_decay", "label_smoothing", "patience", "min_delta", "stop_patience")  # by --set
 # What the settings that are words may say; data sets are found by name where they are defined.
 CHOICES = {
     "model": MODEL_NAMES,
@@ -32,6 +32,7 @@ CHOICES = {
     "optimizer": OPTIMIZERS,
     "schedule": ("plateau", "cosine"),
 }
+PROBED = (0, 1, 3, 10, 30, 100, 300)  # steps after which the held-out images are scored within an epoch
 # The most that may be asked for: beyond it little is left to read, and with `stroke` grey levels would wrap round.
 STRONGEST = {
     "rotation": 180,
@@ -97,7 +98,8 @@ class Experiment:
         model: a name of `models.MODELS`.
         size: side of the network's input in pixels.
         init: "random", or "pretrained" to start from `source`.
-        source: path of the checkpoint to start from; its last layer is replaced.
+        source: path of the checkpoint to start from; its last layer is replaced unless the classes are the same.
+        frozen: train the last layer only, and leave all others as they are in the source.
         loss: one of `LOSSES`, as `losses.make` takes them; "given" takes a label for the class, the others for a class
             that the image is not of.
         rounds: how often, with the loss "complementary", a fresh network is trained on what the answers of the one
@@ -126,6 +128,7 @@ class Experiment:
     size: int = 28
     init: str = "random"
     source: str | None = None
+    frozen: bool = False
     loss: str = "given"
     rounds: int = 0
     optimizer: str = "adam"
@@ -164,6 +167,8 @@ class Experiment:
             raise MidasError("label_smoothing must lie in [0, 1), and be 0 unless the loss is 'given'")
         if self.rounds and self.loss != "complementary":
             raise MidasError(f"rounds go with the loss 'complementary', not with {self.loss!r}")
+        if self.frozen and self.init == "random":
+            raise MidasError("frozen goes with init 'pretrained': random weights are no use without training")
         if self.learning_rate <= 0 or self.weight_decay < 0:
             raise MidasError("learning_rate must be positive, and weight_decay not negative")
 
@@ -253,6 +258,15 @@ PARTS = {
         stop_patience=None,
         augmentation=Augmentation(elastic=0.0, stroke=0.0),
     ),
+}
+
+# What Parts 2 and 3 can start from, as settings, by the name that comparisons give it.
+STARTS = {
+    "random": {},
+    "digits": {"init": "pretrained", "source": "digits"},
+    "digits-frozen": {"init": "pretrained", "source": "digits", "frozen": True},
+    "part1": {"init": "pretrained", "source": "part1"},
+    "part1-frozen": {"init": "pretrained", "source": "part1", "frozen": True},
 }
 
 # Settings that replace the part's own ones together, by the name of `--recipe`.

@@ -38,10 +38,30 @@ def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int =
     >>> calibration_error(np.array([[0.75, 0.25]] * 4), np.array([0, 0, 0, 1]))
     0.0
     """
+    parts = reliability(probabilities, labels, bins)
+    return float(sum(part["n"] * abs(part["accuracy"] - part["confidence"]) for part in parts) / len(labels))
+
+
+def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> list[dict]:
+    """Hold confidence against accuracy, bin by bin of `calibration_error`.
+
+    Returns:
+        For each bin with images in it: n, and the means confidence and accuracy.
+
+    >>> reliability(np.array([[0.75, 0.25]] * 4), np.array([0, 0, 0, 1]))
+    [{'n': 4, 'confidence': 0.75, 'accuracy': 0.75}]
+    """
     confidence = probabilities.max(axis=1).astype(np.float64)
     right = probabilities.argmax(axis=1) == labels
     index = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    return float(np.abs(np.bincount(index, weights=right - confidence)).sum() / len(labels))
+    return [
+        {
+            "n": int(inside.sum()),
+            "confidence": float(confidence[inside].mean()),
+            "accuracy": float(right[inside].mean()),
+        }
+        for inside in (index == one for one in np.unique(index))
+    ]
 
 
 def calibrate(probabilities: np.ndarray, temperature: float) -> np.ndarray:
@@ -95,6 +115,15 @@ def mean_interval(values: list[float], tested: int, trained: int) -> tuple[float
         raise ValueError("one score has no spread")
     half = t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) * math.sqrt(1 / len(values) + tested / trained)
     return float(np.mean(values) - half), float(np.mean(values) + half)
+
+
+def validate(probabilities: np.ndarray, labels: np.ndarray) -> dict:
+    """Score answers to held-out images by their labels: val_loss, the log loss in nats, and val_accuracy."""
+    of_label = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    return {
+        "val_loss": float(-np.log(np.maximum(of_label, MIN_PROBABILITY)).mean()),
+        "val_accuracy": float((probabilities.argmax(axis=1) == labels).mean()),
+    }
 
 
 def merge_case(class_names: list[str]) -> np.ndarray:

@@ -78,6 +78,34 @@ def _kind(name: str) -> tuple[bool, bool]:
     return name.isdigit(), name.isupper()
 
 
+def reliability(parts: list[dict], error: float) -> Figure:
+    """Draw how often answers are right by how sure the network is of them, and how many there are of each.
+
+    Args:
+        parts: bins, as `metrics.reliability` gives them.
+        error: the expected calibration error, 0-1.
+    """
+    figure = Figure(figsize=(5.5, 5), layout="constrained")
+    curve, counts = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+    sure, right, n = (np.array([part[key] for part in parts]) for key in ("confidence", "accuracy", "n"))
+    bounds = np.array([metrics.wilson_interval(round(a * m), m) for a, m in zip(right, n, strict=True)]).T
+    curve.plot([0, 100], [0, 100], color=GREY, linestyle=":", label="as often right as it says")
+    spread = 100 * np.maximum([right - bounds[0], bounds[1] - right], 0)
+    curve.errorbar(100 * sure, 100 * right, spread, fmt="o-", color=BLUE, ecolor="#9ecae1", capsize=3, label="answers")
+    curve.set_ylabel("right, %")
+    curve.set_ylim(-3, 103)
+    curve.set_title(f"expected calibration error {100 * error:.2f} %", fontsize=11)
+    curve.legend()
+    counts.bar(100 * sure, n, width=4, color=BLUE)
+    counts.set_yscale("log")
+    counts.set_ylabel("images")
+    counts.set_xlabel("probability of the answer, %")
+    for axes in (curve, counts):
+        axes.grid(color="#e5e5e5")
+        axes.set_axisbelow(True)
+    return figure
+
+
 def learning_curves(records: list[dict]) -> Figure:
     """Draw loss and accuracy by epoch, with the epoch of the lowest validation loss and the falls of the learning rate.
 
@@ -109,45 +137,104 @@ def learning_curves(records: list[dict]) -> Figure:
     return figure
 
 
-def compare_curves(runs_records: dict[str, list[dict]], as_labelled: bool = False) -> Figure:
-    """Draw the validation error of several runs by epoch and by training time.
+def compare_curves(runs_records: dict[str, list[list[dict]]], as_labelled: bool = False) -> Figure:
+    """Draw the validation error of several trainings, mean and range over their seeds, by steps and by training time.
 
     Args:
-        runs_records: the epochs of each run, by the name it shall have in the legend; runs without validation images
-            are left out.
+        runs_records: the epochs of each training's runs, one a seed, by the name it shall have in the legend; runs
+            without validation images are left out.
         as_labelled: the validation labels are folders, not the truth; the accuracy they tell of is drawn, not an
             error, which would say nothing.
     """
-    runs = {
-        name: records for name, records in runs_records.items() if np.isfinite(_column(records, "val_accuracy")).any()
-    }
-    if not runs:
+    trainings = {}
+    for name, runs in runs_records.items():
+        held_out = [records for records in runs if np.isfinite(_column(records, "val_accuracy")).any()]
+        if held_out:
+            trainings[name] = held_out
+    if not trainings:
         return _words("No run held validation images out: there are no curves to compare.")
-    figure = Figure(figsize=(10, 4.2 + 0.22 * ((len(runs) + 2) // 3)), layout="constrained")
-    by_epoch, by_time = figure.subplots(1, 2, sharey=True)
-    lowest = np.inf
+    unit = "steps" if all("steps" in r for runs in trainings.values() for rs in runs for r in rs) else "epoch"
+    figure = Figure(figsize=(10, 4.2 + 0.22 * ((len(trainings) + 2) // 3)), layout="constrained")
+    by_step, by_time = figure.subplots(1, 2, sharey=True)
+    lowest, handles = np.inf, []
     lines = cycle((colour, line) for line in LINES for colour in PALETTE)
-    for (name, records), (colour, line) in zip(runs.items(), lines, strict=False):
-        accuracy = 100 * _column(records, "val_accuracy")
-        height = accuracy if as_labelled else 100 - accuracy
-        lowest = min(lowest, np.nanmin(height))
+    for runs, (colour, line) in zip(trainings.values(), lines, strict=False):
+        accuracy = 100 * _columns(runs, "val_accuracy")
+        heights = accuracy if as_labelled else 100 - accuracy
+        lowest = min(lowest, np.nanmin(heights))
+        seconds = np.nanmean(np.cumsum(_columns(runs, "epoch_seconds"), axis=1), axis=0)
         style = {"color": colour, "linestyle": line, "marker": ".", "markersize": 4, "linewidth": 1.3}
-        by_epoch.plot(_column(records, "epoch"), height, label=name, **style)
-        by_time.plot(np.nancumsum(_column(records, "epoch_seconds")), height, **style)
-    if lowest > 0 and not as_labelled:
-        by_epoch.set_yscale("log")
-        by_epoch.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
-        by_epoch.yaxis.set_minor_locator(NullLocator())
-    by_epoch.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
-    by_epoch.set_ylabel("validation accuracy, as the folders tell it" if as_labelled else "validation error")
-    _epoch_axis(by_epoch)
+        for axes, across in ((by_step, np.nanmax(_columns(runs, unit), axis=0)), (by_time, seconds)):
+            (drawn,) = axes.plot(across, np.nanmean(heights, axis=0), **style)
+            bounds = np.nanmin(heights, axis=0), np.nanmax(heights, axis=0)
+            axes.fill_between(across, *bounds, color=colour, alpha=0.15, linewidth=0)
+        handles.append(drawn)
+    _validation_axis(by_step, lowest, as_labelled)
+    _epoch_axis(by_step)
+    by_step.set_xlabel("steps of training" if unit == "steps" else "epoch")
     by_time.set_xlabel("seconds of training")
     by_time.set_xlim(left=0)
     by_time.grid(color="#e5e5e5")
     # Text handed over after the legend is built escapes two rules: "_name" hides a line, "$" starts a formula.
-    legend = figure.legend(by_epoch.get_lines(), ["."] * len(runs), loc="outside lower center", ncols=3, fontsize=9)
-    for text, name in zip(legend.get_texts(), runs, strict=True):
+    legend = figure.legend(handles, ["."] * len(handles), loc="outside lower center", ncols=3, fontsize=9)
+    for text, name in zip(legend.get_texts(), trainings, strict=True):
         text.set(text=name, parse_math=False)
+    return figure
+
+
+def compare_starts(starts: list[dict], as_labelled: bool = False) -> Figure:
+    """Draw the learning curves of several starts, mean and range over seeds, by steps and by seconds of training.
+
+    Args:
+        starts: records with start, and curves, one a seed, as `comparison.curve` lays them out.
+        as_labelled: as `compare_curves` takes it.
+    """
+    figure = Figure(figsize=(10, 4.8), layout="constrained")
+    by_step, by_time = figure.subplots(1, 2, sharey=True)
+    errors = []
+    for start, colour, line in zip(starts, cycle(PALETTE), cycle(LINES), strict=False):
+        curves = start["curves"]
+        steps = [point["steps"] for point in curves[0]]
+        found = 100 * np.array([[point["val_accuracy"] for point in curve] for curve in curves])
+        found = found if as_labelled else 100 - found
+        seconds = np.mean([[point["seconds"] for point in curve] for curve in curves], axis=0)
+        errors.append(found.min())
+        for axes, across in ((by_step, steps), (by_time, seconds)):
+            axes.plot(across, found.mean(axis=0), color=colour, linestyle=line, marker=".", label=start["start"])
+            axes.fill_between(across, found.min(axis=0), found.max(axis=0), color=colour, alpha=0.15, linewidth=0)
+    _validation_axis(by_step, min(errors), as_labelled)
+    by_step.set_xscale("symlog", linthresh=1)
+    by_step.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    by_step.set_xlabel("steps of training")
+    by_time.set_xlabel("seconds of training, mean over seeds")
+    for axes in (by_step, by_time):
+        axes.set_xlim(left=0)
+        axes.grid(color="#e5e5e5")
+    figure.legend(*by_step.get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize=9)
+    return figure
+
+
+def label_efficiency(few: list[dict]) -> Figure:
+    """Draw test accuracy by the number of images a class that were trained on, mean and range over seeds.
+
+    Args:
+        few: records with start, images_a_class, mean and values.
+    """
+    figure = Figure(figsize=(7, 4.6), layout="constrained")
+    axes = figure.add_subplot()
+    starts = dict.fromkeys(record["start"] for record in few)
+    for start, colour, line in zip(starts, cycle(PALETTE), cycle(LINES), strict=False):
+        records = sorted((r for r in few if r["start"] == start), key=lambda record: record["images_a_class"])
+        counts = [record["images_a_class"] for record in records]
+        axes.plot(counts, [100 * r["mean"] for r in records], color=colour, linestyle=line, marker=".", label=start)
+        lowest, highest = ([100 * bound(r["values"]) for r in records] for bound in (min, max))
+        axes.fill_between(counts, lowest, highest, color=colour, alpha=0.15, linewidth=0)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.set_xlabel("images a class")
+    axes.set_ylabel("test accuracy, %, mean and range over seeds")
+    axes.grid(color="#e5e5e5")
+    axes.legend()
     return figure
 
 
@@ -317,6 +404,25 @@ def copies(versions: np.ndarray, titles: list[str]) -> Figure:
 def _column(records: list[dict], key: str) -> np.ndarray:
     """Read one key of every record as float; what is absent or null is NaN."""
     return np.array([record.get(key) for record in records], dtype=float)
+
+
+def _validation_axis(axes: Axes, lowest: float, as_labelled: bool) -> None:
+    """Label an axis of errors in percent, logarithmic if none is 0, or one of accuracies that labels only tell of."""
+    if lowest > 0 and not as_labelled:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
+        axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
+    axes.set_ylabel("validation accuracy, as the folders tell it" if as_labelled else "validation error")
+
+
+def _columns(runs: list[list[dict]], key: str) -> np.ndarray:
+    """Read one key of every record of several runs, a row each; short runs end in NaN."""
+    columns = [_column(records, key) for records in runs]
+    found = np.full((len(columns), max(map(len, columns))), np.nan)
+    for row, column in zip(found, columns, strict=True):
+        row[: len(column)] = column
+    return found
 
 
 def _epoch_axis(axes: Axes) -> None:

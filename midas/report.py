@@ -5,12 +5,12 @@ import io
 import json
 import shlex
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from statistics import mean, stdev
 
 from midas.errors import MidasError
-from midas.runs import Run, atomic, write_json
+from midas.runs import Run, atomic, read_json, write_json
 
 PARTS = {
     "part1": "Part 1: 62 classes from drawings",
@@ -133,7 +133,12 @@ def table(results: list[dict]) -> str:
     return "\n".join("  ".join(line).rstrip() for line in zip(*columns, strict=True))
 
 
-def write_report(runs: list[Run], path: Path, title: str = "Midas: what was trained and how well it reads") -> dict:
+def write_report(
+    runs: list[Run],
+    path: Path,
+    title: str = "Midas: what was trained and how well it reads",
+    comparisons: Iterable[Path] = (),
+) -> dict:
     """Write one self-contained HTML page about the finished runs, and its numbers as JSON beside it.
 
     Unfinished runs, runs on a limited number of images and runs whose records cannot be read are left out and listed. A
@@ -143,10 +148,11 @@ def write_report(runs: list[Run], path: Path, title: str = "Midas: what was trai
         runs: as `runs.find_runs` lists them.
         path: the page, e.g. report.html; the numbers go to report.json.
         title: of the page.
+        comparisons: files comparison.json, as `runs.find_comparisons` lists them.
 
     Returns:
         What the JSON file holds: title; sample, whether any run is of the embedded sample; runs, spread (over the seeds
-        of the same run), machines and left_out, each a list of records.
+        of the same run), comparisons, machines and left_out, each a list of records.
 
     Raises:
         MidasError: no finished run is left, or a file cannot be written.
@@ -170,16 +176,24 @@ def write_report(runs: list[Run], path: Path, title: str = "Midas: what was trai
     for entry in entries:
         shown, figures[entry["path"]] = _figures(entry)
         entry.update(shown)
+    compared = []
+    for file in comparisons:
+        try:
+            compared.append((read_json(file), _compared(read_json(file))))
+        except (MidasError, LookupError, TypeError, ValueError) as error:
+            reason = str(error) if isinstance(error, MidasError) else "not what 'midas compare' writes"
+            left_out.append({"run": str(file), "reason": reason.removeprefix(f"{file}: ")})
     report = {
         "title": title,
         "sample": any(entry["result"].get("sample") for entry in entries),
         "runs": entries,
         "spread": _spread(entries),
+        "comparisons": [summary for summary, _ in compared],
         "machines": _machines(entries),
         "left_out": left_out,
     }
     with atomic(path) as temporary:
-        temporary.write_text(_render(report, figures), encoding="utf-8")
+        temporary.write_text(_render(report, figures, [shown for _, shown in compared]), encoding="utf-8")
     write_json(numbers, report)
     return report
 
@@ -280,16 +294,76 @@ def _figures(entry: dict) -> tuple[dict, list[dict]]:
     most = "; most often {true} was answered {answer}, {count} times".format(**pairs[0]) if pairs else ""
     listed = ", ".join(f"{one['true']} answered {one['answer']}" for one in wrong[:10])
     figures = [
-        _inline(
-            plots.confusion_matrix(matrix, names, normalised=False),
-            f"Confusion matrix of {entry['label']}: {matrix.trace()} of {matrix.sum()} images right{most}",
-        ),
+        {
+            "names": names,
+            "cells": _matrix_cells(matrix),
+            "alt": f"Confusion matrix of {entry['label']}: {matrix.trace()} of {matrix.sum()} images right{most}",
+        },
         _inline(
             plots.mistakes(*arrays, names, most=MOST_MISTAKES),
             f"Mistakes of {entry['label']}, the most confident first: {listed or 'none'}",
         ),
     ]
-    return {"confusion": matrix.tolist(), "confused_pairs": pairs, "mistakes": wrong}, figures
+    bins = metrics.reliability(predictions["probabilities"], predictions["labels"])
+    error = metrics.calibration_error(predictions["probabilities"], predictions["labels"])
+    surest = bins[-1]
+    figures.append(
+        _inline(
+            plots.reliability(bins, error),
+            f"Calibration of {entry['label']}: of the {surest['n']} answers it is surest of, by "
+            f"{100 * surest['confidence']:.1f} %, {100 * surest['accuracy']:.1f} % are right",
+        )
+    )
+    found = {"confusion": matrix.tolist(), "confused_pairs": pairs, "mistakes": wrong, "reliability": bins}
+    return found, figures
+
+
+def _matrix_cells(matrix) -> list[dict]:
+    """List the cells of a confusion matrix that hold images, with how dark each is to be drawn, 0-1."""
+    total = matrix.sum(axis=1)
+    rows, columns = matrix.nonzero()
+    share = matrix[rows, columns] / total[rows]
+    wrong = rows != columns
+    # The square root lifts rare mistakes from the paper: most are made once or twice.
+    depth = (share / share[wrong].max(initial=0.01)) ** 0.5
+    depth[~wrong] = share[~wrong]
+    darkness = (0.15 + 0.85 * depth).round(2).tolist()
+    return [
+        {"row": row, "column": column, "count": int(matrix[row, column]), "of": int(total[row]), "depth": dark}
+        for row, column, dark in zip(rows.tolist(), columns.tolist(), darkness, strict=True)
+    ]
+
+
+def _compared(summary: dict) -> dict:
+    """Give the page what it shows of a comparison."""
+    from midas import comparison
+
+    cells = comparison.rows(summary)
+    return {
+        "title": f"What a start is worth: {PARTS[summary['part']]}",
+        "anchor": f"compared-{summary['part']}",
+        "seeds": len(summary["seeds"]),
+        "notes": summary["notes"],
+        "grid": {"headings": cells[0], "rows": cells[1:], "words": 1},
+        "figures": [_inline(figure, alt) for figure, alt in comparison.figures(summary).values()],
+        "differences": [
+            {
+                "title": one["in_words"],
+                "shown": [found["verdict"] for found in one["measures"] if found["sure"]],
+                "not_shown": [found["verdict"] for found in one["measures"] if not found["sure"]],
+                "images": one["verdict"],
+            }
+            for one in summary["differences"]
+        ],
+    }
+
+
+def _by_name(entries: list[dict]) -> dict[str, list[list[dict]]]:
+    """Gather the epochs of runs that differ in their seed alone."""
+    names: dict[str, list[list[dict]]] = {}
+    for entry in entries:
+        names.setdefault(entry["result"]["name"], []).append(entry["epochs"])
+    return {f"{name}, {len(runs)} seeds" if len(runs) > 1 else name: runs for name, runs in names.items()}
 
 
 def _inline(figure, alt: str) -> dict:
@@ -302,7 +376,7 @@ def _inline(figure, alt: str) -> dict:
     return {"src": "data:image/png;base64," + base64.b64encode(reduced.getvalue()).decode(), "alt": alt}
 
 
-def _render(report: dict, figures: dict[str, list[dict]]) -> str:
+def _render(report: dict, figures: dict[str, list[dict]], compared: list[dict]) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     from midas import plots
@@ -310,9 +384,9 @@ def _render(report: dict, figures: dict[str, list[dict]]) -> str:
     parts = []
     for part in dict.fromkeys(entry["result"]["part"] for entry in report["runs"]):
         entries = [entry for entry in report["runs"] if entry["result"]["part"] == part]
-        curves = plots.compare_curves({entry["label"]: entry["epochs"] for entry in entries}, part == "part3")
+        curves = plots.compare_curves(_by_name(entries), part == "part3")
         height = "accuracy as the folders tell it" if part == "part3" else "error"
-        alt = f"Validation {height} by epoch and by seconds of training: " + "; ".join(e["label"] for e in entries)
+        alt = f"Validation {height} by steps and by seconds of training: " + "; ".join(e["label"] for e in entries)
         sections = [
             {
                 "label": entry["label"],
@@ -341,6 +415,7 @@ def _render(report: dict, figures: dict[str, list[dict]]) -> str:
         title=report["title"],
         sample=report["sample"],
         left_out=report["left_out"],
+        compared=compared,
         results=_grid(
             [column for column in RESULT if column[1] != "state"],
             [_with_note(entry["result"]) for entry in report["runs"]],

@@ -79,8 +79,8 @@ def read_json(path: Path):
         raise MidasError(f"{path}: not valid JSON ({error})") from error
 
 
-CROSS_VALIDATION = "cross-validation"
-OTHER_ROOTS = ("sample", "quick", CROSS_VALIDATION)  # below the root of the full runs on real data
+CROSS_VALIDATION, COMPARISON = "cross-validation", "comparison"
+OTHER_ROOTS = ("sample", "quick", CROSS_VALIDATION, COMPARISON)  # below the root of the full runs on real data
 
 
 class Run:
@@ -200,6 +200,11 @@ def shipped_checkpoint() -> Path:
         if path.exists():
             return path
     raise MidasError("no network came with this installation; give one as --checkpoint")
+
+
+def find_comparisons(root: str | Path) -> list[Path]:
+    """List the summaries of comparisons below a folder of runs."""
+    return sorted((Path(root) / COMPARISON).glob("*/*/comparison.json"))
 
 
 def find_runs(root: str | Path) -> list[Run]:

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from midas.errors import MidasError
 from midas.experiments import PARTS, SMALL, Experiment, named
 from midas.runs import Run
 
@@ -107,24 +106,16 @@ def preprocess(experiments: list[Experiment], place: Workplace) -> None:
 
 
 def _source(experiment: Experiment, place: Workplace) -> Path | None:
-    """Find the checkpoint to start from; the network of the digits is trained on the spot where there is none."""
+    """Find the checkpoint to start from; a network of Part 1 is trained on the spot where there is none."""
     if experiment.init == "random":
         return None
     if experiment.source not in PARTS:
         return Path(experiment.source)
     shared = {name: getattr(experiment, name) for name in ("model", "size", "seed")}
     before = dataclasses.replace(PARTS[experiment.source], **shared)
-    run = place.run(named(before) if before.part == "part1" else before)
-    if not run.finished:
-        if experiment.source == "part1":
-            options = "".join(
-                f" --{name} {value}" for name, value in shared.items() if value != getattr(PARTS["part1"], name)
-            )
-            raise MidasError(
-                f"{run.path}: no finished network to start from; train it with 'midas train-part1{options}'"
-            )
-        perform(before, place, resume=True)
-    return run.path
+    before = named(before) if before.part == "part1" else before
+    run = place.run(before)
+    return run.path if run.finished else perform(before, place, resume=True)[0].path
 
 
 def experiments(sample: bool, quick: bool, seed: int) -> list[Experiment]:

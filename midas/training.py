@@ -2,7 +2,6 @@
 
 import dataclasses
 import datetime
-import functools
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -19,7 +18,6 @@ import cv2
 import keras
 import numpy as np
 import tensorflow as tf
-from sklearn.metrics import f1_score
 from sklearn.model_selection import train_test_split
 
 from midas import complementary, losses, metrics, models
@@ -175,6 +173,8 @@ def _limited(labels: np.ndarray, experiment: Experiment) -> np.ndarray:
 def _start(experiment: Experiment, class_names, source) -> tuple[keras.Model, Classifier]:
     """Make the network that training starts from, and what answers for it before any training."""
     model, untrained = (models.build(experiment.model, experiment.size, len(class_names)) for _ in range(2))
+    for layer in model.layers[:-1] if experiment.frozen else ():
+        layer.trainable = False
     if experiment.init == "random":
         models.copy_weights(model, untrained, head=True)
         return model, Classifier((untrained,), tuple(class_names), experiment.size)
@@ -318,14 +318,18 @@ def compile_model(model: keras.Model, experiment: Experiment, steps: int) -> Non
 
 def _fit(model, experiment, run, training, targets, validation, records, report, tensorboard) -> None:
     monitor = "val_loss" if len(validation) else "loss"
-    callbacks, validation_data = [Reseed(experiment.seed)], None
+    callbacks, validation_data, probe = [Reseed(experiment.seed)], None, None
     if len(validation):
+        asked = Classifier((model,), validation.class_names, experiment.size)
+        validate = metrics.validate if experiment.loss == "given" else complementary.validate
+
+        def probe():
+            return validate(asked.probabilities(validation.images, validation.places), validation.labels)
+
         if experiment.loss == "given":
             validation_data = models.inputs(model, validation.images, validation.places), validation.labels
         else:
-            asked = Classifier((model,), validation.class_names, experiment.size)
-            answers = functools.partial(asked.probabilities, validation.images, validation.places)
-            callbacks.append(ValidateByFolders(answers, validation.labels))
+            callbacks.append(ValidateByFolders(probe))
     if experiment.schedule == "plateau":
         plateau = keras.callbacks.ReduceLROnPlateau(
             monitor,
@@ -342,7 +346,7 @@ def _fit(model, experiment, run, training, targets, validation, records, report,
         callbacks.append(best)
     if tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(str(tensorboard)))
-    callbacks += [Record(run, records, experiment.stop_patience, report), Checkpoint(run / "last.keras")]
+    callbacks += [Record(run, records, experiment.stop_patience, report, probe), Checkpoint(run / "last.keras")]
     model.fit(
         batches(training, experiment, model, first_epoch=len(records), targets=targets),
         steps_per_epoch=_steps(training, experiment),
@@ -414,9 +418,9 @@ def _score(
         result["estimate"] = complementary.estimate(asked, validation.labels)
     if where != "validation" and set(DIGITS) <= set(donor.class_names) and scored.class_names == DIGITS:
         digits = [donor.class_names.index(digit) for digit in DIGITS]
-        answers = donor.probabilities(scored.images, scored.places)[:, digits].argmax(1)
-        result["zero_shot_accuracy"] = float((answers == scored.labels).mean())
-        result["zero_shot_macro_f1"] = float(f1_score(scored.labels, answers, average="macro", zero_division=0))
+        untrained = donor.probabilities(scored.images, scored.places, np.array(digits))[:, digits]
+        zero_shot = metrics.summarise(untrained, scored.labels, DIGITS)
+        result |= {f"zero_shot_{key}": zero_shot[key] for key in ("accuracy", "macro_f1", "per_class")}
     with atomic(run / "predictions.npz") as temporary:
         np.savez_compressed(temporary, **scored.predictions(probabilities))
     write_json(run / "environment.json", {**run.environment, "finished_utc": _now()})

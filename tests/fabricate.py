@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from midas import metrics
+from midas import comparison, metrics
 from midas.experiments import PARTS
 from midas.runs import Run, atomic, write_json
 
@@ -100,3 +100,37 @@ def run(
     made_up |= {"best_val_loss": epochs[-1].get("val_loss"), "best_val_accuracy": epochs[-1].get("val_accuracy")}
     write_json(made / "result.json", {**made_up, "sample": False, "limit": None, **result})
     return made
+
+
+def curve_records(speed: float, epochs: int = 3, probed: bool = True) -> list[dict]:
+    """A training whose error falls by `speed` an epoch of ten steps, and that scores three steps within the first."""
+
+    def scores(steps):
+        return {"val_accuracy": 1 - 0.8 * speed ** (steps / 10), "val_loss": speed ** (steps / 10)}
+
+    lines = [
+        {"epoch": n, "accuracy": 0.9, **scores(10 * n), "steps": 10 * n, "epoch_seconds": 2.0}
+        for n in range(1, epochs + 1)
+    ]
+    if probed:
+        lines[0]["probes"] = [{"step": step, **scores(step), "seconds": step / 5} for step in (0, 1, 3)]
+    return lines
+
+
+def started(root: Path, start: str, seed: int, speed: float, few: int | None = None, **result) -> Run:
+    """Write a finished run of a comparison."""
+    made = run(root, name=f"{start}-{few}" if few else start, seed=seed, **result)
+    made.write_metrics(curve_records(speed))
+    return made
+
+
+def compared(root: Path) -> dict:
+    """Summarise five runs each from random weights and from digits, which learn faster and end no better."""
+    rng, runs = np.random.default_rng(0), {}
+    for start, speed in (("random", 0.5), ("digits", 0.2)):
+        runs[start, None] = [
+            started(root, start, seed, speed * rng.uniform(0.97, 1.03), accuracy=0.97 + rng.uniform(0, 0.001))
+            for seed in range(5)
+        ]
+        runs[start, 3] = [started(root, start, seed, speed, few=3, accuracy=0.5) for seed in range(5)]
+    return comparison.summarise("part2", runs)

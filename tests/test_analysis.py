@@ -20,7 +20,7 @@ def texts(figure) -> list[str]:
 def test_analyze_writes_figures_and_numbers(tmp_path):
     arrays = predictions(LETTERS, n=200)
     summary = analysis.analyze(arrays, LETTERS, records(), tmp_path / "new")
-    drawn = {"confusion.png", "confusion-normalised.png", "mistakes.png", "learning-curves.png"}
+    drawn = {"confusion.png", "confusion-normalised.png", "mistakes.png", "calibration.png", "learning-curves.png"}
     assert set(summary["files"]) == drawn
     assert {file.name for file in (tmp_path / "new").iterdir()} == drawn | {"analysis.json"}
     for name in drawn:
@@ -82,20 +82,24 @@ def test_learning_curves_mark_the_best_epoch_and_the_fall_of_the_rate():
 
 
 def test_curves_of_wrong_labels_are_called_so():
-    curves = {"_a$b$": records(), "c": records(validation=False)}
+    curves = {"_a$b$": [records(), records(3)], "c": [records(validation=False)]}
     by_epoch, by_time = plots.compare_curves(curves).axes
     assert (by_epoch.get_ylabel(), by_epoch.get_yscale()) == ("validation error", "log")
     assert by_time.get_xlabel() == "seconds of training"
     np.testing.assert_allclose(by_time.lines[0].get_xdata(), [1.5, 3, 4.5, 6, 7.5])
+    assert (by_epoch.get_xlabel(), len(by_epoch.lines), len(by_epoch.collections)) == ("epoch", 1, 1)
+    steps = [{**line, "steps": 10 * line["epoch"]} for line in records()]
+    by_step, _ = plots.compare_curves({"a": [steps]}).axes
+    assert by_step.get_xlabel() == "steps of training" and by_step.lines[0].get_xdata()[-1] == 50
     figure = plots.compare_curves(curves, as_labelled=True)
     assert figure.axes[0].get_ylabel() == "validation accuracy, as the folders tell it"
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["_a$b$"]
-    assert "no curves" in texts(plots.compare_curves({"c": records(validation=False)}))[0]
+    assert "no curves" in texts(plots.compare_curves({"c": [records(validation=False)]}))[0]
 
 
 def test_an_error_of_zero_is_drawn_on_a_linear_scale():
     lines = [{**line, "val_accuracy": 1.0} for line in records()]
-    assert plots.compare_curves({"perfect": lines}).axes[0].get_yscale() == "linear"
+    assert plots.compare_curves({"perfect": [lines]}).axes[0].get_yscale() == "linear"
 
 
 def test_samples_show_pages_of_any_size(tmp_path):

@@ -376,13 +376,15 @@ def test_compare_models(data, tmp_path):
 
 
 def test_train_part2_pretrained_from_digits_from_part1_and_from_a_checkpoint(data, trained, tmp_path, monkeypatch):
-    monkeypatch.setitem(PARTS, "digits", dataclasses.replace(PARTS["digits"], epochs=1))
+    for name in ("part1", "digits"):
+        monkeypatch.setitem(PARTS, name, dataclasses.replace(PARTS[name], epochs=1))
     words = ["train-part2", "--init", "pretrained", "--epochs", 1, "--batch-size", 16, "--val-fraction", 0.2, "--json"]
-    assert "midas train-part1'" in one_line(invoke(data, tmp_path, *words, "--source", "part1"))
     found = json.loads(invoke(data, tmp_path, *words).stdout)
     assert found["name"] == "pretrained" and {"zero_shot_accuracy", "zero_shot_macro_f1"} <= set(found)
     assert Run(tmp_path / "part2" / "digits" / "seed-0").card["class_names"] == list("0123456789")
-    shutil.copytree(trained, tmp_path / "part1" / "compact" / "seed-0")
+    found = json.loads(invoke(data, tmp_path, *words, "--source", "part1", "--name", "on-the-spot").stdout)
+    assert Run(tmp_path / "part1" / "compact" / "seed-0").card["trained_on"] == ["part1"]
+    shutil.copytree(trained, tmp_path / "part1" / "compact" / "seed-0", dirs_exist_ok=True)
     found = json.loads(invoke(data, tmp_path, *words, "--source", "part1").stdout)
     assert found["name"] == "pretrained-part1" and found["zero_shot_accuracy"] > 0.3
     assert Run(found["path"]).card["trained_on"] == ["part1", "mnist"]
@@ -569,7 +571,7 @@ def test_verbose_shows_the_traceback(data, tmp_path):
 def test_analyze_what_the_run_scored_and_other_data(data, trained, tmp_path):
     result = invoke(data, trained, "analyze", "--checkpoint", trained)
     assert result.exit_code == 0, result.output
-    for name in ("confusion.png", "confusion-normalised.png", "mistakes.png", "learning-curves.png", "analysis.json"):
+    for name in ("confusion.png", "mistakes.png", "calibration.png", "learning-curves.png", "analysis.json"):
         assert (trained / name).exists()
     words = ["analyze", "--checkpoint", trained, "--data", data / "trainPart1", "--out", tmp_path / "new", "--json"]
     found = json.loads(invoke(data, trained, *words).stdout)

@@ -5,7 +5,7 @@ import inspect
 
 import numpy as np
 import pytest
-from tiny import experiment, glyphs, train_and_score, write_mnist
+from tiny import experiment, glyphs, timeless, train_and_score, write_mnist
 
 from midas import study
 from midas.errors import MidasError
@@ -24,12 +24,10 @@ def misfiled(drawings=40):
 
 
 def what_was_learnt_and_chosen(run):
-    times = {"epoch_seconds"}
-    epochs = [{k: v for k, v in record.items() if k not in times} for record in run.metrics()]
     keys = ("best_epoch", "best_val_loss", "best_val_accuracy", "estimate")
     chosen = {key: run.result[key] for key in keys} if run.finished else None
     return (
-        epochs,
+        timeless(run),
         chosen,
         [Classifier.load(run.path / file).model.get_weights() for file in ("best.keras", "last.keras")],
     )

@@ -8,12 +8,13 @@ from html.parser import HTMLParser
 from itertools import pairwise
 
 import pytest
-from fabricate import LETTERS, run
+from fabricate import LETTERS, compared, run
 from PIL import Image
 
+from midas import comparison
 from midas.errors import MidasError
 from midas.report import table, write_report
-from midas.runs import Run, find_runs
+from midas.runs import Run, find_comparisons, find_runs
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
@@ -58,7 +59,11 @@ def site(tmp_path_factory):
     (run(root / "runs", "part3", "spoilt") / "result.json").write_text("{")
     (run(root / "runs", "part3", "foreign") / "result.json").write_text("[]")
     (run(root / "runs", "part3", "bare") / "predictions.npz").unlink()
-    report = write_report(find_runs(root / "runs"), root / "out" / "report.html", title="Title <&>")
+    comparison.write(compared(root / "runs" / "comparison" / "x"), root / "runs" / "comparison" / "x" / "part2")
+    (root / "runs" / "comparison" / "y" / "part2").mkdir(parents=True)
+    (root / "runs" / "comparison" / "y" / "part2" / "comparison.json").write_text('{"part": "part2"}')
+    found = find_comparisons(root / "runs")
+    report = write_report(find_runs(root / "runs"), root / "out" / "report.html", "Title <&>", found)
     return root / "out" / "report.html", report
 
 
@@ -76,7 +81,7 @@ def test_the_page_is_accessible(site):
     assert page.all("html") == [{"lang": "en"}]
     assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in page.all("meta")
     assert "prefers-color-scheme: dark" in page.source
-    assert len(page.all("h1")) == len(page.all("main")) == len(page.all("title")) == 1
+    assert len(page.all("h1")) == len(page.all("main")) == page.source.split("</head>")[0].count("<title>") == 1
     levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
     assert all(after - before <= 1 for before, after in pairwise(levels))
     anchors = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
@@ -90,12 +95,27 @@ def test_the_page_is_accessible(site):
 
 def test_images_can_be_decoded_and_are_described(site):
     images = Page(site[0]).all("img")
-    assert len(images) == 3 + 2 * 5
+    assert len(images) == 3 + 2 * 5 + 2
     for attributes in images:
         assert len(attributes["alt"]) > 20
         with Image.open(io.BytesIO(base64.b64decode(attributes["src"].split(",")[1]))) as image:
             image.load()
-    assert any("Confusion matrix of compact, seed 1: " in attributes["alt"] for attributes in images)
+    drawings = Page(site[0]).all("svg")
+    assert len(drawings) == 5
+    assert any("Confusion matrix of compact, seed 1: " in attributes["aria-label"] for attributes in drawings)
+
+
+def test_every_cell_of_a_confusion_matrix_has_its_count(site):
+    page, report = Page(site[0]), site[1]
+    for entry in report["runs"]:
+        names, matrix = entry["card"]["class_names"], entry.get("confusion", [])
+        for row, counts in enumerate(matrix):
+            for column, count in enumerate(counts):
+                told = f"{names[row]} answered {names[column]}: {count} of {sum(counts)}"
+                assert (told in page.text) or not count
+    assert sum(attributes.get("class") in ("right", "wrong") for attributes in page.all("g")) == sum(
+        bool(count) for entry in report["runs"] for counts in entry.get("confusion", []) for count in counts
+    )
 
 
 def test_names_are_escaped(site):
@@ -128,9 +148,21 @@ def test_the_page_shows_the_numbers_of_the_runs(site):
     assert len(report["machines"]) == 1 and len(report["machines"][0]["runs"]) == 6
 
 
+def test_the_page_says_what_a_start_is_worth(site):
+    page, report = Page(site[0]), site[1]
+    (summary,) = report["comparisons"]
+    assert [start["start"] for start in summary["starts"]] == ["random", "digits"]
+    (held,) = summary["differences"]
+    for sentence in [held["verdict"], *(found["verdict"] for found in held["measures"])]:
+        assert " ".join(sentence.split()) in page.text
+    assert any(found["sure"] for found in held["measures"]) and not all(found["sure"] for found in held["measures"])
+    assert "The digits of Part 1, against random weights" in page.text
+
+
 def test_what_is_left_out_is_said(site):
     page, report = Page(site[0]), site[1]
     reasons = {run["run"].split("/")[-2]: run["reason"] for run in report["left_out"]}
+    assert reasons.pop("part2") == "not what 'midas compare' writes"
     assert reasons.keys() == {"foreign", "spoilt", "stopped", "trial"}
     assert reasons["stopped"] == "unfinished"
     assert "500 images" in reasons["trial"]

@@ -3,11 +3,11 @@ import json
 
 import numpy as np
 import pytest
-from tiny import experiment, glyphs, train_and_score
+from tiny import experiment, glyphs, timeless, train_and_score
 
 from midas import models, training
 from midas.augmentation import augment
-from midas.callbacks import Checkpoint
+from midas.callbacks import Checkpoint, chosen
 from midas.errors import MidasError
 from midas.inference import Classifier
 from midas.runs import Run
@@ -16,10 +16,6 @@ from midas.training import batches, score, split, train
 
 def weights(run):
     return Classifier.load(run.path).model.get_weights()
-
-
-def timeless(run):
-    return [{k: v for k, v in record.items() if k != "epoch_seconds"} for record in run.metrics()]
 
 
 def test_split_is_stratified_disjoint_and_seeded():
@@ -110,6 +106,43 @@ def test_same_seed_same_metrics_and_weights_other_seed_others(tmp_path):
     assert all(np.array_equal(a, b) for a, b in zip(weights(runs[0]), weights(runs[1]), strict=True))
 
 
+def test_early_steps_are_recorded_by_themselves(tmp_path):
+    run = Run(tmp_path)
+    train(experiment(epochs=3), run, glyphs())
+    first, second, third = run.metrics()
+    assert [record["steps"] for record in (first, second, third)] == [7, 14, 21]  # 112 images, 16 a step
+    assert [probe["step"] for probe in first["probes"]] == [0, 1, 3]
+    assert [probe["step"] for probe in second["probes"]] == [10] and "probes" not in third
+    before, *_ = first["probes"]
+    _, validation = split(glyphs(), experiment())
+    training.prepare_keras(0)
+    start, _ = training._start(experiment(), glyphs().class_names, None)
+    answers = Classifier((start,), glyphs().class_names, 28).probabilities(validation.images)
+    assert before["val_accuracy"] == pytest.approx((answers.argmax(1) == validation.labels).mean())
+    of_label = answers[np.arange(len(validation)), validation.labels]
+    assert before["val_loss"] == pytest.approx(-np.log(of_label).mean(), abs=1e-5)
+    assert 0 == round(before["seconds"], 1) <= first["probes"][-1]["seconds"] <= first["epoch_seconds"]
+
+
+def test_a_frozen_body_stays_as_it_was_through_a_stop(tmp_path):
+    source, run = Run(tmp_path / "source"), Run(tmp_path / "frozen")
+    train(experiment(epochs=1), source, glyphs())
+    frozen = experiment("part2", init="pretrained", source="x", frozen=True, epochs=2, stop_patience=None)
+
+    def stop(record, epochs):
+        if record["epoch"] == 1:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(frozen, run, glyphs(), source=source.path, report=stop)
+    train(frozen, run, glyphs(), source=source.path)
+    ours, theirs = weights(run), weights(source)
+    assert all(np.array_equal(a, b) for a, b in zip(ours[:-2], theirs[:-2], strict=True))
+    assert not np.array_equal(ours[-2], theirs[-2])
+    with pytest.raises(MidasError, match="frozen goes with init 'pretrained'"):
+        experiment(frozen=True)
+
+
 class Stop(Exception):
     pass
 
@@ -154,6 +187,24 @@ def test_early_stopping(tmp_path):
     tiny = experiment(epochs=30, learning_rate=1.0, stop_patience=2, patience=9)
     result = train_and_score(tiny, Run(tmp_path), glyphs())
     assert result["epochs"] == result["best_epoch"] + 2 < 30
+
+
+@pytest.mark.parametrize("tolerance", [0.0, 0.1])
+def test_of_epochs_that_cannot_be_told_apart_the_last_is_kept(tmp_path, tolerance):
+    records = [{"epoch": n, "val_loss": loss} for n, loss in enumerate((1.0, 0.5, 0.9, 0.55, 0.62, 0.4, 0.49, 0.7), 1)]
+    keep, kept = Checkpoint(tmp_path / "best.keras", tolerance, monitor="val_loss", save_best_only=True), []
+    keep.set_model(models.build("compact", 14, 2))
+    for place, record in enumerate(records):
+        if place == 3:  # stopped and resumed
+            keep = Checkpoint(tmp_path / "best.keras", tolerance, 0.5, monitor="val_loss", save_best_only=True)
+            keep.set_model(models.build("compact", 14, 2))
+        keep.on_epoch_end(place, {"val_loss": record["val_loss"]})
+        if keep.path.exists():
+            kept.append(record["epoch"])
+            keep.path.unlink()
+    assert kept == ([1, 2, 4, 6, 7] if tolerance else [1, 2, 6])
+    assert chosen(records, tolerance)["epoch"] == kept[-1]
+    assert chosen([{"epoch": 1}, {"epoch": 2}], tolerance)["epoch"] == 2
 
 
 def test_all_data_has_no_best_and_scores_the_training_images(tmp_path):

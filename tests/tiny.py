@@ -40,6 +40,15 @@ def train_and_score(
     return training.score(experiment, run, data, test, source)
 
 
+def timeless(run: Run) -> list[dict]:
+    """What a run recorded of its epochs, but for how long anything took."""
+    records = [{key: value for key, value in record.items() if key != "epoch_seconds"} for record in run.metrics()]
+    for record in records:
+        for probe in record.get("probes", ()):
+            del probe["seconds"]
+    return records
+
+
 def write_drawings(folder: Path, characters: str = CHARACTERS, drawings: int = DRAWINGS) -> Path:
     """Write the pages as Part 1 has them, at a quarter of the size: trainPart1/train/Sample001/img001-001.png."""
     for character in characters:
