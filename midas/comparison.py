@@ -434,7 +434,7 @@ def rows(summary: dict) -> list[list[str]]:
             rows.append([f"{one.title}, {one.unit}" if one.unit in ("%", "s") else one.title, *cells])
     for count in sorted({record["images_a_class"] for record in summary["few"]}):
         found = {r["start"]: _cell(r, "%", r["n"]) for r in summary["few"] if r["images_a_class"] == count}
-        title = f"test accuracy from {count} images a class, %"
+        title = f"test accuracy from {count} image{'s' if count > 1 else ''} a class, %"
         rows.append([title, *(found[start["start"]] for start in summary["starts"])])
     return rows
 

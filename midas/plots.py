@@ -332,6 +332,21 @@ def suspects(
     return figure
 
 
+def confused_pairs(rows: list[tuple[str, np.ndarray]]) -> Figure:
+    """Draw images of the classes that are confused most often, a row for each pair.
+
+    Args:
+        rows: at least one of a caption and uint8 images (n, side, side), of which ten are drawn at most.
+    """
+    columns, cell, left_margin = min(10, max(len(images) for _, images in rows)), 0.9, 1.6
+    figure, axes = _sheet(left_margin + columns * cell + 0.1, len(rows) * cell + 0.2)
+    for row, (title, images) in enumerate(rows):
+        _caption(axes, left_margin / 2, 0.1 + row * cell + 0.3, title, 11, left_margin - 0.1)
+        for column, image in enumerate(images[:columns]):
+            _picture(axes, image, left_margin + column * cell + 0.03, 0.1 + row * cell + 0.03, cell - 0.06)
+    return figure
+
+
 def transition(matrix: np.ndarray, class_names: list[str]) -> Figure:
     """Draw the folders that the images of each class are filed in, as percentages of the class.
 

@@ -18,6 +18,7 @@ PARTS = {
     "part3": "Part 3: MNIST from wrong folders",
 }
 MOST_MISTAKES = 40
+MOST_PAIRS = 8  # of confused classes, drawn with images
 FIGURE_DPI = 100
 FIGURE_COLOURS = 64  # as many as the figures need; a third of the bytes of true colour
 
@@ -304,6 +305,17 @@ def _figures(entry: dict) -> tuple[dict, list[dict]]:
             f"Mistakes of {entry['label']}, the most confident first: {listed or 'none'}",
         ),
     ]
+    if pairs:
+        answers = predictions["probabilities"].argmax(axis=1)
+        rows = []
+        for pair in pairs[:MOST_PAIRS]:
+            true, answer = names.index(pair["true"]), names.index(pair["answer"])
+            members = (predictions["labels"] == true) & (answers == answer)
+            rows.append(
+                (f"{pair['true']} read as {pair['answer']}\n{pair['count']} of them", predictions["images"][members])
+            )
+        told = ", ".join(f"{pair['true']} read as {pair['answer']}" for pair in pairs[:MOST_PAIRS])
+        figures.append(_inline(plots.confused_pairs(rows), f"Images of the pairs confused most often: {told}"))
     bins = metrics.reliability(predictions["probabilities"], predictions["labels"])
     error = metrics.calibration_error(predictions["probabilities"], predictions["labels"])
     surest = bins[-1]

@@ -95,7 +95,7 @@ def test_the_page_is_accessible(site):
 
 def test_images_can_be_decoded_and_are_described(site):
     images = Page(site[0]).all("img")
-    assert len(images) == 3 + 2 * 5 + 2
+    assert len(images) == 3 + 3 * 5 + 2
     for attributes in images:
         assert len(attributes["alt"]) > 20
         with Image.open(io.BytesIO(base64.b64decode(attributes["src"].split(",")[1]))) as image:
