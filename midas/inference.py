@@ -136,8 +136,9 @@ class Classifier:
                 logits = member.predict(models.inputs(member, view, places), batch_size=BATCH, verbose=0)
                 logits = logits.astype(np.float64)
                 logits[:, forbidden] = -np.inf
-                exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-                total += exponentials / exponentials.sum(axis=1, keepdims=True)
+                with np.errstate(invalid="ignore"):  # of a training that diverged: NaN, which the caller finds out
+                    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+                    total += exponentials / exponentials.sum(axis=1, keepdims=True)
         average = (total / (self.tta * len(self.members))).astype(np.float32)
         temperature = self.temperature
         return average if temperature == 1.0 else metrics.calibrate(average, temperature)
