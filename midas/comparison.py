@@ -169,7 +169,7 @@ def differences(ours: list[dict], theirs: list[dict]) -> list[Difference]:
             test = ttest_rel(pairs[:, 0], pairs[:, 1])
             interval, p_value = tuple(map(float, test.confidence_interval(0.95))), float(test.pvalue)
             effect = middle / spread
-        else:  # not one pair differs from another: the test is not defined, and n equal signs are all there is to it
+        else:  # all pairs differ by the same: the t-test is not defined, and the sign test is
             interval, p_value = (middle, middle), 2.0 ** (1 - len(pairs)) if middle else 1.0
             effect = math.copysign(math.inf, middle) if middle else 0.0
         a, b = map(float, pairs.mean(axis=0))
@@ -261,14 +261,13 @@ def compare(
     """
     kind = experiment(part, starts[0], 0, **changes)
     place = replace(place, runs_dir=place.runs_dir / COMPARISON / f"{kind.model}-{kind.epochs}-epochs")
-    asked = [(start, count) for count in (None, *few) for start in starts]
-    runs = {one: [] for one in asked}
-    for number, (seed, one) in enumerate(product(seeds, asked), 1):
+    runs = {(start, count): [] for count in (None, *few) for start in starts}  # what is named twice is done once
+    for number, (seed, one) in enumerate(product(seeds, runs), 1):
         start, count = one
         run, _ = perform(experiment(part, start, seed, count, **changes), place, resume)
         runs[one].append(run)
         accuracy = f"{100 * run.result['accuracy']:.2f} % of the test images"
-        place.say(f"{number} of {len(seeds) * len(asked)}: {run.path}: {accuracy}")
+        place.say(f"{number} of {len(seeds) * len(runs)}: {run.path}: {accuracy}")
     return write(summarise(part, runs), place.root / part)
 
 

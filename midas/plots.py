@@ -165,9 +165,7 @@ def compare_curves(runs_records: dict[str, list[list[dict]]], as_labelled: bool 
         seconds = np.nanmean(np.cumsum(_columns(runs, "epoch_seconds"), axis=1), axis=0)
         style = {"color": colour, "linestyle": line, "marker": ".", "markersize": 4, "linewidth": 1.3}
         for axes, across in ((by_step, np.nanmax(_columns(runs, unit), axis=0)), (by_time, seconds)):
-            (drawn,) = axes.plot(across, np.nanmean(heights, axis=0), **style)
-            bounds = np.nanmin(heights, axis=0), np.nanmax(heights, axis=0)
-            axes.fill_between(across, *bounds, color=colour, alpha=0.15, linewidth=0)
+            drawn = _band(axes, across, heights, **style)
         handles.append(drawn)
     _validation_axis(by_step, lowest, as_labelled)
     _epoch_axis(by_step)
@@ -200,8 +198,7 @@ def compare_starts(starts: list[dict], as_labelled: bool = False) -> Figure:
         seconds = np.mean([[point["seconds"] for point in curve] for curve in curves], axis=0)
         errors.append(found.min())
         for axes, across in ((by_step, steps), (by_time, seconds)):
-            axes.plot(across, found.mean(axis=0), color=colour, linestyle=line, marker=".", label=start["start"])
-            axes.fill_between(across, found.min(axis=0), found.max(axis=0), color=colour, alpha=0.15, linewidth=0)
+            _band(axes, across, found, color=colour, linestyle=line, marker=".", label=start["start"])
     _validation_axis(by_step, min(errors), as_labelled)
     by_step.set_xscale("symlog", linthresh=1)
     by_step.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
@@ -218,7 +215,7 @@ def label_efficiency(few: list[dict]) -> Figure:
     """Draw test accuracy by the number of images a class that were trained on, mean and range over seeds.
 
     Args:
-        few: records with start, images_a_class, mean and values.
+        few: records with start, images_a_class and values, one a seed.
     """
     figure = Figure(figsize=(7, 4.6), layout="constrained")
     axes = figure.add_subplot()
@@ -226,9 +223,8 @@ def label_efficiency(few: list[dict]) -> Figure:
     for start, colour, line in zip(starts, cycle(PALETTE), cycle(LINES), strict=False):
         records = sorted((r for r in few if r["start"] == start), key=lambda record: record["images_a_class"])
         counts = [record["images_a_class"] for record in records]
-        axes.plot(counts, [100 * r["mean"] for r in records], color=colour, linestyle=line, marker=".", label=start)
-        lowest, highest = ([100 * bound(r["values"]) for r in records] for bound in (min, max))
-        axes.fill_between(counts, lowest, highest, color=colour, alpha=0.15, linewidth=0)
+        accuracies = 100 * np.array([record["values"] for record in records]).T
+        _band(axes, counts, accuracies, color=colour, linestyle=line, marker=".", label=start)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.set_xlabel("images a class")
@@ -429,6 +425,14 @@ def _validation_axis(axes: Axes, lowest: float, as_labelled: bool) -> None:
         axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
     axes.set_ylabel("validation accuracy, as the folders tell it" if as_labelled else "validation error")
+
+
+def _band(axes: Axes, across, heights: np.ndarray, color: str, **style):
+    """Draw the mean of several curves, (curves, points), and their range around it; gives the line of the mean."""
+    (line,) = axes.plot(across, np.nanmean(heights, axis=0), color=color, **style)
+    bounds = np.nanmin(heights, axis=0), np.nanmax(heights, axis=0)
+    axes.fill_between(across, *bounds, color=color, alpha=0.15, linewidth=0)
+    return line
 
 
 def _columns(runs: list[list[dict]], key: str) -> np.ndarray:
