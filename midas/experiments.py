@@ -235,6 +235,8 @@ _MNIST = Experiment(
     val_fraction=0.1,
 )
 
+_AFFINE = Augmentation(elastic=0.0, stroke=0.0)
+
 # The experiments of the three parts as their commands do them by default; "digits" is what Part 2 pretrains.
 PARTS = {
     "part1": Experiment(part="part1", name="compact", data="part1", test=None),
@@ -256,7 +258,7 @@ PARTS = {
         patience=2,
         min_delta=2e-3,
         stop_patience=None,
-        augmentation=Augmentation(elastic=0.0, stroke=0.0),
+        augmentation=_AFFINE,
     ),
 }
 
@@ -281,7 +283,7 @@ _DECAYED = {
     "weight_decay": 0.02,
     "stop_patience": None,
 }
-_DEEPER = {**_DECAYED, "model": "deeper", "batch_size": 256, "epochs": 12}
+_DEEPER = {**_DECAYED, "model": "deeper", "batch_size": 256, "epochs": 12, "augmentation": _AFFINE}
 # The most thorough settings, part by part: the recipe "best". On MNIST the optimiser is the one that won in Part 1.
 BEST = {
     "part1": {**_DECAYED, "model": "placed", "size": 36, "label_smoothing": 0.1, "epochs": 100},
