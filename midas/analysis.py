@@ -13,13 +13,15 @@ from midas.errors import MidasError
 from midas.runs import Run, atomic, write_json
 
 ARRAYS = ("probabilities", "labels", "names", "images")
+MAP = ("mapped", "features")  # of some images, what the last layer sees; to be done without
 
 
 def load_predictions(run: Run) -> dict[str, np.ndarray]:
     """Read what a finished run scored.
 
     Returns:
-        probabilities float32 (n, k), labels int64 (n,), names str (n,), images uint8 (n, side, side).
+        probabilities float32 (n, k), labels int64 (n,), names str (n,), images uint8 (n, side, side); where the run
+        kept them, features float16 (m, d), what the last layer sees, and mapped int64 (m,), of which images.
 
     Raises:
         MidasError: predictions.npz is missing or broken, does not fit the class names of the run's card, or holds NaN.
@@ -29,7 +31,7 @@ def load_predictions(run: Run) -> dict[str, np.ndarray]:
     try:
         with path.open("rb") as file:
             archive = np.load(file, allow_pickle=False)
-            predictions = {name: archive[name] for name in ARRAYS}
+            predictions = {name: archive[name] for name in (*ARRAYS, *(set(MAP) & set(archive.files)))}
     except OSError as error:
         raise MidasError(f"{path}: cannot be read: {error.strerror or error}; {remedy}") from error
     except (LookupError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
@@ -39,6 +41,9 @@ def load_predictions(run: Run) -> dict[str, np.ndarray]:
     one_each = labels.shape == predictions["names"].shape == predictions["images"].shape[:1] == (n,)
     if not (n and one_each and probabilities.shape == (n, k) and np.isin(labels, np.arange(k)).all()):
         raise MidasError(f"{path}: its arrays do not fit each other or the {k} classes of card.json; {remedy}")
+    mapped, features = (predictions.get(name, np.empty(0, int)) for name in MAP)
+    if len(mapped) != len(features) or not np.isin(mapped, np.arange(n)).all():
+        raise MidasError(f"{path}: its features do not fit its images; {remedy}")
     if not np.isfinite(probabilities).all():
         raise MidasError(f"{path}: holds probabilities that are no numbers: the training diverged; {remedy}")
     return predictions

@@ -155,27 +155,32 @@ def differences(ours: list[dict], theirs: list[dict]) -> list[Difference]:
     Args:
         ours, theirs: what `measure` returns, one a seed, in the same order of seeds.
     """
-    from scipy.stats import ttest_rel
-
     found = []
     for one in MEASURES:
         pairs = [(a[one.key], b[one.key]) for a, b in zip(ours, theirs, strict=True)]
         pairs = np.array([pair for pair in pairs if None not in pair], float)
-        if len(pairs) < 2:
-            continue
-        gaps = pairs[:, 0] - pairs[:, 1]
-        middle, spread = float(gaps.mean()), float(gaps.std(ddof=1))
-        if spread:
-            test = ttest_rel(pairs[:, 0], pairs[:, 1])
-            interval, p_value = tuple(map(float, test.confidence_interval(0.95))), float(test.pvalue)
-            effect = middle / spread
-        else:  # all pairs differ by the same: the t-test is not defined, and the sign test is
-            interval, p_value = (middle, middle), 2.0 ** (1 - len(pairs)) if middle else 1.0
-            effect = math.copysign(math.inf, middle) if middle else 0.0
-        a, b = map(float, pairs.mean(axis=0))
-        found.append(Difference(one, len(pairs), a, b, middle, interval, effect, p_value))
+        if len(pairs) > 1:
+            found.append(Difference(one, len(pairs), *map(float, pairs.mean(axis=0)), *paired_test(pairs)))
     corrected = holm([one.p_value for one in found])
     return [replace(one, corrected=p) for one, p in zip(found, corrected, strict=True)]
+
+
+def paired_test(pairs: np.ndarray) -> tuple[float, tuple[float, float], float, float]:
+    """Test whether the mean difference within pairs, float (n, 2), n at least 2, is 0.
+
+    Returns:
+        difference, interval, effect and p_value, as `Difference` has them.
+    """
+    from scipy.stats import ttest_rel
+
+    gaps = pairs[:, 0] - pairs[:, 1]
+    middle, spread = float(gaps.mean()), float(gaps.std(ddof=1))
+    if spread:
+        test = ttest_rel(pairs[:, 0], pairs[:, 1])
+        return middle, tuple(map(float, test.confidence_interval(0.95))), middle / spread, float(test.pvalue)
+    if middle:  # all pairs differ by the same: the t-test is not defined, and the sign test is
+        return middle, (middle, middle), math.copysign(math.inf, middle), 2.0 ** (1 - len(pairs))
+    return 0.0, (0.0, 0.0), 0.0, 1.0
 
 
 def holm(p_values: list[float]) -> list[float]:
@@ -280,13 +285,19 @@ def summarise(part: str, runs: dict[tuple[str, int | None], list[Run]]) -> dict:
 
     Returns:
         What comparison.json holds: part; seeds; starts, a record each with its measures (mean, standard_deviation, n
-        and values by seed) and its learning curves; differences to the first start, with McNemar's test by seed and a
-        verdict in words; few, the test accuracies with few images; notes on what limits the comparison.
+        and values by seed) and its learning curves; differences to the first start, with McNemar's test by seed and
+        verdicts in words, on few images too; few, the test accuracies with few images; notes on what limits the
+        comparison.
     """
     whole = {start: several for (start, count), several in runs.items() if count is None}
     measured = {start: [measure(run.metrics(), run.result) for run in several] for start, several in whole.items()}
     first, *others = whole
     right = {start: [_right(run) for run in several] for start, several in whole.items()}
+    few = [
+        {"start": start, "images_a_class": count, **_spread([run.result["accuracy"] for run in several])}
+        for (start, count), several in runs.items()
+        if count is not None
+    ]
     held = [
         {
             "start": start,
@@ -301,6 +312,7 @@ def summarise(part: str, runs: dict[tuple[str, int | None], list[Run]]) -> dict:
         for found in one["measures"]:
             found["verdict"] = _verdict(found, one["start"], first)
         one["verdict"] = _verdict_of_mcnemar(one["mcnemar"], one["start"], first)
+        one["few"] = _verdict_of_few(few, one["start"], first)
     return {
         "part": part,
         "seeds": [run.result["seed"] for run in whole[first]],
@@ -314,11 +326,7 @@ def summarise(part: str, runs: dict[tuple[str, int | None], list[Run]]) -> dict:
             for start, several in whole.items()
         ],
         "differences": held,
-        "few": [
-            {"start": start, "images_a_class": count, **_spread([run.result["accuracy"] for run in several])}
-            for (start, count), several in runs.items()
-            if count is not None
-        ],
+        "few": few,
         "notes": _notes([run for several in runs.values() for run in several]),
     }
 
@@ -380,14 +388,40 @@ def _verdict_of_mcnemar(tests: list[dict], start: str, against: str) -> str:
     )
 
 
-def _notes(runs: list[Run]) -> list[str]:
-    """Say what limits the comparison: runs that were not made alike."""
+def _verdict_of_few(few: list[dict], start: str, against: str) -> str | None:
+    """Say in a sentence with how few images a class a start pays; None where that was not tried, or with one seed."""
+    values = {(record["start"], record["images_a_class"]): record["values"] for record in few}
+    counts = sorted(count for name, count in values if name == start)
+    pairs = [np.array([values[start, count], values[against, count]], float).T for count in counts]
+    if not pairs or len(pairs[0]) < 2:
+        return None
+    tests = [paired_test(one) for one in pairs]
+    corrected = holm([p_value for *_, p_value in tests])
+    parts = {"more": [], "fewer": [], "no": []}
+    for count, (gap, *_), p in zip(counts, tests, corrected, strict=True):
+        where = "no" if p >= SURE else "more" if gap > 0 else "fewer"
+        parts[where].append(f"{count:,} ({100 * gap:+.2f} points, corrected p = {p:.2g})")
+    words = {
+        "more": f"more test images are read from {start} than from {against} with ",
+        "fewer": f"fewer test images are read from {start} than from {against} with ",
+        "no": "no difference can be shown with ",
+    }
+    return f"By images a class: {'; '.join(words[key] + ', '.join(found) for key, found in parts.items() if found)}."
+
+
+def unlike(surroundings: list[dict]) -> list[str]:
+    """Say in what runs were not made alike, by their environments, where that matters to numbers held side by side."""
     notes = []
-    surroundings = [run.environment for run in runs]
     for key, what in ALIKE.items():
         found = sorted({str(one.get(key)) for one in surroundings})
         if len(found) > 1:
             notes.append(f"The runs differ in {what}: {', '.join(found)}.")
+    return notes
+
+
+def _notes(runs: list[Run]) -> list[str]:
+    """Say what limits the comparison: runs that were not made alike."""
+    notes = unlike([run.environment for run in runs])
     if any(run.result["sample"] for run in runs):
         notes.append("This is the embedded sample; its numbers are not those of the real data.")
     return notes
@@ -448,6 +482,7 @@ def table(summary: dict) -> str:
     ]
     for one in summary["differences"]:
         lines += ["", f"{one['in_words']}:", *(found["verdict"] for found in one["measures"]), one["verdict"]]
+        lines += [one["few"]] if one["few"] else []
     return "\n".join([*lines, *([""] if summary["notes"] else []), *summary["notes"]])
 
 

@@ -102,6 +102,7 @@ class Dataset:
             "largest_class": int(per_class.max()),
             "page_sizes": dict(self.page_sizes),
             "skipped": [{"name": name, "reason": reason} for name, reason in self.skipped],
+            "mean_ink": float(self.images.mean() / 255),
             "digest": self.digest,
             "is_sample": self.is_sample,
         }

@@ -143,6 +143,17 @@ class Classifier:
         temperature = self.temperature
         return average if temperature == 1.0 else metrics.calibrate(average, temperature)
 
+    def features(self, images: np.ndarray, places: np.ndarray | None = None) -> np.ndarray:
+        """Give what the last layer of the one network sees of normalised images: float32 (n, width of that layer).
+
+        Args:
+            images, places: as `probabilities` takes them.
+        """
+        model = self.model
+        body = keras.Model(model.inputs, model.layers[-1].input)
+        places = np.broadcast_to(NO_PLACE, (len(images), len(NO_PLACE))) if places is None else places
+        return body.predict(models.inputs(body, images, places), batch_size=BATCH, verbose=0)
+
 
 def checkpoint_files(path: Path) -> list[Path]:
     """List the files of the networks that a path stands for.

@@ -7,10 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from midas.archives import Source
+from midas.augmentation import augment
 from midas.datasets import Dataset
-from midas.runs import atomic
+from midas.experiments import Experiment
+from midas.runs import Run, atomic, write_json
 
 PREVIEWED = 2  # images of each class
+KEPT = 120  # of the images trained on, evenly over the classes, that a run keeps for its report
+PAGES = 62  # of these as they came
+DEFORMED, VERSIONS = 10, 9  # images of which so many deformed versions are kept
 
 
 def data_table(summaries: dict[str, dict]) -> str:
@@ -48,13 +53,55 @@ def write_preview(dataset: Dataset, source: Source, path: Path) -> None:
     """Draw samples of every class before and after preprocessing."""
     from midas import plots
 
-    chosen = np.concatenate([np.flatnonzero(dataset.labels == k)[:PREVIEWED] for k in range(len(dataset.class_names))])
-    wanted = {str(dataset.names[i]) for i in chosen}
-    pages = {entry.name: entry.read() for entry in source.entries() if entry.name in wanted}
-    figure = plots.samples(
-        [pages[str(dataset.names[i])] for i in chosen],
-        dataset.images[chosen],
-        [dataset.class_names[k] for k in dataset.labels[chosen]],
-    )
+    chosen = _of_each_class(dataset, PREVIEWED)
+    names = [dataset.class_names[k] for k in dataset.labels[chosen]]
+    figure = plots.samples(_pages(dataset, source, chosen), dataset.images[chosen], names)
     with atomic(path) as temporary:
         figure.savefig(temporary, format="png")
+
+
+def keep(run: Run, experiment: Experiment, data: Dataset, source: Source, test: Dataset | None) -> None:
+    """Leave in a run's directory what its report shows of the data, data.json and samples.npz.
+
+    Args:
+        run: the run's directory.
+        experiment: whose deformations are shown.
+        data: what is trained on, those held out included.
+        source: where these images came from.
+        test: what is scored, if that is something else.
+    """
+    from midas.plots import thumbnail
+
+    write_json(run / "data.json", {"data": data.summary(), "test": test.summary() if test else None})
+    classes = len(data.class_names)
+    chosen = _of_each_class(data, max(KEPT // classes, 1))
+    paged = _of_each_class(data, max(PAGES // classes, 1))
+    deformed = paged[np.linspace(0, len(paged) - 1, DEFORMED).round().astype(int)]
+    versions = np.repeat(data.images[deformed, None], 1 + VERSIONS, axis=1)
+    rng = np.random.default_rng(experiment.seed)
+    for version in range(1, 1 + VERSIONS) if experiment.augmentation else ():
+        versions[:, version] = augment(data.images[deformed], experiment.augmentation, rng)
+    pages = {f"page_{place}": thumbnail(page) for place, page in enumerate(_pages(data, source, paged))}
+    with atomic(run / "samples.npz") as temporary:
+        np.savez_compressed(
+            temporary,
+            images=data.images[chosen],
+            labels=data.labels[chosen],
+            prepared=data.images[paged],
+            prepared_labels=data.labels[paged],
+            versions=versions if experiment.augmentation else versions[:, :1],
+            versions_labels=data.labels[deformed],
+            **pages,
+        )
+
+
+def _of_each_class(dataset: Dataset, count: int) -> np.ndarray:
+    """Find the first images of every class; their places in the data set, class by class."""
+    return np.concatenate([np.flatnonzero(dataset.labels == k)[:count] for k in range(len(dataset.class_names))])
+
+
+def _pages(dataset: Dataset, source: Source, chosen: np.ndarray) -> list[np.ndarray]:
+    """Read some images once more, as they came."""
+    wanted = {str(dataset.names[i]) for i in chosen}
+    pages = {entry.name: entry.read() for entry in source.entries() if entry.name in wanted}
+    return [pages[str(dataset.names[i])] for i in chosen]

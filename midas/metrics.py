@@ -170,6 +170,18 @@ def mistakes(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")]
 
 
+def neighbours_alike(points: np.ndarray, labels: np.ndarray) -> float:
+    """Give the share of points, float (n, d), whose nearest other point has the same label.
+
+    >>> neighbours_alike(np.array([[0.0], [0.1], [5.0], [5.2]]), np.array([0, 0, 1, 2]))
+    0.5
+    """
+    from sklearn.neighbors import NearestNeighbors
+
+    nearest = NearestNeighbors(n_neighbors=1).fit(points).kneighbors(return_distance=False)[:, 0]
+    return float((labels[nearest] == labels).mean())
+
+
 def confusion(answers: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
     """Count the answers, classes 0..k-1 (n,) or probabilities (n, k), by true class; int array (k, k), truth in rows.
 

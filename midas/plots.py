@@ -7,6 +7,7 @@ Ito (2008), which people with any common colour blindness can tell apart.
 from itertools import cycle, pairwise
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
@@ -328,8 +329,8 @@ def suspects(
     return figure
 
 
-def confused_pairs(rows: list[tuple[str, np.ndarray]]) -> Figure:
-    """Draw images of the classes that are confused most often, a row for each pair.
+def rows_of_images(rows: list[tuple[str, np.ndarray]]) -> Figure:
+    """Draw images in rows, each with a caption on the left.
 
     Args:
         rows: at least one of a caption and uint8 images (n, side, side), of which ten are drawn at most.
@@ -387,9 +388,58 @@ def samples(before: list[np.ndarray], after: np.ndarray, titles: list[str], colu
     for place, (page, glyph, title) in enumerate(zip(before, after, titles, strict=True)):
         left, top = place % columns * cell_width, place // columns * cell_height
         _caption(axes, left + cell_width / 2, top + 0.07, title, 11, cell_width)
-        _picture(axes, _thumbnail(page), left + 0.05, top + 0.28, 1, 0.9)
+        _picture(axes, thumbnail(page), left + 0.05, top + 0.28, 1, 0.9)
         _picture(axes, glyph, left + 0.1, top + 1.22, 0.9)
     return figure
+
+
+def tsne(points: np.ndarray) -> np.ndarray:
+    """Lay points out in a plane so that neighbours stay neighbours: t-SNE (van der Maaten and Hinton 2008).
+
+    Args:
+        points: float array (n, d), n at least 4.
+
+    Returns:
+        float array (n, 2), the same for the same points.
+    """
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
+    few = PCA(min(50, *points.shape), random_state=0).fit_transform(points)
+    return TSNE(perplexity=min(30, (len(points) - 1) / 3), init="pca", random_state=0).fit_transform(few)
+
+
+def maps(panels: list[tuple[str, np.ndarray]], labels: np.ndarray, class_names: list[str]) -> Figure:
+    """Draw images as points in planes side by side: coloured dots, or with many classes the class names themselves.
+
+    Args:
+        panels: a title and float coordinates (n, 2) for each plane.
+        labels: int array (n,).
+        class_names: the k names.
+    """
+    figure = Figure(figsize=(5.2 * len(panels), 5.4), layout="constrained")
+    colours = colormaps["tab10"] if len(class_names) <= 10 else colormaps["hsv"].resampled(len(class_names) + 1)
+    for axes, (title, places) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        axes.set_title(title, fontsize=11)
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.set(xlim=_padded(places[:, 0]), ylim=_padded(places[:, 1]))
+        style = {"ha": "center", "va": "center", "parse_math": False, "clip_on": True}
+        if len(class_names) > 10:
+            for (x, y), label in zip(places, labels, strict=True):
+                axes.text(x, y, class_names[label], color=np.multiply(colours(label), 0.75), fontsize=7, **style)
+            continue
+        axes.scatter(*places.T, c=colours(labels), s=7)
+        for label in np.unique(labels):
+            x, y = np.median(places[labels == label], axis=0)
+            frame = {"facecolor": "white", "edgecolor": colours(label), "pad": 1.5}
+            axes.text(x, y, class_names[label], fontsize=11, fontweight="bold", bbox=frame, **style)
+    return figure
+
+
+def _padded(values: np.ndarray) -> tuple[float, float]:
+    margin = 0.04 * (np.ptp(values) or 1)
+    return values.min() - margin, values.max() + margin
 
 
 def copies(versions: np.ndarray, titles: list[str]) -> Figure:
@@ -479,11 +529,12 @@ def _caption(axes: Axes, x: float, y: float, text: str, size: float, width: floa
     axes.text(x, y, "\n".join(lines), fontsize=size, color=colour, **style)
 
 
-def _thumbnail(page: np.ndarray) -> np.ndarray:
+def thumbnail(page: np.ndarray) -> np.ndarray:
     """Shrink a page by whole blocks of pixels: a thin stroke grows pale but is not lost, as it is in sampling."""
     step = max(1, min(page.shape) // 150)
     height, width = (length // step for length in page.shape)
-    return page[: height * step, : width * step].reshape(height, step, width, step).mean(axis=(1, 3))
+    blocks = page[: height * step, : width * step].reshape(height, step, width, step)
+    return blocks.mean(axis=(1, 3)).round().astype(np.uint8)
 
 
 def _words(sentence: str) -> Figure:

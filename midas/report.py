@@ -1,7 +1,5 @@
 """Finished runs to one page that opens from disk, and to a table on the terminal."""
 
-import base64
-import io
 import json
 import shlex
 from collections import Counter
@@ -9,18 +7,16 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from statistics import mean, stdev
 
+from midas.conclusions import PARTS, conclude
 from midas.errors import MidasError
 from midas.runs import Run, atomic, read_json, write_json
 
-PARTS = {
-    "part1": "Part 1: 62 classes from drawings",
-    "part2": "Part 2: MNIST",
-    "part3": "Part 3: MNIST from wrong folders",
+DATA_NAMES = {
+    "part1": "Part 1's drawings",
+    "part1-digits": "the digits of Part 1's drawings",
+    "mnist": "MNIST's training images",
+    "part3": "the misfiled images",
 }
-MOST_MISTAKES = 40
-MOST_PAIRS = 8  # of confused classes, drawn with images
-FIGURE_DPI = 100
-FIGURE_COLOURS = 64  # as many as the figures need; a third of the bytes of true colour
 
 Column = tuple[str, str, Callable[..., str]]  # heading, key of the record, how its value is written
 
@@ -35,6 +31,12 @@ def _four(value: float) -> str:
 
 def _short(digest: str) -> str:
     return digest[:12]
+
+
+def _sizes(sizes: dict[str, int]) -> str:
+    """Write how many images had which size, the commonest three."""
+    most = [f"{size} ({count:,})" for size, count in list(sizes.items())[:3]]
+    return ", ".join(most + ([f"and {len(sizes) - 3} others"] if len(sizes) > 3 else []))
 
 
 RESULT: tuple[Column, ...] = (
@@ -72,6 +74,27 @@ SPREAD: tuple[Column, ...] = (
     ("standard deviation", "standard_deviation", _percent),
     ("lowest", "lowest", _percent),
     ("highest", "highest", _percent),
+)
+ESTIMATED: tuple[Column, ...] = (
+    ("run", "label", str),
+    ("by largest output %", "accuracy", _percent),
+    ("by smallest output %", "argmin_accuracy", _percent),
+    ("estimated from folders %", "estimated", _percent),
+    ("95 % interval", "interval", lambda bounds: "-".join(map(_percent, bounds))),
+    ("allowing for images filed right %", "adjusted_accuracy", _percent),
+    ("95 % interval", "adjusted_interval", lambda bounds: "-".join(map(_percent, bounds))),
+    ("holds the accuracy", "held", lambda held: "yes" if held else "no"),
+)
+DATA: tuple[Column, ...] = (
+    ("data", "what", str),
+    ("images", "images", "{:,}".format),
+    ("classes", "classes", str),
+    ("smallest class", "smallest_class", "{:,}".format),
+    ("largest class", "largest_class", "{:,}".format),
+    ("mean ink %", "mean_ink", _percent),
+    ("skipped", "skipped", lambda skipped: str(len(skipped))),
+    ("digest", "digest", str),
+    ("sizes before preprocessing", "page_sizes", _sizes),
 )
 PER_CLASS: tuple[Column, ...] = (
     ("class", "class", str),
@@ -143,7 +166,8 @@ def write_report(
     """Write one self-contained HTML page about the finished runs, and its numbers as JSON beside it.
 
     Unfinished runs, runs on a limited number of images and runs whose records cannot be read are left out and listed. A
-    run without readable predictions keeps its place in the tables and says why it has no figures.
+    run without readable predictions keeps its place in the tables and says why it has no figures. Of runs that differ
+    in their seed alone, the first one's figures are shown.
 
     Args:
         runs: as `runs.find_runs` lists them.
@@ -153,7 +177,7 @@ def write_report(
 
     Returns:
         What the JSON file holds: title; sample, whether any run is of the embedded sample; runs, spread (over the seeds
-        of the same run), comparisons, machines and left_out, each a list of records.
+        of the same run), conclusions, data, comparisons, machines and left_out, each a list of records.
 
     Raises:
         MidasError: no finished run is left, or a file cannot be written.
@@ -173,10 +197,8 @@ def write_report(
         raise MidasError(f"no finished run to report on ({reasons}); train one first")
     entries.sort(key=lambda entry: [entry["result"][key] for key in ("part", "name", "seed")])
     _label(entries)
-    figures = {}
-    for entry in entries:
-        shown, figures[entry["path"]] = _figures(entry)
-        entry.update(shown)
+    groups = _groups(entries)
+    figures = {entry["path"]: _figures(entry, first=entry is group[0]) for group in groups for entry in group}
     compared = []
     for file in comparisons:
         try:
@@ -187,14 +209,17 @@ def write_report(
     report = {
         "title": title,
         "sample": any(entry["result"].get("sample") for entry in entries),
+        "conclusions": _conclusions(groups, [summary for summary, _ in compared]),
+        "data": _data(entries),
         "runs": entries,
-        "spread": _spread(entries),
+        "spread": _spread(groups),
         "comparisons": [summary for summary, _ in compared],
         "machines": _machines(entries),
         "left_out": left_out,
     }
     with atomic(path) as temporary:
-        temporary.write_text(_render(report, figures, [shown for _, shown in compared]), encoding="utf-8")
+        page = _render(report, [group[0] for group in groups], figures, [shown for _, shown in compared])
+        temporary.write_text(page, encoding="utf-8")
     write_json(numbers, report)
     return report
 
@@ -232,6 +257,7 @@ def _read(run: Run) -> dict:
         "card": card,
         "experiment": run.experiment.to_json(),
         "environment": run.environment,
+        "data": read_json(run / "data.json") if (run / "data.json").exists() else None,
         "epochs": run.metrics(),
     }
 
@@ -246,27 +272,57 @@ def _label(entries: list[dict]) -> None:
             entry["label"] += f" ({entry['path']})"
 
 
-def _spread(entries: list[dict]) -> list[dict]:
-    """Summarise the accuracy of runs that differ in their seed alone; the sample standard deviation."""
-    groups: dict[tuple, list[float]] = {}
+def _groups(entries: list[dict]) -> list[list[dict]]:
+    """Gather the runs that differ in their seed alone."""
+    groups: dict[tuple, list[dict]] = {}
     for entry in entries:
         result = entry["result"]
         settings = {key: value for key, value in entry["experiment"].items() if key != "seed"}
         same = json.dumps([settings, result.get("sample"), entry["card"].get("data_digest")], sort_keys=True)
-        groups.setdefault((result["part"], result["name"], same), []).append(result["accuracy"])
-    return [
-        {
-            "part": part,
-            "name": name,
-            "n": len(values),
-            "mean": mean(values),
-            "standard_deviation": stdev(values),
-            "lowest": min(values),
-            "highest": max(values),
-        }
-        for (part, name, _), values in groups.items()
-        if len(values) > 1
-    ]
+        groups.setdefault((result["part"], result["name"], same), []).append(entry)
+    return list(groups.values())
+
+
+def _spread(groups: list[list[dict]]) -> list[dict]:
+    """Summarise the accuracy of runs that differ in their seed alone; the sample standard deviation."""
+    spread = []
+    for group in groups:
+        values = [entry["result"]["accuracy"] for entry in group]
+        if len(values) > 1:
+            spread.append(
+                {
+                    "part": group[0]["result"]["part"],
+                    "name": group[0]["result"]["name"],
+                    "n": len(values),
+                    "mean": mean(values),
+                    "standard_deviation": stdev(values),
+                    "lowest": min(values),
+                    "highest": max(values),
+                }
+            )
+    return spread
+
+
+def _conclusions(groups: list[list[dict]], comparisons: list[dict]) -> list[dict]:
+    names = Counter((group[0]["result"]["part"], group[0]["result"]["name"]) for group in groups)
+    records = []
+    for group in groups:
+        part, name = (group[0]["result"][key] for key in ("part", "name"))
+        name = name if names[part, name] == 1 else f"{name} ({group[0]['path']})"
+        results = {e["result"]["seed"]: {**e["result"], "error_kinds": e.get("error_kinds")} for e in group}
+        records.append({"part": part, "name": name, "results": results})
+    return conclude(records, comparisons)
+
+
+def _data(entries: list[dict]) -> list[dict]:
+    """List the different data sets trained on, each with its counts and the first run that kept samples of it."""
+    found = {}
+    for entry in entries:
+        if entry["data"]:
+            summary, name = entry["data"]["data"], entry["experiment"]["data"]
+            what = DATA_NAMES.get(name, name)
+            found.setdefault((name, summary["digest"]), {"name": name, "what": what, "run": entry["path"], **summary})
+    return list(found.values())
 
 
 def _machines(entries: list[dict]) -> list[dict]:
@@ -279,76 +335,70 @@ def _machines(entries: list[dict]) -> list[dict]:
     return list(machines.values())
 
 
-def _figures(entry: dict) -> tuple[dict, list[dict]]:
-    """Give the numbers one run's figures show, or why there are none, and the figures as {"src", "alt"}."""
-    from midas import analysis, metrics, plots
+def _figures(entry: dict, first: bool) -> list[dict]:
+    """Add to an entry the numbers of its predictions, or why there are none, and draw them if it is the first."""
+    from midas import analysis, illustrations, metrics
 
     names = entry["card"]["class_names"]
     try:
         predictions = analysis.load_predictions(Run(entry["path"]))
     except MidasError as error:
-        return {"no_figures": str(error)}, []
-    arrays = [predictions[key] for key in ("images", "labels", "probabilities", "names")]
-    matrix = metrics.confusion(predictions["probabilities"], predictions["labels"], len(names))
-    pairs = metrics.confused_pairs(matrix, names)
-    wrong = analysis.list_mistakes(predictions, names, MOST_MISTAKES)
-    most = "; most often {true} was answered {answer}, {count} times".format(**pairs[0]) if pairs else ""
-    listed = ", ".join(f"{one['true']} answered {one['answer']}" for one in wrong[:10])
-    figures = [
-        {
-            "names": names,
-            "cells": _matrix_cells(matrix),
-            "alt": f"Confusion matrix of {entry['label']}: {matrix.trace()} of {matrix.sum()} images right{most}",
-        },
-        _inline(
-            plots.mistakes(*arrays, names, most=MOST_MISTAKES),
-            f"Mistakes of {entry['label']}, the most confident first: {listed or 'none'}",
-        ),
-    ]
-    if pairs:
-        answers = predictions["probabilities"].argmax(axis=1)
-        rows = []
-        for pair in pairs[:MOST_PAIRS]:
-            true, answer = names.index(pair["true"]), names.index(pair["answer"])
-            members = (predictions["labels"] == true) & (answers == answer)
-            rows.append(
-                (f"{pair['true']} read as {pair['answer']}\n{pair['count']} of them", predictions["images"][members])
-            )
-        told = ", ".join(f"{pair['true']} read as {pair['answer']}" for pair in pairs[:MOST_PAIRS])
-        figures.append(_inline(plots.confused_pairs(rows), f"Images of the pairs confused most often: {told}"))
-    bins = metrics.reliability(predictions["probabilities"], predictions["labels"])
-    error = metrics.calibration_error(predictions["probabilities"], predictions["labels"])
-    surest = bins[-1]
-    figures.append(
-        _inline(
-            plots.reliability(bins, error),
-            f"Calibration of {entry['label']}: of the {surest['n']} answers it is surest of, by "
-            f"{100 * surest['confidence']:.1f} %, {100 * surest['accuracy']:.1f} % are right",
-        )
-    )
-    found = {"confusion": matrix.tolist(), "confused_pairs": pairs, "mistakes": wrong, "reliability": bins}
-    return found, figures
+        entry["no_figures"] = str(error)
+        return []
+    probabilities, labels = predictions["probabilities"], predictions["labels"]
+    entry["error_kinds"] = metrics.error_kinds(probabilities, labels, names)
+    if not first:
+        entry["confusion"] = metrics.confusion(probabilities, labels, len(names)).tolist()
+        return []
+    drawn = []
+    for illustrate in (illustrations.of_run, illustrations.of_features):
+        numbers, figures = illustrate(entry["label"], names, predictions)
+        entry.update(numbers)
+        drawn += figures
+    return drawn
 
 
-def _matrix_cells(matrix) -> list[dict]:
-    """List the cells of a confusion matrix that hold images, with how dark each is to be drawn, 0-1."""
-    total = matrix.sum(axis=1)
-    rows, columns = matrix.nonzero()
-    share = matrix[rows, columns] / total[rows]
-    wrong = rows != columns
-    # The square root lifts rare mistakes from the paper: most are made once or twice.
-    depth = (share / share[wrong].max(initial=0.01)) ** 0.5
-    depth[~wrong] = share[~wrong]
-    darkness = (0.15 + 0.85 * depth).round(2).tolist()
-    return [
-        {"row": row, "column": column, "count": int(matrix[row, column]), "of": int(total[row]), "depth": dark}
-        for row, column, dark in zip(rows.tolist(), columns.tolist(), darkness, strict=True)
-    ]
+def _data_figures(data: list[dict]) -> list[dict]:
+    """Draw samples of each data set, or say why that cannot be done."""
+    from midas import illustrations
+
+    shown = []
+    for one in data:
+        names = list(one["images_per_class"])
+        try:
+            figures, reason = illustrations.of_data(Run(one["run"]), names, one["what"]), None
+        except MidasError as error:
+            figures, reason = [], str(error)
+        counts = {"headings": ["class", *names], "rows": [["images", *map(str, one["images_per_class"].values())]]}
+        few = len(names) <= 12
+        title = one["what"][0].upper() + one["what"][1:]
+        shown.append({"title": title, "figures": figures, "reason": reason, "counts": counts if few else None})
+    return shown
+
+
+def _story(entries: list[dict]) -> dict:
+    """Give the page what is told of labels that are wrong: estimates against the truth, and where classes are filed."""
+    from midas import illustrations
+
+    rows = []
+    for entry in entries:
+        result, estimate = entry["result"], entry["result"].get("estimate") or {}
+        row = {**estimate, "estimated": estimate.get("accuracy"), **result, "label": entry["label"]}
+        if estimate:
+            low, high = estimate["adjusted_interval"]
+            row["held"] = low <= result["accuracy"] <= high
+        rows.append(row)
+    told = [entry for entry in entries if entry["result"].get("filed")]
+    figures = []
+    if told:
+        best = min(told, key=lambda entry: entry["result"]["best_val_loss"])
+        figures = [illustrations.of_folders(best["label"], best["card"]["class_names"], best["result"]["filed"])]
+    return {"table": _grid(ESTIMATED, rows, 1), "figures": figures}
 
 
 def _compared(summary: dict) -> dict:
     """Give the page what it shows of a comparison."""
-    from midas import comparison
+    from midas import comparison, illustrations
 
     cells = comparison.rows(summary)
     return {
@@ -357,13 +407,14 @@ def _compared(summary: dict) -> dict:
         "seeds": len(summary["seeds"]),
         "notes": summary["notes"],
         "grid": {"headings": cells[0], "rows": cells[1:], "words": 1},
-        "figures": [_inline(figure, alt) for figure, alt in comparison.figures(summary).values()],
+        "figures": [illustrations.inline(figure, alt) for figure, alt in comparison.figures(summary).values()],
         "differences": [
             {
                 "title": one["in_words"],
                 "shown": [found["verdict"] for found in one["measures"] if found["sure"]],
                 "not_shown": [found["verdict"] for found in one["measures"] if not found["sure"]],
                 "images": one["verdict"],
+                "few": one.get("few"),
             }
             for one in summary["differences"]
         ],
@@ -378,20 +429,10 @@ def _by_name(entries: list[dict]) -> dict[str, list[list[dict]]]:
     return {f"{name}, {len(runs)} seeds" if len(runs) > 1 else name: runs for name, runs in names.items()}
 
 
-def _inline(figure, alt: str) -> dict:
-    from PIL import Image
-
-    drawn, reduced = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, dpi=FIGURE_DPI)
-    image = Image.open(drawn).convert("RGB").quantize(FIGURE_COLOURS, dither=Image.Dither.NONE)
-    image.save(reduced, "png", optimize=True)
-    return {"src": "data:image/png;base64," + base64.b64encode(reduced.getvalue()).decode(), "alt": alt}
-
-
-def _render(report: dict, figures: dict[str, list[dict]], compared: list[dict]) -> str:
+def _render(report: dict, shown: list[dict], figures: dict[str, list[dict]], compared: list[dict]) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    from midas import plots
+    from midas import comparison, illustrations, plots
 
     parts = []
     for part in dict.fromkeys(entry["result"]["part"] for entry in report["runs"]):
@@ -413,9 +454,18 @@ def _render(report: dict, figures: dict[str, list[dict]], compared: list[dict]) 
                 "pairs": _grid(PAIRS, entry.get("confused_pairs", []), 2),
                 "per_class": _grid(PER_CLASS, entry["result"].get("per_class", []), 1),
             }
-            for number, entry in enumerate(entries, 1)
+            for number, entry in enumerate([entry for entry in shown if entry["result"]["part"] == part], 1)
         ]
-        parts.append({"title": PARTS.get(part, part), "anchor": part, "curves": _inline(curves, alt), "runs": sections})
+        parts.append(
+            {
+                "title": PARTS.get(part, part),
+                "anchor": part,
+                "notes": comparison.unlike([entry["environment"] for entry in entries]),
+                "curves": illustrations.inline(curves, alt),
+                "story": _story(entries) if part == "part3" else None,
+                "runs": sections,
+            }
+        )
     origins = [
         {**entry["card"], **entry["environment"], "label": f"{entry['result']['part']} {entry['label']}"}
         for entry in report["runs"]
@@ -427,6 +477,9 @@ def _render(report: dict, figures: dict[str, list[dict]], compared: list[dict]) 
         title=report["title"],
         sample=report["sample"],
         left_out=report["left_out"],
+        conclusions=report["conclusions"],
+        data=_grid(DATA, report["data"], 1),
+        data_figures=_data_figures(report["data"]),
         compared=compared,
         results=_grid(
             [column for column in RESULT if column[1] != "state"],

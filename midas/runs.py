@@ -6,7 +6,9 @@ environment.json  versions, device, command, source revision, digest of the data
 metrics.jsonl     one object an epoch
 best.keras        of the epoch with the lowest validation loss
 last.keras        of the last epoch, optimiser included: what a stopped run goes on from
-predictions.npz   what was scored: probabilities, labels, names, images
+data.json         what was trained on and scored: counts, sizes, what was skipped
+samples.npz       some of the images trained on: as they came, prepared, deformed
+predictions.npz   what was scored: probabilities, labels, names, images; of some of them the last layer's input
 result.json       written last; without it the run is unfinished
 """
 
@@ -185,7 +187,7 @@ class Run:
     def clear(self) -> None:
         """Delete the files that training writes, and nothing else that may lie there; result.json goes first."""
         names = ("result.json", "experiment.json", "card.json", "environment.json", "metrics.jsonl")
-        for name in (*names, "best.keras", "last.keras", "predictions.npz"):
+        for name in (*names, "best.keras", "last.keras", "data.json", "samples.npz", "predictions.npz"):
             (self / name).unlink(missing_ok=True)
 
 

@@ -70,7 +70,7 @@ def perform(
     source, teacher = _source(experiment, place), None
     if experiment.rounds:
         teacher = perform(experiment.taught_by, place, resume=True)[0].path
-    from midas import datasets
+    from midas import datasets, inspection
     from midas.training import score, train  # heavy, and not needed to find that nothing is to be done
 
     data = load(experiment.data, experiment, place)
@@ -81,6 +81,8 @@ def perform(
         place.say(f"{experiment.run_path}: {images:,} images of {experiment.data}, those for validation included")
         train(experiment, run, data, source, teacher, place.epoch, tensorboard, overwrite)
         test = load(experiment.test, experiment, place) if experiment.test else None
+        came_from = datasets.find(experiment.data.removesuffix("-digits"), place.data_dir)
+        inspection.keep(run, experiment, data, came_from, test)
         score(experiment, run, data, test, source)
     return run, True
 

@@ -33,6 +33,7 @@ WARM_UP = 0.1  # of the epochs, in the cosine schedule
 FLOOR = 1 / 200  # of the learning rate: neither schedule goes below it
 PLATEAU_FACTOR = 0.5
 TEACHER_VIEWS = 4  # of each image, over which a teacher's answers are averaged
+MAPPED = 1000  # of the images scored, chosen at random, whose features are kept
 
 
 def train(
@@ -416,13 +417,17 @@ def _score(
     if experiment.loss != "given" and len(validation):
         asked = network.probabilities(validation.images, validation.places)
         result["estimate"] = complementary.estimate(asked, validation.labels)
+        filed = metrics.confusion(validation.labels, asked.argmax(axis=1), len(validation.class_names))
+        result["filed"] = filed.tolist()  # answers in rows, folders in columns
     if where != "validation" and set(DIGITS) <= set(donor.class_names) and scored.class_names == DIGITS:
         digits = [donor.class_names.index(digit) for digit in DIGITS]
         untrained = donor.probabilities(scored.images, scored.places, np.array(digits))[:, digits]
         zero_shot = metrics.summarise(untrained, scored.labels, DIGITS)
         result |= {f"zero_shot_{key}": zero_shot[key] for key in ("accuracy", "macro_f1", "per_class")}
+    mapped = np.sort(np.random.default_rng(experiment.seed).permutation(len(scored))[:MAPPED])
+    features = network.features(scored.images[mapped], scored.places[mapped]).astype(np.float16)
     with atomic(run / "predictions.npz") as temporary:
-        np.savez_compressed(temporary, **scored.predictions(probabilities))
+        np.savez_compressed(temporary, **scored.predictions(probabilities), mapped=mapped, features=features)
     write_json(run / "environment.json", {**run.environment, "finished_utc": _now()})
     write_json(run / "result.json", result)
     return result

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from midas import comparison, metrics
+from midas import comparison, inspection, metrics
+from midas.archives import Entry, Source
+from midas.datasets import Dataset
 from midas.experiments import PARTS
 from midas.runs import Run, atomic, write_json
 
@@ -51,7 +53,10 @@ def run(
     validation: bool = True,
     **result,
 ) -> Run:
-    """Write a finished run below `root`; further keywords go into its result.json over what is made up here."""
+    """Write a finished run below `root`; further keywords go into its result.json over what is made up here.
+
+    Images as they came are twice the size of glyphs, and an image's features are those of its class, and noise.
+    """
     class_names = class_names or LETTERS[:10]
     experiment = dataclasses.replace(PARTS[part], name=name, seed=seed)
     made = Run(root / experiment.run_path)
@@ -92,8 +97,14 @@ def run(
     write_json(made / "card.json", card)
     write_json(made / "environment.json", environment)
     made.write_metrics(epochs)
+    features = np.random.default_rng(seed).normal(arrays["labels"][:, None], 0.1, (n, 4)).astype(np.float16)
     with atomic(made / "predictions.npz") as temporary:
-        np.savez_compressed(temporary, **arrays)
+        np.savez_compressed(temporary, **arrays, mapped=np.arange(n), features=features)
+    images, labels, names = (arrays[key] for key in ("images", "labels", "names"))
+    data = Dataset(images, labels, tuple(class_names), names, np.zeros((n, 5), np.float32), page_sizes=(("56x56", n),))
+    pages = dict(zip(names.tolist(), images.repeat(2, axis=1).repeat(2, axis=2), strict=True))
+    entries = [Entry(name, None, lambda name=name: pages[name]) for name in pages]
+    inspection.keep(made, experiment, data, Source("made up", (), "0", lambda: iter(entries), n), None)
     summary = metrics.summarise(arrays["probabilities"], arrays["labels"], class_names)
     made_up = {"part": part, "name": name, "seed": seed, "scored": "validation" if part == "part1" else "mnist-test"}
     made_up |= {**summary, "epochs": len(epochs), "best_epoch": len(epochs), "train_seconds": 7.5}

@@ -7,6 +7,7 @@ import re
 from html.parser import HTMLParser
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from fabricate import LETTERS, compared, run
 from PIL import Image
@@ -53,12 +54,15 @@ def site(tmp_path_factory):
     run(root / "runs", "part1", "compact", 1, LETTERS, n=150)
     run(root / "runs", "part2", "random", zero_shot_accuracy=0.0987, zero_shot_macro_f1=0.0456)
     run(root / "runs", "part2", "<b>&", validation=False)
-    run(root / "runs", "part3", "complementary", argmin_accuracy=0.0012)
+    estimate = {"accuracy": 0.83, "interval": [0.7, 0.9], "adjusted_accuracy": 0.85, "adjusted_interval": [0.1, 0.2]}
+    filed = (5 - 5 * np.eye(10, dtype=int)).tolist()
+    run(root / "runs", "part3", "complementary", argmin_accuracy=0.0012, estimate=estimate, filed=filed)
     run(root / "runs", "part3", "trial", limit=500)
     (run(root / "runs", "part3", "stopped") / "result.json").unlink()
     (run(root / "runs", "part3", "spoilt") / "result.json").write_text("{")
     (run(root / "runs", "part3", "foreign") / "result.json").write_text("[]")
     (run(root / "runs", "part3", "bare") / "predictions.npz").unlink()
+    (root / "runs" / "part3" / "bare" / "seed-0" / "samples.npz").write_bytes(b"PK")
     comparison.write(compared(root / "runs" / "comparison" / "x"), root / "runs" / "comparison" / "x" / "part2")
     (root / "runs" / "comparison" / "y" / "part2").mkdir(parents=True)
     (root / "runs" / "comparison" / "y" / "part2" / "comparison.json").write_text('{"part": "part2"}')
@@ -95,26 +99,28 @@ def test_the_page_is_accessible(site):
 
 def test_images_can_be_decoded_and_are_described(site):
     images = Page(site[0]).all("img")
-    assert len(images) == 3 + 3 * 5 + 2
+    assert len(images) == 3 + 3 * 4 + 2
     for attributes in images:
         assert len(attributes["alt"]) > 20
         with Image.open(io.BytesIO(base64.b64decode(attributes["src"].split(",")[1]))) as image:
             image.load()
     drawings = Page(site[0]).all("svg")
-    assert len(drawings) == 5
-    assert any("Confusion matrix of compact, seed 1: " in attributes["aria-label"] for attributes in drawings)
+    assert len(drawings) == 4
+    assert any("Confusion matrix of compact, seed 0: " in attributes["aria-label"] for attributes in drawings)
 
 
 def test_every_cell_of_a_confusion_matrix_has_its_count(site):
     page, report = Page(site[0]), site[1]
-    for entry in report["runs"]:
-        names, matrix = entry["card"]["class_names"], entry.get("confusion", [])
+    drawn = [entry for entry in report["runs"] if entry.get("mistakes")]
+    assert [entry["label"] for entry in drawn if entry["result"]["part"] == "part1"] == ["compact, seed 0"]
+    for entry in drawn:
+        names, matrix = entry["card"]["class_names"], entry["confusion"]
         for row, counts in enumerate(matrix):
             for column, count in enumerate(counts):
                 told = f"{names[row]} answered {names[column]}: {count} of {sum(counts)}"
                 assert (told in page.text) or not count
     assert sum(attributes.get("class") in ("right", "wrong") for attributes in page.all("g")) == sum(
-        bool(count) for entry in report["runs"] for counts in entry.get("confusion", []) for count in counts
+        bool(count) for entry in drawn for counts in entry["confusion"] for count in counts
     )
 
 
@@ -157,6 +163,46 @@ def test_the_page_says_what_a_start_is_worth(site):
         assert " ".join(sentence.split()) in page.text
     assert any(found["sure"] for found in held["measures"]) and not all(found["sure"] for found in held["measures"])
     assert "The digits of Part 1, against random weights" in page.text
+
+
+def test_the_page_shows_the_data(site):
+    page, report = Page(site[0]), site[1]
+    assert [(one["name"], one["images"]) for one in report["data"]] == [("part1", 150), ("mnist", 60), ("part3", 60)]
+    assert "Images of Part 1's drawings as they came" in page.text and "56x56 (150)" in page.text
+    assert "MNIST's training images: the first images of each of the 10 folders" in page.text
+    assert "Some images of MNIST's training images, each beside 9 deformations" in page.text
+    assert "samples.npz: broken" in page.text
+
+
+def test_the_page_maps_images_by_pixels_and_by_features(site):
+    page, report = Page(site[0]), site[1]
+    drawn = [entry for entry in report["runs"] if "neighbours" in entry]
+    assert len(drawn) == 4 and all(entry["neighbours"]["features"] > 0.9 for entry in drawn[1:])
+    assert sum("t-SNE of 60 images" in image["alt"] for image in page.all("img")) == 3
+
+
+def test_the_page_tells_how_far_estimates_were_off(site):
+    page = Page(site[0])
+    assert "estimated from folders %" in page.text and "70.00-90.00" in page.text and "10.00-20.00 no" in page.text
+    assert (
+        "Transition matrix as complementary, seed 0 sees it in held-out images: 0.00 % lie in the folder" in page.text
+    )
+
+
+def test_the_page_concludes(site):
+    page, report = Page(site[0]), site[1]
+    assert [one["part"] for one in report["conclusions"]] == ["part1", "part2", "part3"]
+    for one in report["conclusions"]:
+        for sentence in one["sentences"]:
+            assert " ".join(sentence.split()) in page.text
+
+
+def test_runs_that_were_not_made_alike_are_marked(tmp_path):
+    run(tmp_path, "part2", "random")
+    other = run(tmp_path, "part2", "pretrained")
+    (other / "environment.json").write_text(json.dumps({**other.environment, "tensorflow": "2.19.0"}))
+    write_report(find_runs(tmp_path), tmp_path / "report.html")
+    assert "The runs differ in the version of TensorFlow: 2.19.0, 2.21.0." in Page(tmp_path / "report.html").text
 
 
 def test_what_is_left_out_is_said(site):

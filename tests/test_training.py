@@ -95,6 +95,7 @@ def test_a_run_directory_holds_everything(tmp_path):
     assert result["best_epoch"] == best["epoch"]
     assert result["accuracy"] == pytest.approx(best["val_accuracy"], abs=1e-6)
     with np.load(run / "predictions.npz", allow_pickle=False) as predictions:
+        assert predictions["features"].shape == (len(predictions["mapped"]), 256)
         assert (predictions["probabilities"].argmax(1) == predictions["labels"]).mean() == result["accuracy"]
 
 
