@@ -61,7 +61,8 @@ def _network(checkpoints, tta):
     from midas.inference import Classifier
 
     paths = checkpoints or (shipped_checkpoint(),)
-    network = dataclasses.replace(Classifier.load(*paths), tta=tta)
+    network = Classifier.load(*paths)
+    network = dataclasses.replace(network, tta=tta or network.tta)
     return network, str(paths[0]) if len(paths) == 1 else [str(path) for path in paths]
 
 
@@ -317,7 +318,7 @@ def cross_validate(
 
     place = workplace(data_dir, runs_dir, cache_dir)
     experiment = make_experiment("part1", place.is_sample, settings)
-    run = _cross_validate(experiment, place, Protocol(folds, repeats, ensemble, tta), resume, overwrite)
+    run = _cross_validate(experiment, place, Protocol(folds, repeats, ensemble, tta or 1), resume, overwrite)
     emit({**run.result, "path": str(run.path)}, as_json, f"{table([run.result])}\n{run.path}")
 
 
@@ -342,7 +343,7 @@ def compare_models(names, folds, repeats, tta, data_dir, runs_dir, cache_dir, re
     place = workplace(data_dir, runs_dir, cache_dir)
     experiment = make_experiment("part1", place.is_sample, settings)
     chosen = [with_model(experiment, name) for name in names or MODEL_NAMES]
-    protocol = validation.Protocol(folds, repeats, 1, tta)
+    protocol = validation.Protocol(folds, repeats, 1, tta or 1)
     results = [_cross_validate(one, place, protocol, resume, overwrite).result for one in chosen]
     figure = validation.write_comparison(results, place)
     emit({"models": results, "figure": str(figure)}, as_json, f"{validation.table(results)}\n{figure}")
@@ -426,7 +427,7 @@ def evaluate(checkpoints, data, restrict, tta, strict, as_json):
     summary = reading.summary(network, dataset, probabilities)
     warn_of_skipped(dataset, data)
     emit(
-        {"checkpoint": source, "data": data, "tta": tta, **summary},
+        {"checkpoint": source, "data": data, "tta": network.tta, **summary},
         as_json,
         analysis.classification_report(summary),
     )
@@ -491,7 +492,7 @@ def analyze(checkpoints, data, tta, strict, out, as_json):
         dataset, probabilities = reading.score(network, data, False, strict, options.Progress().images)
         names, predictions = network.class_names, dataset.predictions(probabilities)
         warn_of_skipped(dataset, data)
-    elif len(checkpoints) < 2 and tta == 1 and first in (run.path, run.checkpoint) and (run / "card.json").exists():
+    elif len(checkpoints) < 2 and tta is None and first in (run.path, run.checkpoint) and (run / "card.json").exists():
         source, names, predictions = str(first), run.card["class_names"], analysis.load_predictions(run)
     else:
         raise MidasError(f"{first}: is not what its run scored; say with --data what to ask it")
@@ -557,7 +558,7 @@ def audit_labels(
         independent = whole.digest not in witness.learnt_from(checkpoints)
         if not independent:
             options.warn("Note: this network was trained on these very labels, and is no independent witness of them.")
-        about["witness"] = {"checkpoint": source, "tta": tta, "independent": independent}
+        about["witness"] = {"checkpoint": source, "tta": network.tta, "independent": independent}
         probabilities = witness.ask(network, dataset, data)
     else:
         epochs = epochs or witness.default_epochs(len(dataset), folds)

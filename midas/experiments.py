@@ -22,7 +22,7 @@ MODEL_NAMES = (
     "resnet",
     "placed",
 )
-SETTABLE = ("frozen", "weight_decay", "label_smoothing", "patience", "min_delta", "stop_patience")  # by --set
+SETTABLE = ("frozen", "weight_decay", "label_smoothing", "patience", "min_delta", "stop_patience", "views")  # by --set
 # What the settings that are words may say; data sets are found by name where they are defined.
 CHOICES = {
     "model": MODEL_NAMES,
@@ -102,7 +102,7 @@ class Experiment:
         frozen: train the last layer only, and leave all others as they are in the source.
         loss: one of `LOSSES`, as `losses.make` takes them; "given" takes a label for the class, the others for a class
             that the image is not of.
-        rounds: how often, with the loss "complementary", a fresh network is trained on what the answers of the one
+        rounds: how often, with the loss "complementary", a fresh network is trained on what the answers of those
             before it leave possible; 0 to go by the labels alone.
         optimizer: one of `OPTIMIZERS`.
         learning_rate: at the start.
@@ -114,6 +114,7 @@ class Experiment:
         stop_patience: epochs without a better validation loss before training stops; None never stops early.
         epochs: at most this many.
         batch_size: images a step.
+        views: of each image, over which the trained network's answers are averaged, as `augmentation.views` gives them.
         augmentation: deformation limits, or None for none.
         val_fraction: part of the training images, stratified, held out before anything else is done; 0 for none.
         limit: train on this many images only, for a trial; None for all.
@@ -141,6 +142,7 @@ class Experiment:
     stop_patience: int | None = None
     epochs: int = 80
     batch_size: int = 64
+    views: int = 1
     augmentation: Augmentation | None = field(default_factory=Augmentation)
     val_fraction: float = 0.2
     limit: int | None = None
@@ -157,7 +159,7 @@ class Experiment:
         if not re.fullmatch(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*", self.name):
             raise MidasError(f"{self.name!r} cannot name a run: it names a folder, and no hidden one")
         lowest = {"size": 14, "seed": 0, "rounds": 0}
-        for name in ("epochs", "batch_size", "patience", "limit", *lowest):
+        for name in ("epochs", "batch_size", "views", "patience", "limit", *lowest):
             low = lowest.get(name, 1)
             if getattr(self, name) is not None and getattr(self, name) < low:
                 raise MidasError(f"{name} must be at least {low}, not {getattr(self, name)}")
@@ -178,21 +180,26 @@ class Experiment:
         return f"{self.part}/{self.name}/seed-{self.seed}"
 
     @property
-    def taught_by(self) -> "Experiment":
-        """The experiment whose network's answers are learnt from: the same with a round less.
+    def taught_by(self) -> "tuple[Experiment, ...]":
+        """The experiments whose networks' answers together are learnt from: the same with a round less; none without.
 
-        After the rounds that are usual, it is the part's own experiment: large networks are for the last round only. It
-        has the same seed in any case, and so holds out the same images.
+        After the rounds that are usual, they are the part's own experiments from either start: large networks are for
+        the last round only. They have the same seed in any case, and so hold out the same images.
 
-        >>> with_recipe(PARTS["part3"], "best").taught_by.name, PARTS["part3"].taught_by.name
-        ('random-complementary', 'random-complementary-plain')
+        >>> [one.name for one in with_recipe(PARTS["part3"], "best").taught_by]
+        ['random-complementary', 'pretrained-complementary']
+        >>> [one.name for one in PARTS["part3"].taught_by]
+        ['random-complementary-plain']
         """
+        if not self.rounds:
+            return ()
         usual = PARTS[self.part]
         if self.rounds == usual.rounds + 1:
-            same = ("data", "test", "size", "init", "source", "val_fraction", "limit", "seed")
-            return named(dataclasses.replace(usual, **{name: getattr(self, name) for name in same}))
+            same = {name: getattr(self, name) for name in ("data", "test", "size", "val_fraction", "limit", "seed")}
+            starts = {"init": "random", "source": None}, {"init": "pretrained", "source": self.source or "part1"}
+            return tuple(named(dataclasses.replace(usual, **same, **start)) for start in starts)
         own = re.sub("-1-round$|-[0-9]+-rounds$", "", self.name)
-        return dataclasses.replace(self, rounds=self.rounds - 1, name=f"{own}-{_rounds(self.rounds - 1)}")
+        return (dataclasses.replace(self, rounds=self.rounds - 1, name=f"{own}-{_rounds(self.rounds - 1)}"),)
 
     def to_json(self) -> dict:
         """The record as plain JSON values; `Experiment.from_json` reads it back."""
@@ -283,7 +290,7 @@ _DECAYED = {
     "weight_decay": 0.02,
     "stop_patience": None,
 }
-_DEEPER = {**_DECAYED, "model": "deeper", "batch_size": 256, "epochs": 12, "augmentation": _AFFINE}
+_DEEPER = {**_DECAYED, "model": "deeper", "batch_size": 256, "epochs": 12, "views": 8, "augmentation": _AFFINE}
 # The most thorough settings, part by part: the recipe "best". On MNIST the optimiser is the one that won in Part 1.
 BEST = {
     "part1": {**_DECAYED, "model": "placed", "size": 36, "label_smoothing": 0.1, "epochs": 100},

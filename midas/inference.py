@@ -29,7 +29,8 @@ class Classifier:
         card: what is known about how it was made; if it has a temperature, that calibrates the probabilities, and its
             tta_temperature those averaged over views.
             Views are deformed half as far as images were in training, as its augmentation says.
-        tta: how many views of each image are averaged over: itself, and deformed ones (test-time augmentation).
+        tta: how many views of each image are averaged over: itself, and deformed ones (test-time augmentation). As
+            many as its card asks for, of one network that is loaded; else one.
     """
 
     members: tuple[keras.Model, ...]
@@ -102,7 +103,7 @@ class Classifier:
         described = card_file(file)
         card = read_json(described)
         try:
-            names, size = tuple(card["class_names"]), int(card["size"])
+            names, size, views = tuple(card["class_names"]), int(card["size"]), int(card.get("views", 1))
             model = models.build(card["model"], size, len(names))
             model.load_weights(file)  # the weights alone: no code of the file's is run
         except KeyError as error:
@@ -111,7 +112,7 @@ class Classifier:
             ) from error
         except Exception as error:  # whatever Keras, h5py or zipfile make of a damaged or hostile file
             raise _not_described(file, described, error) from error
-        return cls((model,), names, size, card)
+        return cls((model,), names, size, card, max(views, 1))
 
     def probabilities(
         self, images: np.ndarray, places: np.ndarray | None = None, allowed: np.ndarray | None = None

@@ -165,9 +165,7 @@ restart_options = [
 tta_option = click.option(
     "--tta",
     type=click.IntRange(1, 1000),
-    default=1,
-    show_default=True,
-    help="Average over so many views of each image: itself and deformed ones.",
+    help="Average over so many views of each image, itself and deformed ones.  [default: what its card says, or 1]",
 )
 
 

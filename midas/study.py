@@ -67,9 +67,8 @@ def perform(
         run.check(experiment, resume)
         if run.finished:
             return run, False
-    source, teacher = _source(experiment, place), None
-    if experiment.rounds:
-        teacher = perform(experiment.taught_by, place, resume=True)[0].path
+    source = _source(experiment, place)
+    teachers = [perform(teaching, place, resume=True)[0].path for teaching in experiment.taught_by]
     from midas import datasets, inspection
     from midas.training import score, train  # heavy, and not needed to find that nothing is to be done
 
@@ -79,7 +78,7 @@ def perform(
     with run.locked():
         images = min(experiment.limit or len(data), len(data))
         place.say(f"{experiment.run_path}: {images:,} images of {experiment.data}, those for validation included")
-        train(experiment, run, data, source, teacher, place.epoch, tensorboard, overwrite)
+        train(experiment, run, data, source, teachers, place.epoch, tensorboard, overwrite)
         test = load(experiment.test, experiment, place) if experiment.test else None
         came_from = datasets.find(experiment.data.removesuffix("-digits"), place.data_dir)
         inspection.keep(run, experiment, data, came_from, test)

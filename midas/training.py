@@ -11,7 +11,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -41,7 +41,7 @@ def train(
     run: Run,
     data: Dataset,
     source: str | Path | None = None,
-    teacher: str | Path | None = None,
+    teachers: Sequence[str | Path] = (),
     report: Callable[[dict, int], None] = lambda record, epochs: None,
     tensorboard: str | Path | None = None,
     overwrite: bool = False,
@@ -53,23 +53,23 @@ def train(
         run: the run's directory, already checked; what an earlier, stopped call left there is taken up.
         data: the images to train on; a validation part is split off before anything else is done with them.
         source: the checkpoint a pretrained network starts from.
-        teacher: the checkpoint of the network whose answers are learnt from, in a round after the first.
+        teachers: the checkpoints of the networks whose averaged answers are learnt from, in a round after the first.
         report: called after each epoch with its record and the number of epochs.
         tensorboard: folder for TensorBoard's logs, or None.
         overwrite: delete what lies in the run's directory, once the new run is known to be able to start.
 
     Raises:
         MidasError: the data or a checkpoint do not fit the experiment.
-        ValueError: a round after the first lacks its teacher, or another training has one.
+        ValueError: a round after the first lacks its teachers, or another training has some.
     """
-    if bool(experiment.rounds) != (teacher is not None):
-        raise ValueError(f"an experiment with {experiment.rounds} rounds before it cannot have the teacher {teacher}")
+    if bool(experiment.rounds) != bool(teachers):
+        raise ValueError(f"an experiment of {experiment.rounds} rounds cannot have the teachers {list(teachers)}")
     if tensorboard and not importlib.util.find_spec("tensorboard"):
         raise MidasError("--tensorboard needs the package tensorboard: pip install tensorboard")
     prepare_keras(experiment.seed)
     training, validation = split(data, experiment)
     start, donor = _start(experiment, data.class_names, source)
-    taught = Classifier.load(teacher) if teacher else None
+    taught = Classifier.load(*teachers) if teachers else None
     if overwrite:  # not before all that can be refused is known to be right
         run.clear()
     run.start(experiment)
@@ -81,9 +81,9 @@ def train(
 
 
 def left_possible(teacher: Classifier, training: Dataset, validation: Dataset) -> np.ndarray:
-    """Say which classes a network's answers and the folders together leave possible for each image: bool (n, K).
+    """Say which classes a teacher's answers and the folders together leave possible for each image: bool (n, K).
 
-    The network is asked for several views of each image. How many images are filed right is estimated from its answers
+    It is asked for several views of each image. How many images are filed right is estimated from its answers
     to those that it was not trained on, or where none were held out, which makes it too low, from all.
     """
     asked = dataclasses.replace(teacher, tta=TEACHER_VIEWS)
@@ -198,12 +198,12 @@ def _describe(
     run: Run, experiment: Experiment, data: Dataset, model: keras.Model, donor: Classifier, teacher: Classifier | None
 ) -> None:
     digests = {
-        "source_digest": _weights_digest(donor.model),
-        "teacher_digest": _weights_digest(teacher.model) if teacher else None,
+        "source_digest": _weights_digest(donor),
+        "teacher_digest": _weights_digest(teacher) if teacher else None,
     }
     if (run / "environment.json").exists():
         before, now = run.environment, {"data_digest": data.digest, **digests}
-        whats = ("the data", "the network it started from", "the network that taught it")
+        whats = ("the data", "the network it started from", "what taught it")
         for key, changed in zip(now, whats, strict=True):
             if before.get(key) != now[key]:
                 raise MidasError(f"{run.path}: {changed} changed since it was stopped; start again with --overwrite")
@@ -224,13 +224,15 @@ def _describe(
             "parameters": model.count_params(),
             "multiply_adds": models.multiply_adds(model),
             "augmentation": experiment.to_json()["augmentation"],
+            "views": experiment.views,
         },
     )
     write_json(run / "environment.json", {**environment(data.digest), **digests})
 
 
-def _weights_digest(model: keras.Model) -> str:
-    return hashlib.sha256(b"".join(weights.tobytes() for weights in model.get_weights())).hexdigest()[:16]
+def _weights_digest(network: Classifier) -> str:
+    weights = (array.tobytes() for member in network.members for array in member.get_weights())
+    return hashlib.sha256(b"".join(weights)).hexdigest()[:16]
 
 
 def environment(data_digest: str) -> dict:

@@ -16,7 +16,7 @@ from midas.validation import MEASURED
 
 TESTED = ("scored", "n", "accuracy", "accuracy_interval", "macro_f1", "log_loss", "calibration_error", "estimate")
 KEPT = (
-    *("class_names", "size", "part", "name", "model", "augmentation"),
+    *("class_names", "size", "part", "name", "model", "augmentation", "views"),
     *("data", "data_digest", "trained_on", "parameters", "sample"),
 )
 
@@ -46,7 +46,7 @@ def ship(source: Path, judged_by: Path | None, out: Path) -> dict:
             Classifier.load(file).model.save(temporary)
         digests[target.name] = hashlib.sha256(target.read_bytes()).hexdigest()
     whole = {
-        **{key: card[key] for key in KEPT},
+        **{key: card[key] for key in KEPT if key in card},
         "seeds": [run.card["seed"] for run in runs],
         "command": shlex.join(["midas", *runs[0].environment["argv"][1:]]),
         "tensorflow": runs[0].environment["tensorflow"],

@@ -109,13 +109,15 @@ def test_the_study_does_what_another_needs_first():
 def test_a_round_learns_from_the_run_that_its_settings_name_and_that_holds_out_the_same_images(init, source):
     usual = named(dataclasses.replace(PARTS["part3"], init=init, source=source, seed=3))
     best = named(with_recipe(usual, "best"))
-    assert best.name == f"{init}-complementary-best" and best.taught_by == usual
-    rounds = [best, usual, usual.taught_by]
+    assert best.name == f"{init}-complementary-best" and usual in best.taught_by
+    assert {(one.init, one.source) for one in best.taught_by} == {("random", None), ("pretrained", "part1")}
+    assert {(one.seed, one.rounds, one.model) for one in best.taught_by} == {(3, 1, "deep")}
+    (plain,) = usual.taught_by
+    assert plain.taught_by == ()
+    rounds = [best, usual, plain]
     assert [one.rounds for one in rounds] == [2, 1, 0]
-    thorough = named(dataclasses.replace(usual, rounds=4))
-    assert [thorough.taught_by.name, thorough.taught_by.taught_by.name] == [
-        f"{init}-complementary-{rounds}-rounds" for rounds in (3, 2)
-    ]
+    (thorough,) = named(dataclasses.replace(usual, rounds=4)).taught_by
+    assert [thorough.name, thorough.taught_by[0].name] == [f"{init}-complementary-{rounds}-rounds" for rounds in (3, 2)]
     assert rounds[-1] == named(dataclasses.replace(usual, rounds=0))
     assert {(one.seed, one.val_fraction, one.init, one.source) for one in rounds} == {(3, 0.1, init, source)}
     with pytest.raises(MidasError, match="not with 'given'"):

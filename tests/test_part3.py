@@ -65,7 +65,7 @@ def test_other_true_labels_change_nothing_but_the_score(tmp_path, monkeypatch):
 
 def test_training_has_no_way_in_for_test_images_and_no_use_for_file_names(tmp_path):
     assert set(inspect.signature(train).parameters) == {
-        *("experiment", "run", "data", "source", "teacher", "report", "tensorboard", "overwrite")
+        *("experiment", "run", "data", "source", "teachers", "report", "tensorboard", "overwrite")
     }
     named, data = Run(tmp_path / "named"), misfiled(10)
     renamed = dataclasses.replace(data, names=np.array([f"{i:03d}" for i in range(len(data))])[::-1])
@@ -101,14 +101,14 @@ def test_a_later_round_that_was_stopped_goes_on_as_if_it_never_stopped(tmp_path)
         if record["epoch"] == 1:
             raise Stop
 
-    train(TINY, whole, misfiled(10), teacher=teacher.path)
+    train(TINY, whole, misfiled(10), teachers=[teacher.path])
     with pytest.raises(Stop):
-        train(TINY, broken, misfiled(10), teacher=teacher.path, report=stop)
-    with pytest.raises(ValueError, match="cannot have the teacher None"):
+        train(TINY, broken, misfiled(10), teachers=[teacher.path], report=stop)
+    with pytest.raises(ValueError, match=r"cannot have the teachers \[\]"):
         train(TINY, broken, misfiled(10))
-    with pytest.raises(MidasError, match="the network that taught it changed"):
-        train(TINY, broken, misfiled(10), teacher=whole.path)
-    train(TINY, broken, misfiled(10), teacher=teacher.path)
+    with pytest.raises(MidasError, match="what taught it changed"):
+        train(TINY, broken, misfiled(10), teachers=[whole.path])
+    train(TINY, broken, misfiled(10), teachers=[teacher.path])
     (ours, *_), (theirs, *_) = map(what_was_learnt_and_chosen, (whole, broken))
     assert ours == theirs and len(ours) == 2
 
