@@ -11,6 +11,11 @@ PARTS = {
     "part2": "Part 2: MNIST",
     "part3": "Part 3: MNIST from wrong folders",
 }
+SCORED = {
+    "mnist-test": "MNIST's test images",
+    "validation": "the images held out",
+    "training": "its own training images",
+}
 
 
 def conclude(groups: list[dict], comparisons: list[dict]) -> list[dict]:
@@ -60,9 +65,10 @@ def _best(groups: list[dict]) -> list[str]:
     """Name the training that reads most, and those that it cannot be told from."""
     best, *others = sorted(groups, key=lambda group: -mean(_accuracies(group)))
     scored = next(iter(best["results"].values()))["scored"]
-    sentence = f"Of what was scored ({scored}), {best['name']} reads most: {_several(_accuracies(best))}."
+    told = f"of {SCORED.get(scored, scored)}: {_several(_accuracies(best))}."
     if not others:
-        return [sentence]
+        return [f"{best['name']} is right on so many {told}"]
+    sentence = f"{best['name']} is right on the most {told}"
     p_values = [_p_value(best, other) for other in others]
     corrected = comparison.holm([p for p in p_values if p is not None])
     ranks = iter(corrected)
@@ -70,12 +76,12 @@ def _best(groups: list[dict]) -> list[str]:
     for other, p in zip(others, p_values, strict=True):
         where = unknown if p is None else less if next(ranks) < comparison.SURE else same
         where.append(other["name"])
-    told = [
+    verdicts = [
         (less, "That is more than {}, and no accident of the seeds or images"),
         (same, "It cannot be told from {} by these runs"),
         (unknown, "Nothing is said of {}, which was scored on other images"),
     ]
-    return [" ".join([sentence, *(f"{words.format(_listed(names))}." for names, words in told if names)])]
+    return [" ".join([sentence, *(f"{words.format(_listed(names))}." for names, words in verdicts if names)])]
 
 
 def _p_value(ours: dict, theirs: dict) -> float | None:

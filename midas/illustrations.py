@@ -143,16 +143,15 @@ def of_data(run: Run, names: list[str], what: str) -> list[dict]:
         figures = [
             inline(
                 plots.samples(pages, kept["prepared"], titles),
-                f"Images of {what} as they came and, below, as the network gets them: {len(pages)} of "
-                f"{len(names)} classes",
+                f"{len(pages)} of {what} as they came and, below, as the network gets them",
             )
         ]
         if len(names) <= 12:
-            alt = f"{what}: the first images of each of the {len(names)} folders"
+            alt = f"The first of {what} in each of {len(names)} folders"
             figures.append(inline(plots.rows_of_images(rows), alt))
         if kept["versions"].shape[1] > 1:
             deformed = [names[label] for label in kept["versions_labels"]]
-            alt = f"Some images of {what}, each beside {kept['versions'].shape[1] - 1} deformations as in training"
+            alt = f"Some of {what}, each beside {kept['versions'].shape[1] - 1} deformations as in training"
             figures.append(inline(plots.copies(kept["versions"], deformed), alt))
         return figures
     except FileNotFoundError:

@@ -14,7 +14,7 @@ from midas.runs import Run, atomic, write_json
 
 PREVIEWED = 2  # images of each class
 KEPT = 120  # of the images trained on, evenly over the classes, that a run keeps for its report
-PAGES = 62  # of these as they came
+PAGED = 31  # classes at most of which two images are kept as they came; of more, one
 DEFORMED, VERSIONS = 10, 9  # images of which so many deformed versions are kept
 
 
@@ -75,7 +75,7 @@ def keep(run: Run, experiment: Experiment, data: Dataset, source: Source, test: 
     write_json(run / "data.json", {"data": data.summary(), "test": test.summary() if test else None})
     classes = len(data.class_names)
     chosen = _of_each_class(data, max(KEPT // classes, 1))
-    paged = _of_each_class(data, max(PAGES // classes, 1))
+    paged = _of_each_class(data, 2 if classes <= PAGED else 1)
     deformed = paged[np.linspace(0, len(paged) - 1, DEFORMED).round().astype(int)]
     versions = np.repeat(data.images[deformed, None], 1 + VERSIONS, axis=1)
     rng = np.random.default_rng(experiment.seed)

@@ -4,6 +4,7 @@ Blue is what is right or trained on and orange what is wrong or held out; the re
 Ito (2008), which people with any common colour blindness can tell apart.
 """
 
+import re
 from itertools import cycle, pairwise
 
 import numpy as np
@@ -295,7 +296,7 @@ def mistakes(
         middle = left + cell_width / 2
         _caption(axes, middle, top + 0.93, caption + joint + confidence, 10, cell_width)
         below = top + (1.13 if joint == "  " else 1.25)
-        _caption(axes, middle, below, str(names[index]).rsplit("/", 1)[-1], 6.5, cell_width, GREY)
+        _caption(axes, middle, below, _short_name(names[index]), 6.5, cell_width, GREY)
     return figure
 
 
@@ -325,7 +326,7 @@ def suspects(
         _caption(axes, middle, top + 1.1, f"filed as {folder}", 10, width)
         _caption(axes, middle, top + 1.29, f"looks like {look}", 10, width, BLUE if look == folder else ORANGE)
         _caption(axes, middle, top + 1.48, f"{100 * probabilities[place]:.0f} %", 10, width)
-        _caption(axes, middle, top + 1.68, str(names[place]).rsplit("/", 1)[-1], 6.5, width, GREY)
+        _caption(axes, middle, top + 1.68, _short_name(names[place]), 6.5, width, GREY)
     return figure
 
 
@@ -527,6 +528,15 @@ def _caption(axes: Axes, x: float, y: float, text: str, size: float, width: floa
     size = min(size, 72 * width / (0.68 * max(map(len, lines))))
     style = {"ha": "center", "va": "top", "linespacing": 1.05, "parse_math": False}
     axes.text(x, y, "\n".join(lines), fontsize=size, color=colour, **style)
+
+
+def _short_name(name: str) -> str:
+    """Shorten where an image came from to its file's name, or to its number in a file of many.
+
+    >>> _short_name("train/Sample001/img001-001.png"), _short_name("mnist/t10k-images-idx3-ubyte.gz[9729]")
+    ('img001-001.png', 'no. 9729')
+    """
+    return re.sub(r".*\[(\d+)\]$", r"no. \1", str(name).rsplit("/", 1)[-1])
 
 
 def thumbnail(page: np.ndarray) -> np.ndarray:
