@@ -233,6 +233,13 @@ def test_augment_does_not_import_tensorflow(data, tmp_path):
 def test_train_part1(trained):
     result = Run(trained).result
     assert result["accuracy"] > 0.5 and result["epochs"] == 20 and result["n"] == 28
+    counted = json.loads((trained / "data.json").read_text(encoding="utf-8"))
+    assert counted["data"]["images"] == 140 and counted["test"] is None
+    with np.load(trained / "samples.npz", allow_pickle=False) as kept:
+        assert kept["prepared"].shape == (28, 28, 28) and kept["page_27"].shape == (225, 300)
+        assert (
+            kept["versions"].shape == (10, 10, 28, 28) and not (kept["versions"][:, 1] == kept["versions"][:, 0]).all()
+        )
 
 
 def test_a_finished_run_is_left_alone(data, trained):

@@ -138,6 +138,26 @@ def test_a_summary_says_what_is_shown_and_what_is_not(tmp_path):
     assert len({len(line) for line in text.split("\n\n")[0].splitlines()}) == 1
 
 
+def test_few_images_are_judged_by_how_many_there_are(tmp_path):
+    accuracies = {
+        ("random", 1): [0.50, 0.52, 0.49],
+        ("digits", 1): [0.90, 0.92, 0.89],  # the same step up with each seed
+        ("random", 100): [0.970, 0.975, 0.971],
+        ("digits", 100): [0.972, 0.973, 0.974],
+    }
+    runs = {(s, None): [started(tmp_path, s, seed, 0.5) for seed in range(3)] for s in ("random", "digits")}
+    for (start, count), values in accuracies.items():
+        runs[start, count] = [
+            started(tmp_path, start, seed, 0.5, few=count, accuracy=value) for seed, value in enumerate(values)
+        ]
+    (held,) = summarise("part2", runs)["differences"]
+    more, none = held["few"].removeprefix("By images a class: ").split("; ")
+    assert more.startswith("more test images are read from digits than from random with 1 (+40.00 points, corrected p")
+    assert none.startswith("no difference can be shown with 100 (+0.10 points, corrected p = 0.6")
+    alone = {key: several[:1] for key, several in runs.items()}
+    assert summarise("part2", alone)["differences"][0]["few"] is None
+
+
 def test_runs_that_were_not_made_alike_are_noted(tmp_path):
     runs = {(start, None): [started(tmp_path, start, seed, 0.5) for seed in (0, 1)] for start in ("random", "digits")}
     path = runs["digits", None][1] / "environment.json"

@@ -70,6 +70,26 @@ def test_views_are_deformed_as_the_card_says_that_images_were_in_training(seeds)
             ask(replace(network, card={**network.card, "augmentation": limits}), tta=2)
 
 
+def test_a_card_says_how_many_views_answers_are_averaged_over(seeds, tmp_path):
+    write_network(tmp_path / "one", 0)
+    card = {"class_names": list(CHARACTERS), "size": 28, "model": "compact", "views": 4}
+    write_json(tmp_path / "one" / "card.json", card)
+    assert (Classifier.load(tmp_path / "one").tta, Classifier.load(seeds / "seed-0").tta) == (4, 1)
+    assert Classifier.load(tmp_path / "one", seeds / "seed-0").tta == 1
+    write_json(tmp_path / "one" / "card.json", {**card, "views": "many"})
+    with pytest.raises(MidasError, match=r"card\.json"):
+        Classifier.load(tmp_path / "one")
+
+
+def test_features_are_what_the_last_layer_sees(seeds):
+    network, data = Classifier.load(seeds / "seed-0"), glyphs()
+    features = network.features(data.images, data.places)
+    logits = network.model.layers[-1](features).numpy()
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    assert features.shape == (len(data), 256)
+    assert exponentials / exponentials.sum(axis=1, keepdims=True) == pytest.approx(ask(network), abs=1e-5)
+
+
 def test_a_card_s_temperature_calibrates(seeds, tmp_path):
     network = Classifier.load(seeds / "seed-0")
     network.model.save(tmp_path / "cold.keras")

@@ -85,6 +85,8 @@ def test_reads_the_network_both_ways_and_learns_from_what_images_are_not(tmp_pat
     assert results["given"]["accuracy"] < 0.1 < results["given"]["argmin_accuracy"]
     estimate = results["complementary"]["estimate"]
     assert estimate["images"] == 40 and estimate["interval"][0] <= estimate["accuracy"] <= estimate["interval"][1]
+    filed = np.array(results["complementary"]["filed"])
+    assert filed.sum() == 40 and filed.trace() < 10 and "filed" not in results["given"]
 
     training, validation = split(misfiled(), one)
     left = left_possible(Classifier.load(tmp_path / "complementary"), training, validation)
