@@ -31,7 +31,8 @@ def load_predictions(run: Run) -> dict[str, np.ndarray]:
     try:
         with path.open("rb") as file:
             archive = np.load(file, allow_pickle=False)
-            predictions = {name: archive[name] for name in (*ARRAYS, *(set(MAP) & set(archive.files)))}
+            predictions = {name: archive[name] for name in ARRAYS}
+            predictions |= {name: archive[name] for name in MAP if name in archive.files}
     except OSError as error:
         raise MidasError(f"{path}: cannot be read: {error.strerror or error}; {remedy}") from error
     except (LookupError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:

@@ -6,7 +6,7 @@ the same ones in the same order, deformed alike.
 
 import math
 from dataclasses import dataclass, replace
-from itertools import pairwise, product
+from itertools import chain, pairwise, product
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -42,6 +42,8 @@ def _level(level: float) -> str:
 
 
 MEASURES = (
+    Measure("zero_shot_accuracy", "test accuracy of what it starts from", "%"),
+    Measure("zero_shot_macro_f1", "test macro F1 of what it starts from", ""),
     Measure("start_accuracy", "accuracy before any training", "%"),
     Measure("start_loss", "loss before any training", ""),
     *(Measure(f"accuracy_{step}", f"accuracy after {step} step{'s' if step > 1 else ''}", "%") for step in PROBED[1:]),
@@ -103,6 +105,7 @@ def measure(records: list[dict], result: dict) -> dict[str, float | None]:
     steps, accuracies = (np.array([point[key] for point in points]) for key in ("steps", "val_accuracy"))
     epochs = np.array([record["val_accuracy"] for record in records])
     found = {
+        **{key: result.get(key) for key in ("zero_shot_accuracy", "zero_shot_macro_f1")},
         "start_accuracy": at[0]["val_accuracy"] if 0 in at else None,
         "start_loss": at[0]["val_loss"] if 0 in at else None,
         **{f"accuracy_{step}": at[step]["val_accuracy"] if step in at else None for step in PROBED[1:]},
@@ -285,9 +288,9 @@ def summarise(part: str, runs: dict[tuple[str, int | None], list[Run]]) -> dict:
 
     Returns:
         What comparison.json holds: part; seeds; starts, a record each with its measures (mean, standard_deviation, n
-        and values by seed) and its learning curves; differences to the first start, with McNemar's test by seed and
-        verdicts in words, on few images too; few, the test accuracies with few images; notes on what limits the
-        comparison.
+        and values by seed), the recall of what it starts from by class, and its learning curves; differences to the
+        first start, with McNemar's test by seed and verdicts in words, on few images too; few, the test accuracies with
+        few images; notes on what limits the comparison.
     """
     whole = {start: several for (start, count), several in runs.items() if count is None}
     measured = {start: [measure(run.metrics(), run.result) for run in several] for start, several in whole.items()}
@@ -321,6 +324,7 @@ def summarise(part: str, runs: dict[tuple[str, int | None], list[Run]]) -> dict:
                 "start": start,
                 "in_words": IN_WORDS[start],
                 "measures": {one.key: _spread([values[one.key] for values in measured[start]]) for one in MEASURES},
+                "zero_shot": _by_class([run.result.get("zero_shot_per_class", []) for run in several]),
                 "curves": [curve(run.metrics()) for run in several],
             }
             for start, several in whole.items()
@@ -334,6 +338,14 @@ def summarise(part: str, runs: dict[tuple[str, int | None], list[Run]]) -> dict:
 def _right(run: Run) -> np.ndarray:
     predictions = analysis.load_predictions(run)
     return predictions["probabilities"].argmax(axis=1) == predictions["labels"]
+
+
+def _by_class(scores: list[list[dict]]) -> dict[str, dict]:
+    """Summarise the recall of each class, of `metrics.summarise`'s per_class, over seeds."""
+    recalls: dict[str, list[float]] = {}
+    for one in chain.from_iterable(scores):
+        recalls.setdefault(one["class"], []).append(one["recall"])
+    return {name: _spread(values) for name, values in recalls.items()}
 
 
 def _spread(values: list[float | None]) -> dict:
@@ -465,6 +477,10 @@ def rows(summary: dict) -> list[list[str]]:
         cells = [_cell(start["measures"][one.key], one.unit, len(summary["seeds"])) for start in summary["starts"]]
         if set(cells) != {"-"}:
             rows.append([f"{one.title}, {one.unit}" if one.unit in ("%", "s") else one.title, *cells])
+    for name in dict.fromkeys(chain.from_iterable(start["zero_shot"] for start in summary["starts"])):
+        recalls = [start["zero_shot"].get(name, _spread([])) for start in summary["starts"]]
+        cells = [_cell(recall, "%", len(summary["seeds"])) for recall in recalls]
+        rows.append([f"of the {name}s, what it starts from reads, %", *cells])
     for count in sorted({record["images_a_class"] for record in summary["few"]}):
         found = {r["start"]: _cell(r, "%", r["n"]) for r in summary["few"] if r["images_a_class"] == count}
         title = f"test accuracy from {count} image{'s' if count > 1 else ''} a class, %"

@@ -17,6 +17,8 @@ SCORED = {
     "training": "its own training images",
 }
 
+NAMED = 6  # of the qualities in which trainings differ
+
 
 def conclude(groups: list[dict], comparisons: list[dict]) -> list[dict]:
     """Draw the conclusions.
@@ -124,17 +126,19 @@ def _kinds(groups: list[dict]) -> list[str]:
 
 
 def _before_training(groups: list[dict]) -> list[str]:
-    """Say what the networks read before any training on these images."""
-    sentences = []
+    """Say what networks that were trained before read of these images already; guessing is passed over."""
+    names: dict[tuple, list[str]] = {}
     for group in groups:
-        zero = [r["zero_shot_accuracy"] for r in group["results"].values() if r.get("zero_shot_accuracy") is not None]
-        n = next(iter(group["results"].values()))["n"]
-        if zero and metrics.wilson_interval(round(min(zero) * n), n)[0] > 0.2:  # far above chance
-            sentences.append(
-                f"Before it has seen any of these images, the network that {group['name']} starts from reads "
-                f"{_several(zero)}."
-            )
-    return sentences[:1] if len(set(sentences)) == 1 else sentences
+        results = list(group["results"].values())
+        zero = tuple(r["zero_shot_accuracy"] for r in results if r.get("zero_shot_accuracy") is not None)
+        n, chance = results[0]["n"], 1 / len(results[0]["per_class"])
+        if zero and metrics.wilson_interval(round(min(zero) * n), n)[0] > 2 * chance:
+            names.setdefault(zero, []).append(group["name"])
+    return [
+        f"Before any training on these images, the network that {_listed(several)} "
+        f"{'starts' if len(several) == 1 else 'start'} from is right on {_several(list(zero))}."
+        for zero, several in names.items()
+    ]
 
 
 def _below_chance(groups: list[dict]) -> list[str]:
@@ -176,18 +180,19 @@ def _estimates(groups: list[dict]) -> list[str]:
 
 
 def _compared(summary: dict) -> list[str]:
-    """Sum a comparison up: what is shown of each start, and that nothing is."""
+    """Sum a comparison up: in what the training from each start surely differs, and whether its end does."""
     sentences = []
     for one in summary["differences"]:
         sure = [found for found in one["measures"] if found["sure"]]
-        titles = _listed([f"{found['title']} ({_way(found)})" for found in sure]) if sure else ""
-        shown = f"{len(sure)} of {len(one['measures'])} qualities of the training differ surely: {titles}"
-        sentence = f"{one['in_words'][0].upper()}{one['in_words'][1:]}: "
-        sentence += f"{shown}." if sure else f"no difference can be shown in {len(one['measures'])} qualities."
-        final = [found for found in one["measures"] if found["measure"] == "test_accuracy"]
-        sentences.append(" ".join([sentence, *(found["verdict"] for found in final if not found["sure"])]))
+        title = f"{one['in_words'][0].upper()}{one['in_words'][1:]}"
+        told = [f"{found['title']} ({_way(found)})" for found in sure[:NAMED]]
+        told += [f"{len(sure) - NAMED} more"] if len(sure) > NAMED else []
+        shown = f"differ surely: {_listed(told)}." if sure else "differ surely."
+        sentence = f"{title}: {len(sure) or 'none'} of {len(one['measures'])} qualities of the training {shown}"
+        end = [found["verdict"] for found in one["measures"] if found["measure"] == "test_accuracy"]
+        sentences.append(" ".join([sentence, *end]))
         if one.get("few"):
-            sentences.append(one["few"])
+            sentences.append(f"{title}. {one['few']}")
     return sentences
 
 

@@ -150,12 +150,25 @@ def test_few_images_are_judged_by_how_many_there_are(tmp_path):
         runs[start, count] = [
             started(tmp_path, start, seed, 0.5, few=count, accuracy=value) for seed, value in enumerate(values)
         ]
-    (held,) = summarise("part2", runs)["differences"]
+    summary = summarise("part2", runs)
+    (held,) = summary["differences"]
     more, none = held["few"].removeprefix("By images a class: ").split("; ")
     assert more.startswith("more test images are read from digits than from random with 1 (+40.00 points, corrected p")
     assert none.startswith("no difference can be shown with 100 (+0.10 points, corrected p = 0.6")
     alone = {key: several[:1] for key, several in runs.items()}
     assert summarise("part2", alone)["differences"][0]["few"] is None
+
+
+def test_what_a_start_reads_before_training_is_told_by_class(tmp_path):
+    def known(seed):
+        per_class = [{"class": "3", "recall": 0.5 + 0.1 * seed}, {"class": "4", "recall": 1.0}]
+        return {"zero_shot_accuracy": 0.75, "zero_shot_macro_f1": 0.7, "zero_shot_per_class": per_class}
+
+    runs = {("random", None): [started(tmp_path, "random", seed, 0.5, **known(seed)) for seed in (0, 1)]}
+    text = comparison.table(summarise("part2", runs))
+    assert "of the 3s, what it starts from reads, %   55.00 ± 7.07" in text
+    assert "of the 4s, what it starts from reads, %  100.00 ± 0.00" in text
+    assert "test accuracy of what it starts from, %   75.00 ± 0.00" in text
 
 
 def test_runs_that_were_not_made_alike_are_noted(tmp_path):

@@ -99,7 +99,7 @@ def test_the_page_is_accessible(site):
 
 def test_images_can_be_decoded_and_are_described(site):
     images = Page(site[0]).all("img")
-    assert len(images) == 3 + 3 * 4 + 2 + 3 + 1 + 2 + 3 + 3  # curves, runs, comparison, maps, transition, data
+    assert len(images) == 3 + 3 * 4 + 2 + 4 + 1 + 2 * 2 + 3  # curves, runs, comparison, maps, transition, data
     for attributes in images:
         assert len(attributes["alt"]) > 20
         with Image.open(io.BytesIO(base64.b64decode(attributes["src"].split(",")[1]))) as image:
@@ -167,7 +167,9 @@ def test_the_page_says_what_a_start_is_worth(site):
 
 def test_the_page_shows_the_data(site):
     page, report = Page(site[0]), site[1]
-    assert [(one["name"], one["images"]) for one in report["data"]] == [("part1", 150), ("mnist", 60), ("part3", 60)]
+    images = {"part1": 150, "mnist": 60, "part3": 60}
+    found = [(one["name"], one["images"]) for one in report["data"]]
+    assert found == [(name, images[name]) for name in ("part1", "part1", "mnist", "part3")]  # drawings differ by seed
     assert "62 of Part 1's drawings as they came" in page.text and "56x56 (150)" in page.text
     assert "The first of MNIST's training images in each of 10 folders" in page.text
     assert "Some of MNIST's training images, each beside 9 deformations" in page.text
