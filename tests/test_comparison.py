@@ -154,7 +154,7 @@ def test_few_images_are_judged_by_how_many_there_are(tmp_path):
     (held,) = summary["differences"]
     more, none = held["few"].removeprefix("By images a class: ").split("; ")
     assert more.startswith("more test images are read from digits than from random with 1 (+40.00 points, corrected p")
-    assert none.startswith("no difference can be shown with 100 (+0.10 points, corrected p = 0.6")
+    assert none.startswith("no difference can be shown with 100 (+0.10 points, corrected p = 0.58).")
     alone = {key: several[:1] for key, several in runs.items()}
     assert summarise("part2", alone)["differences"][0]["few"] is None
 
