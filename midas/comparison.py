@@ -178,10 +178,10 @@ def paired_test(pairs: np.ndarray) -> tuple[float, tuple[float, float], float, f
 
     gaps = pairs[:, 0] - pairs[:, 1]
     middle, spread = float(gaps.mean()), float(gaps.std(ddof=1))
-    if spread:
+    if spread > 1e-9 * abs(middle):  # or else the pairs differ by the same, but for the last digits
         test = ttest_rel(pairs[:, 0], pairs[:, 1])
         return middle, tuple(map(float, test.confidence_interval(0.95))), middle / spread, float(test.pvalue)
-    if middle:  # all pairs differ by the same: the t-test is not defined, and the sign test is
+    if middle:  # the t-test is not defined, and the sign test is
         return middle, (middle, middle), math.copysign(math.inf, middle), 2.0 ** (1 - len(pairs))
     return 0.0, (0.0, 0.0), 0.0, 1.0
 

@@ -141,7 +141,7 @@ def test_a_summary_says_what_is_shown_and_what_is_not(tmp_path):
 def test_few_images_are_judged_by_how_many_there_are(tmp_path):
     accuracies = {
         ("random", 1): [0.50, 0.52, 0.49],
-        ("digits", 1): [0.90, 0.92, 0.89],  # the same step up with each seed
+        ("digits", 1): [0.90, 0.925, 0.89],  # nearly the same step up with each seed
         ("random", 100): [0.970, 0.975, 0.971],
         ("digits", 100): [0.972, 0.973, 0.974],
     }
@@ -153,8 +153,8 @@ def test_few_images_are_judged_by_how_many_there_are(tmp_path):
     summary = summarise("part2", runs)
     (held,) = summary["differences"]
     more, none = held["few"].removeprefix("By images a class: ").split("; ")
-    assert more.startswith("more test images are read from digits than from random with 1 (+40.00 points, corrected p")
-    assert none.startswith("no difference can be shown with 100 (+0.10 points, corrected p = 0.58).")
+    assert more.startswith("more test images are read from digits than from random with 1 (+40.17 points, corrected p")
+    assert none.startswith("no difference can be shown with 100 (+0.10 points, corrected p = 0.58)")
     alone = {key: several[:1] for key, several in runs.items()}
     assert summarise("part2", alone)["differences"][0]["few"] is None
 
@@ -166,9 +166,10 @@ def test_what_a_start_reads_before_training_is_told_by_class(tmp_path):
 
     runs = {("random", None): [started(tmp_path, "random", seed, 0.5, **known(seed)) for seed in (0, 1)]}
     text = comparison.table(summarise("part2", runs))
-    assert "of the 3s, what it starts from reads, %   55.00 ± 7.07" in text
-    assert "of the 4s, what it starts from reads, %  100.00 ± 0.00" in text
-    assert "test accuracy of what it starts from, %   75.00 ± 0.00" in text
+    cells = dict(line.split(", %") for line in text.splitlines() if ", %" in line)
+    assert cells["of the 3s, what it starts from reads"].strip() == "55.00 ± 7.07"
+    assert cells["of the 4s, what it starts from reads"].strip() == "100.00 ± 0.00"
+    assert cells["test accuracy of what it starts from"].strip() == "75.00 ± 0.00"
 
 
 def test_runs_that_were_not_made_alike_are_noted(tmp_path):
