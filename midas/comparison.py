@@ -14,6 +14,7 @@ import numpy as np
 
 from midas import analysis
 from midas.datasets import DIGITS
+from midas.errors import MidasError
 from midas.experiments import PARTS, PROBED, SMALL, STARTS, Experiment
 from midas.runs import COMPARISON, Run, atomic, write_json
 from midas.study import Workplace, perform
@@ -113,7 +114,7 @@ def measure(records: list[dict], result: dict) -> dict[str, float | None]:
         **{f"{along}_{_level(x)}": reached(points, x, along) for along in ("steps", "seconds") for x in LEVELS},
         "best_accuracy": float(epochs.max()),
         "final_accuracy": float(epochs[-1]),
-        "area": float(np.trapezoid(accuracies, steps) / (steps[-1] - steps[0])) if len(steps) > 1 else None,
+        "area": float(np.trapezoid(accuracies, steps) / (steps[-1] - steps[0])) if steps[-1] > steps[0] else None,
         "falls": float(-np.minimum(np.diff(epochs), 0).sum()),
         "gap": records[-1]["accuracy"] - float(epochs[-1]) if "accuracy" in records[-1] else None,
         "train_seconds": result["train_seconds"],
@@ -243,7 +244,8 @@ def experiment(part: str, start: str, seed: int, images_a_class: int | None = No
         batch = min(SMALL["batch_size"], images)
         few = {"limit": images, "val_fraction": 0.0, "batch_size": batch, "schedule": "cosine", "learning_rate": 2e-3}
         few["epochs"] = min(max(10, math.ceil(FEW_STEPS / math.ceil(images / batch))), 100)
-    name = f"{start}-{images_a_class}-a-class" if images_a_class else start
+    # "from", as the network that the digits make is a run named digits of the same part.
+    name = f"from-{start}-{images_a_class}-a-class" if images_a_class else f"from-{start}"
     return replace(PARTS[part], **{**SHORT, **STARTS[start], **changes, **few}, name=name, seed=seed)
 
 
@@ -293,7 +295,7 @@ def summarise(part: str, runs: dict[tuple[str, int | None], list[Run]]) -> dict:
         few images; notes on what limits the comparison.
     """
     whole = {start: several for (start, count), several in runs.items() if count is None}
-    measured = {start: [measure(run.metrics(), run.result) for run in several] for start, several in whole.items()}
+    measured = {start: [_measured(run) for run in several] for start, several in whole.items()}
     first, *others = whole
     right = {start: [_right(run) for run in several] for start, several in whole.items()}
     few = [
@@ -333,6 +335,13 @@ def summarise(part: str, runs: dict[tuple[str, int | None], list[Run]]) -> dict:
         "few": few,
         "notes": _notes([run for several in runs.values() for run in several]),
     }
+
+
+def _measured(run: Run) -> dict[str, float | None]:
+    try:
+        return measure(run.metrics(), run.result)
+    except (LookupError, TypeError) as error:
+        raise MidasError(f"{run.path}: its records are not whole; train it again with --overwrite") from error
 
 
 def _right(run: Run) -> np.ndarray:
@@ -434,7 +443,7 @@ def unlike(surroundings: list[dict]) -> list[str]:
 def _notes(runs: list[Run]) -> list[str]:
     """Say what limits the comparison: runs that were not made alike."""
     notes = unlike([run.environment for run in runs])
-    if any(run.result["sample"] for run in runs):
+    if any(run.result.get("sample") for run in runs):
         notes.append("This is the embedded sample; its numbers are not those of the real data.")
     return notes
 

@@ -216,12 +216,12 @@ class Experiment:
         >>> Experiment.from_json(experiment.to_json()) == experiment
         True
         """
-        values = dict(values)
         try:
+            values = dict(values)
             if values.get("augmentation") is not None:
                 values["augmentation"] = Augmentation(**values["augmentation"])
             return cls(**values)
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise MidasError(f"not a record of an experiment: {str(error).split('__init__() ')[-1]}") from error
 
     def differences(self, other: "Experiment") -> str:

@@ -246,7 +246,8 @@ def _read(run: Run) -> dict:
     if not run.finished:
         raise MidasError("unfinished")
     result, card = run.result, run.card
-    lacking = [key for key in ("part", "name", "seed", "scored", "accuracy") if key not in result]
+    needed = ("part", "name", "seed", "scored", "n", "accuracy", "per_class")
+    lacking = [key for key in needed if result.get(key) is None]
     if lacking:
         raise MidasError(f"result.json lacks {', '.join(lacking)}")
     if result.get("limit") is not None:
@@ -257,7 +258,7 @@ def _read(run: Run) -> dict:
         "card": card,
         "experiment": run.experiment.to_json(),
         "environment": run.environment,
-        "data": read_json(run / "data.json") if (run / "data.json").exists() else None,
+        "data": run.data,
         "epochs": run.metrics(),
     }
 

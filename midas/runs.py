@@ -20,6 +20,7 @@ from pathlib import Path
 
 from midas.errors import MidasError
 from midas.experiments import Experiment
+from midas.records import damage
 
 try:
     import fcntl
@@ -104,15 +105,31 @@ class Run:
 
     @property
     def card(self) -> dict:
-        return read_json(self / "card.json")
+        return self._record("card.json")
 
     @property
     def environment(self) -> dict:
-        return read_json(self / "environment.json")
+        return self._record("environment.json")
+
+    @property
+    def data(self) -> dict | None:
+        """What was trained on and scored, counted; None where the run kept no account of it."""
+        return self._record("data.json") if (self / "data.json").exists() else None
 
     @property
     def result(self) -> dict:
-        return read_json(self / "result.json")
+        return self._record("result.json")
+
+    def _record(self, name: str) -> dict:
+        """Read one of the run's records.
+
+        Raises:
+            MidasError: it cannot be read, or an entry is not of its kind.
+        """
+        record = read_json(self / name)
+        if reason := damage(name, record):
+            raise MidasError(f"{self / name}: {reason}; train the run again with --overwrite")
+        return record
 
     @property
     def checkpoint(self) -> Path:
@@ -121,16 +138,19 @@ class Run:
         return best if best.exists() else self / "last.keras"
 
     def metrics(self) -> list[dict]:
-        """Read the records of the finished epochs; a line cut short by a crash is not one."""
+        """Read the records of the finished epochs; a line cut short by a crash, or damaged, is not one."""
         path = self / "metrics.jsonl"
         if not path.exists():
             return []
         records = []
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in path.read_bytes().splitlines():
             try:
-                records.append(json.loads(line))
+                record = json.loads(line)
             except ValueError:
                 break
+            if damage("metrics.jsonl", record):
+                break
+            records.append(record)
         return records
 
     def append_metrics(self, record: dict) -> None:

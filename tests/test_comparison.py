@@ -11,6 +11,7 @@ from tiny import write_drawings, write_mnist
 from midas import comparison
 from midas.comparison import MEASURES, compare, curve, differences, experiment, mcnemar, measure, reached, summarise
 from midas.experiments import PARTS, STARTS
+from midas.runs import Run
 from midas.study import Workplace
 
 RESULT = {"train_seconds": 6.0, "accuracy": 0.97, "macro_f1": 0.969, "log_loss": 0.1, "calibration_error": 0.01}
@@ -199,15 +200,18 @@ def data(tmp_path_factory):
 def test_compare(data, tmp_path, monkeypatch):
     for part in ("part1", "digits"):
         monkeypatch.setitem(PARTS, part, dataclasses.replace(PARTS[part], epochs=1))
-    words = ["compare", "part2", "--seeds", 2, "--epochs", 1, "--start", "random", "--start", "part1-frozen"]
+    words = ["compare", "part2", "--seeds", 2, "--epochs", 1]
+    words += [word for start in ("random", "digits", "part1-frozen") for word in ("--start", start)]
     first = invoke(data, tmp_path, *words, "--json")
     assert first.exit_code == 0, first.output
     found = json.loads(first.stdout)
     root = tmp_path / "comparison" / "compact-1-epochs" / "part2"
-    assert {path.name for path in root.iterdir()} == {"random", "part1-frozen", "comparison.json", "comparison.png"}
+    runs = {"from-random", "from-digits", "from-part1-frozen", "digits"}
+    assert {path.name for path in root.iterdir()} == {*runs, "comparison.json", "comparison.png"}
     assert (root.parent / "part1" / "compact" / "seed-1").is_dir()
     assert found["files"] == [str(root / name) for name in ("comparison.json", "comparison.png")]
-    assert [start["measures"]["start_accuracy"]["n"] for start in found["starts"]] == [2, 2]
+    assert [start["measures"]["start_accuracy"]["n"] for start in found["starts"]] == [2, 2, 2]
+    assert Run(root / "from-digits" / "seed-0").experiment.data == "mnist"
     again = invoke(data, tmp_path, *words)
     assert again.exit_code == 0 and "val loss" not in again.stderr
     assert "accuracy before any training, %" in again.stdout and "McNemar" in again.stdout

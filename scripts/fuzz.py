@@ -1,0 +1,368 @@
+"""Give every reader of midas broken and hostile files; each must be read, or refused in one line.
+
+    python scripts/fuzz.py --inputs 20000 --seed 0
+
+Inputs are sound files, damaged: bytes set, parts cut out, doubled or zeroed, numbers made huge, two files joined; and
+files made to do harm: bombs, links and paths that lead out, pickles, layers with code. Readers work in processes of
+their own, so that one that dies is found out. A failure is a traceback, more than 10 s of computing for one input, more
+than 2 GB of memory, or a file outside the folder. Prints a Markdown table; the exit status is 1 if anything failed.
+"""
+
+import argparse
+import gzip
+import io
+import json
+import os
+import resource
+import signal
+import struct
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+SLOWEST, LARGEST = 10, 2 * 2**30  # seconds, bytes
+BATCH = 1000  # inputs a process
+HUGE = (0, 1, 0x7F, 0xFF, 0xFFFF, 2**31 - 1, 2**32 - 1)
+
+
+# ---- sound files
+
+
+def _page() -> np.ndarray:
+    page = np.full((45, 60), 255, np.uint8)
+    page[10:35, 20:24] = page[31:35, 20:40] = 0
+    return page
+
+
+def _image(suffix: str) -> bytes:
+    import cv2
+
+    return cv2.imencode(suffix, _page())[1].tobytes()
+
+
+def _npz(**arrays) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
+
+
+def _idx(array: np.ndarray) -> bytes:
+    return struct.pack(f">4B{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
+
+
+def _zip(files: dict[str, bytes]) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return file.getvalue()
+
+
+def _tar(files: dict[str, bytes], mode: str = "w", links: dict[str, str] | None = None) -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode=mode) as archive:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+        for name, target in (links or {}).items():
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = tarfile.SYMTYPE, target
+            archive.addfile(info)
+    return file.getvalue()
+
+
+def data_files() -> dict[str, list[bytes]]:
+    """Give sound and hostile data sets by the name of the file they are read from."""
+    digits = np.arange(6 * 28 * 28).reshape(6, 28, 28).astype(np.uint8)
+    labels = np.arange(6).astype(np.uint8)
+    tree = {f"{folder}/{n}.png": _image(".png") for folder in "ab" for n in range(2)}
+    bomb = _zip({"a/1.png": bytes(300 * 2**20)})
+    out = {"../../out/1.png": _image(".png"), "/out/2.png": _image(".png")}
+    objects = _npz(images=digits, labels=np.array([{"a": 1}] * 6, dtype=object))
+    images = {f"image{s}": [_image(s)] for s in (".png", ".jpg", ".bmp", ".tif", ".webp")}
+    return {
+        **images,
+        "data.zip": [_zip(tree), bomb, _zip(out)],
+        "data.tar": [_tar(tree), _tar(out), _tar(tree, links={"a/3.png": "/etc/passwd"})],
+        "data.tar.gz": [_tar(tree, "w:gz")],
+        "data.npz": [_npz(images=digits, labels=labels), objects, _npz(x_train=digits, y_train=labels)],
+        "train-images-idx3-ubyte": [_idx(digits), struct.pack(">4B3I", 0, 0, 8, 3, 2**31, 2**31, 2)],
+        "train-images-idx3-ubyte.gz": [gzip.compress(_idx(digits))],
+    }
+
+
+def damaged(data: bytes, others: list[bytes], rng: np.random.Generator) -> bytes:
+    """Damage a file in one to four ways, or leave it as it is."""
+    spoilt = bytearray(data)
+    for _ in range(rng.integers(0, 5)):
+        if not spoilt:
+            break
+        start = int(rng.integers(len(spoilt)))
+        length = int(min(len(spoilt) - start, rng.choice((1, 2, 4, 16, 256))))
+        match rng.integers(7):
+            case 0:
+                spoilt[start] = rng.integers(256)
+            case 1:
+                del spoilt[start:]
+            case 2:
+                del spoilt[start : start + length]
+            case 3:
+                spoilt[start:start] = spoilt[start : start + length] * int(rng.integers(1, 4))
+            case 4:
+                spoilt[start : start + length] = bytes(length)
+            case 5:
+                order = rng.choice(("<I", ">I", "<H", ">H"))
+                value = int(rng.choice(HUGE)) & (0xFFFFFFFF if order[1] == "I" else 0xFFFF)
+                spoilt[start : start + struct.calcsize(order)] = struct.pack(order, value)
+            case 6:
+                other = others[rng.integers(len(others))]
+                spoilt[start:] = other[min(start, len(other)) :]
+    return bytes(spoilt)
+
+
+# ---- readers: each takes a folder to write to, and gives a function of the number of an input
+
+
+def read_data(folder: Path, seed: int):
+    """Read data sets and images as preprocess, evaluate and predict do."""
+    from midas import archives, datasets
+    from midas.preprocessing import UnreadableImage
+
+    files = data_files()
+    everything = [data for several in files.values() for data in several]
+    (folder / "train-labels-idx1-ubyte").write_bytes(_idx(np.arange(6).astype(np.uint8)))
+
+    def one(number: int) -> None:
+        rng = np.random.default_rng([seed, number])
+        name = list(files)[rng.integers(len(files))]
+        path = folder / name
+        path.write_bytes(damaged(files[name][rng.integers(len(files[name]))], everything, rng))
+        source = archives.open_source(path)
+        try:
+            if name.startswith("image"):
+                for entry in source.entries():
+                    entry.read()
+            else:
+                datasets.read(source)
+        except UnreadableImage as error:
+            assert "\n" not in str(error)
+
+    return one
+
+
+def read_runs(folder: Path, seed: int):
+    """Read run directories as list and analyze do, and now and then as report does."""
+    from midas import analysis, comparison, report
+    from midas.experiments import PARTS
+    from midas.runs import Run, find_runs
+
+    run = Run(folder / "runs" / "part2" / "random" / "seed-0")
+    run.start(PARTS["part2"])
+    n, names = 20, list("0123456789")
+    rng = np.random.default_rng(0)
+    probabilities = rng.dirichlet(np.ones(10), n).astype(np.float32)
+    labels = rng.integers(0, 10, n)
+    from midas import metrics
+
+    result = {"part": "part2", "name": "random", "seed": 0, "scored": "mnist-test", "train_seconds": 1.0, "epochs": 2}
+    result |= metrics.summarise(probabilities, labels, names)
+    line = {"epoch": 1, "loss": 1.0, "accuracy": 0.5, "val_loss": 1.0, "val_accuracy": 0.5, "learning_rate": 0.001}
+    line |= {"steps": 10, "epoch_seconds": 1.0}
+    sound = {
+        "experiment.json": (run / "experiment.json").read_bytes(),
+        "card.json": json.dumps({"class_names": names, "size": 28, "model": "compact"}).encode(),
+        "environment.json": json.dumps({"midas": "0.1.0", "argv": ["midas"]}).encode(),
+        "metrics.jsonl": "".join(json.dumps({**line, "epoch": n, "steps": 10 * n}) + "\n" for n in (1, 2)).encode(),
+        "result.json": json.dumps(result).encode(),
+        "predictions.npz": _npz(
+            probabilities=probabilities,
+            labels=labels,
+            names=np.array([f"{i}.png" for i in range(n)]),
+            images=rng.integers(0, 256, (n, 28, 28)).astype(np.uint8),
+        ),
+    }
+
+    def one(number: int) -> None:
+        rng = np.random.default_rng([seed, number])
+        for name, data in sound.items():
+            (run / name).write_bytes(data)
+        name = list(sound)[rng.integers(len(sound))]
+        data = sound[name]
+        if name.endswith(".json") and rng.random() < 0.7:
+            data = json.dumps(_retyped(json.loads(data), rng)).encode()
+        else:
+            data = damaged(data, list(sound.values()), rng)
+        (run / name).write_bytes(data)
+        report.table([report.state(found) for found in find_runs(folder / "runs")])
+        if number % 20 == 0:
+            report.write_report(list(find_runs(folder / "runs")), folder / "report.html")
+        elif number % 2:
+            analysis.load_predictions(run)
+        else:
+            comparison.summarise("part2", {("random", None): [run, run]})
+
+    return one
+
+
+def _retyped(value, rng: np.random.Generator):
+    """Put something of another kind somewhere into JSON."""
+    strange = (None, True, -1, 1e308, "", "x" * 50, [], {}, [[1]], {"a": {}}, "\n", 2**70)
+    if not isinstance(value, dict | list) or not value or rng.random() < 0.2:
+        return strange[rng.integers(len(strange))]
+    keys = list(value) if isinstance(value, dict) else range(len(value))
+    key = keys[int(rng.integers(len(keys)))]
+    changed = dict(value) if isinstance(value, dict) else list(value)
+    if isinstance(changed, dict) and rng.random() < 0.2:
+        del changed[key]
+    else:
+        changed[key] = _retyped(value[key], rng)
+    return changed
+
+
+def read_checkpoints(folder: Path, seed: int):
+    """Load networks as evaluate and predict do; one that runs code would leave a file."""
+    import keras
+
+    from midas import models
+    from midas.inference import Classifier, load_for_training
+
+    sound = models.build("original", 14, 3)
+    harm = folder.parent / "harm"
+    code = keras.Sequential(
+        [
+            keras.Input((14, 14)),
+            keras.layers.Lambda(lambda x, harm=str(harm): __import__("os").mkdir(harm) or x, (14, 14)),
+        ]
+    )
+    files = []
+    for number, model in enumerate((sound, code)):
+        model.save(folder / f"{number}.keras")
+        files.append((folder / f"{number}.keras").read_bytes())
+    card = {"class_names": list("abc"), "size": 14, "model": "original"}
+    if harm.exists():  # by building the layer here
+        harm.rmdir()
+
+    def one(number: int) -> None:
+        rng = np.random.default_rng([seed, number])
+        (folder / "net.keras").write_bytes(damaged(files[rng.integers(2)], files, rng))
+        changed = _retyped(card, rng) if rng.random() < 0.3 else card
+        (folder / "net.json").write_text(json.dumps(changed))
+        try:
+            network = Classifier.load(folder / "net.keras")
+            network.probabilities(np.zeros((1, network.size, network.size), np.uint8))
+        finally:
+            assert not harm.exists(), "code was run"
+            if number % 10 == 0:
+                try:
+                    load_for_training(folder / "net.keras")
+                finally:
+                    assert not harm.exists(), "code was run"
+
+    return one
+
+
+READERS = {"data": read_data, "runs": read_runs, "checkpoints": read_checkpoints}
+SHARES = {"data": 0.7, "runs": 0.25, "checkpoints": 0.05}  # of the inputs
+
+
+# ---- the work
+
+
+class TooSlow(Exception):
+    """One input took longer than `SLOWEST`."""
+
+
+def _too_slow(signum, frame):
+    raise TooSlow
+
+
+def work(reader: str, seed: int, first: int, count: int) -> dict:
+    """Give one reader some inputs: how many were read and refused, what failed, the slowest, the memory used."""
+    from midas.errors import MidasError
+
+    signal.signal(signal.SIGPROF, _too_slow)
+    found = {"read": 0, "refused": 0, "failures": [], "slowest": 0.0}
+    with tempfile.TemporaryDirectory() as outer:
+        folder = Path(outer) / "in" / "side"
+        folder.mkdir(parents=True)
+        one = READERS[reader](folder, seed)
+        for number in range(first, first + count):
+            print(number, file=sys.stderr, flush=True)  # so that a process that dies tells where
+            began = time.process_time()
+            signal.setitimer(signal.ITIMER_PROF, SLOWEST)
+            try:
+                one(number)
+                found["read"] += 1
+            except MidasError as error:
+                found["refused"] += 1
+                if "\n" in str(error):
+                    found["failures"].append(f"{number}: more than one line: {error}")
+            except (Exception, TooSlow) as error:
+                found["failures"].append(f"{number}: {type(error).__name__}: {str(error)[:200]}")
+            finally:
+                signal.setitimer(signal.ITIMER_PROF, 0)
+            found["slowest"] = max(found["slowest"], time.process_time() - began)
+        strays = [str(path) for path in Path(outer).rglob("*") if folder not in (path, *path.parents)]
+        strays = [path for path in strays if path != str(folder.parent)]
+        found["failures"] += [f"{first}-{first + count}: a file outside: {path}" for path in strays]
+    found["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    if found["memory"] > LARGEST:
+        found["failures"].append(f"{first}-{first + count}: {found['memory'] / 2**30:.1f} GB of memory")
+    return found
+
+
+def apart(reader: str, seed: int, first: int, count: int) -> dict:
+    """Do `work` in a process of its own."""
+    command = [sys.executable, __file__, "--work", reader, str(first), str(count), "--seed", str(seed)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        numbers = [line for line in done.stderr.splitlines() if line.isdigit()]
+        last = numbers[-1] if numbers else "start"
+        failure = f"{last}: the process died ({done.returncode}): {done.stderr[-300:]}"
+        return {"read": 0, "refused": 0, "failures": [failure], "slowest": 0.0, "memory": 0}
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    """Share the inputs out, and print what came of it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--inputs", type=int, default=20_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", choices=READERS, nargs="*", default=list(READERS))
+    parser.add_argument("--work", nargs=3, metavar=("READER", "FIRST", "COUNT"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.work:
+        reader, first, count = options.work
+        print(json.dumps(work(reader, options.seed, int(first), int(count))))
+        return
+    failures = []
+    print(
+        "| reader | inputs | read | refused in one line | failures | slowest | memory |\n|---|---|---|---|---|---|---|"
+    )
+    for reader in options.only:
+        inputs = round(options.inputs * SHARES[reader])
+        batches = [apart(reader, options.seed, n, min(BATCH, inputs - n)) for n in range(0, inputs, BATCH)]
+        read, refused = (sum(batch[key] for batch in batches) for key in ("read", "refused"))
+        wrong = [f"{reader} {failure}" for batch in batches for failure in batch["failures"]]
+        slowest, memory = (max(batch[key] for batch in batches) for key in ("slowest", "memory"))
+        print(
+            f"| {reader} | {inputs:,} | {read:,} | {refused:,} | {len(wrong)} | {slowest:.1f} s | "
+            f"{memory / 2**20:.0f} MB |",
+            flush=True,
+        )
+        failures += wrong
+    if failures:
+        raise SystemExit("\n".join(failures[:50]))
+
+
+if __name__ == "__main__":
+    main()
