@@ -32,7 +32,7 @@ KINDS = {
         "filed": [[int]],
     },
 }
-REQUIRED = {"card.json": ("class_names",), "metrics.jsonl": ("epoch", "epoch_seconds")}
+REQUIRED = {"card.json": ("class_names",), "metrics.jsonl": ("epoch",)}
 
 
 def damage(name: str, record) -> str | None:

@@ -427,7 +427,8 @@ def _score(
         zero_shot = metrics.summarise(untrained, scored.labels, DIGITS)
         result |= {f"zero_shot_{key}": zero_shot[key] for key in ("accuracy", "macro_f1", "per_class")}
     mapped = np.sort(np.random.default_rng(experiment.seed).permutation(len(scored))[:MAPPED])
-    features = network.features(scored.images[mapped], scored.places[mapped]).astype(np.float16)
+    most = float(np.finfo(np.float16).max)
+    features = network.features(scored.images[mapped], scored.places[mapped]).clip(-most, most).astype(np.float16)
     with atomic(run / "predictions.npz") as temporary:
         np.savez_compressed(temporary, **scored.predictions(probabilities), mapped=mapped, features=features)
     write_json(run / "environment.json", {**run.environment, "finished_utc": _now()})
