@@ -51,11 +51,13 @@ def run(
     class_names: list[str] | None = None,
     n: int = 60,
     validation: bool = True,
+    mapped: int = 0,
     **result,
 ) -> Run:
     """Write a finished run below `root`; further keywords go into its result.json over what is made up here.
 
-    Images as they came are twice the size of glyphs, and an image's features are those of its class, and noise.
+    Images as they came are twice the size of glyphs. Of so many images as are to be `mapped`, which takes a while, the
+    features are kept: the class, and noise.
     """
     class_names = class_names or LETTERS[:10]
     experiment = dataclasses.replace(PARTS[part], name=name, seed=seed)
@@ -97,9 +99,10 @@ def run(
     write_json(made / "card.json", card)
     write_json(made / "environment.json", environment)
     made.write_metrics(epochs)
-    features = np.random.default_rng(seed).normal(arrays["labels"][:, None], 0.1, (n, 4)).astype(np.float16)
+    classes = arrays["labels"][:mapped, None]
+    features = np.random.default_rng(seed).normal(classes, 0.1, (mapped, 4)).astype(np.float16)
     with atomic(made / "predictions.npz") as temporary:
-        np.savez_compressed(temporary, **arrays, mapped=np.arange(n), features=features)
+        np.savez_compressed(temporary, **arrays, mapped=np.arange(mapped), features=features)
     images, labels, names = (arrays[key] for key in ("images", "labels", "names"))
     data = Dataset(images, labels, tuple(class_names), names, np.zeros((n, 5), np.float32), page_sizes=(("56x56", n),))
     pages = dict(zip(names.tolist(), images.repeat(2, axis=1).repeat(2, axis=2), strict=True))

@@ -48,7 +48,7 @@ window.onload = () => {
 def page(tmp_path_factory):
     root = tmp_path_factory.mktemp("page")
     run(root / "runs", "part1", "compact", 0, LETTERS, n=150)
-    run(root / "runs", "part2", "random", 0)
+    run(root / "runs", "part2", "random", 0, mapped=60)
     run(root / "runs", "part2", "random", 1)
     there = root / "runs" / "comparison" / "compact-10-epochs"
     comparison.write(compared(there), there / "part2")

@@ -50,9 +50,9 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     root = tmp_path_factory.mktemp("site")
-    run(root / "runs", "part1", "compact", 0, LETTERS, n=150)
+    run(root / "runs", "part1", "compact", 0, LETTERS, n=150, mapped=150)
     run(root / "runs", "part1", "compact", 1, LETTERS, n=150)
-    run(root / "runs", "part2", "random", zero_shot_accuracy=0.0987, zero_shot_macro_f1=0.0456)
+    run(root / "runs", "part2", "random", mapped=60, zero_shot_accuracy=0.0987, zero_shot_macro_f1=0.0456)
     run(root / "runs", "part2", "<b>&", validation=False)
     estimate = {"accuracy": 0.83, "interval": [0.7, 0.9], "adjusted_accuracy": 0.85, "adjusted_interval": [0.1, 0.2]}
     filed = (5 - 5 * np.eye(10, dtype=int)).tolist()
@@ -99,7 +99,7 @@ def test_the_page_is_accessible(site):
 
 def test_images_can_be_decoded_and_are_described(site):
     images = Page(site[0]).all("img")
-    assert len(images) == 3 + 3 * 4 + 2 + 4 + 1 + 2 * 2 + 3  # curves, runs, comparison, maps, transition, data
+    assert len(images) == 3 + 3 * 4 + 2 + 2 + 1 + 2 * 2 + 3  # curves, runs, comparison, maps, transition, data
     for attributes in images:
         assert len(attributes["alt"]) > 20
         with Image.open(io.BytesIO(base64.b64decode(attributes["src"].split(",")[1]))) as image:
@@ -179,8 +179,8 @@ def test_the_page_shows_the_data(site):
 def test_the_page_maps_images_by_pixels_and_by_features(site):
     page, report = Page(site[0]), site[1]
     drawn = [entry for entry in report["runs"] if "neighbours" in entry]
-    assert len(drawn) == 4 and all(entry["neighbours"]["features"] > 0.9 for entry in drawn[1:])
-    assert sum("t-SNE of 60 images" in image["alt"] for image in page.all("img")) == 3
+    assert [entry["neighbours"]["images"] for entry in drawn] == [150, 60] and drawn[1]["neighbours"]["features"] > 0.9
+    assert sum("t-SNE of 60 images" in image["alt"] for image in page.all("img")) == 1
 
 
 def test_the_page_tells_how_far_estimates_were_off(site):
