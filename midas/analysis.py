@@ -42,8 +42,10 @@ def load_predictions(run: Run) -> dict[str, np.ndarray]:
     one_each = labels.shape == predictions["names"].shape == predictions["images"].shape[:1] == (n,)
     if not (n and one_each and probabilities.shape == (n, k) and np.isin(labels, np.arange(k)).all()):
         raise MidasError(f"{path}: its arrays do not fit each other or the {k} classes of card.json; {remedy}")
-    mapped, features = (predictions.get(name, np.empty(0, int)) for name in MAP)
-    if len(mapped) != len(features) or not np.isin(mapped, np.arange(n)).all():
+    mapped, features = predictions.get("mapped", np.empty(0, int)), predictions.get("features", np.empty((0, 0)))
+    placed = mapped.dtype.kind == "i" and mapped.ndim == 1 and np.isin(mapped, np.arange(n)).all()
+    numbers = features.dtype.kind == "f" and features.ndim == 2 and np.isfinite(features).all()
+    if not (placed and numbers and len(mapped) == len(features)):
         raise MidasError(f"{path}: its features do not fit its images; {remedy}")
     if not np.isfinite(probabilities).all():
         raise MidasError(f"{path}: holds probabilities that are no numbers: the training diverged; {remedy}")

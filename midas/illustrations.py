@@ -156,7 +156,10 @@ def of_data(run: Run, names: list[str], what: str) -> list[dict]:
         return figures
     except FileNotFoundError:
         return []
-    except (OSError, LookupError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    except (
+        *(OSError, LookupError, ValueError, TypeError, AttributeError),
+        *(EOFError, RuntimeError, zipfile.BadZipFile, zlib.error),
+    ) as error:
         raise MidasError(f"{path}: broken, not the samples a run keeps") from error
 
 

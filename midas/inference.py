@@ -129,7 +129,7 @@ class Classifier:
         """
         if not len(images):
             return np.zeros((0, len(self.class_names)), np.float32)
-        places = np.broadcast_to(NO_PLACE, (len(images), len(NO_PLACE))) if places is None else places
+        places = _known(places, images)
         forbidden = [] if allowed is None else np.setdiff1d(np.arange(len(self.class_names)), allowed)
         total = np.zeros((len(images), len(self.class_names)))
         for view in views(images, self.tta, self.augmentation):
@@ -152,8 +152,12 @@ class Classifier:
         """
         model = self.model
         body = keras.Model(model.inputs, model.layers[-1].input)
-        places = np.broadcast_to(NO_PLACE, (len(images), len(NO_PLACE))) if places is None else places
-        return body.predict(models.inputs(body, images, places), batch_size=BATCH, verbose=0)
+        return body.predict(models.inputs(body, images, _known(places, images)), batch_size=BATCH, verbose=0)
+
+
+def _known(places: np.ndarray | None, images: np.ndarray) -> np.ndarray:
+    """Give the places of images, which may be known of none."""
+    return np.broadcast_to(NO_PLACE, (len(images), len(NO_PLACE))) if places is None else places
 
 
 def checkpoint_files(path: Path) -> list[Path]:

@@ -76,7 +76,7 @@ def keep(run: Run, experiment: Experiment, data: Dataset, source: Source, test: 
     classes = len(data.class_names)
     chosen = _of_each_class(data, max(KEPT // classes, 1))
     paged = _of_each_class(data, 2 if classes <= PAGED else 1)
-    deformed = paged[np.linspace(0, len(paged) - 1, DEFORMED).round().astype(int)]
+    deformed = paged[np.unique(np.linspace(0, len(paged) - 1, DEFORMED).round().astype(int))]
     versions = np.repeat(data.images[deformed, None], 1 + VERSIONS, axis=1)
     rng = np.random.default_rng(experiment.seed)
     for version in range(1, 1 + VERSIONS) if experiment.augmentation else ():

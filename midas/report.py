@@ -202,8 +202,9 @@ def write_report(
     compared = []
     for file in comparisons:
         try:
-            compared.append((read_json(file), _compared(read_json(file))))
-        except (MidasError, LookupError, TypeError, ValueError) as error:
+            summary = read_json(file)
+            compared.append((summary, _compared(summary)))
+        except (MidasError, LookupError, TypeError, ValueError, AttributeError) as error:
             reason = str(error) if isinstance(error, MidasError) else "not what 'midas compare' writes"
             left_out.append({"run": str(file), "reason": reason.removeprefix(f"{file}: ")})
     report = {

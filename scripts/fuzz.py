@@ -161,7 +161,7 @@ def read_data(folder: Path, seed: int):
 
 def read_runs(folder: Path, seed: int):
     """Read run directories as list and analyze do, and now and then as report does."""
-    from midas import analysis, comparison, report
+    from midas import analysis, comparison, metrics, report
     from midas.experiments import PARTS
     from midas.runs import Run, find_runs
 
@@ -171,7 +171,6 @@ def read_runs(folder: Path, seed: int):
     rng = np.random.default_rng(0)
     probabilities = rng.dirichlet(np.ones(10), n).astype(np.float32)
     labels = rng.integers(0, 10, n)
-    from midas import metrics
 
     result = {"part": "part2", "name": "random", "seed": 0, "scored": "mnist-test", "train_seconds": 1.0, "epochs": 2}
     result |= metrics.summarise(probabilities, labels, names)
@@ -188,6 +187,8 @@ def read_runs(folder: Path, seed: int):
             labels=labels,
             names=np.array([f"{i}.png" for i in range(n)]),
             images=rng.integers(0, 256, (n, 28, 28)).astype(np.uint8),
+            mapped=np.arange(n),
+            features=rng.normal(size=(n, 4)).astype(np.float16),
         ),
     }
 
@@ -277,8 +278,8 @@ SHARES = {"data": 0.7, "runs": 0.25, "checkpoints": 0.05}  # of the inputs
 # ---- the work
 
 
-class TooSlow(Exception):
-    """One input took longer than `SLOWEST`."""
+class TooSlow(BaseException):
+    """One input took longer than `SLOWEST`; no reader that catches every `Exception` shall hide it."""
 
 
 def _too_slow(signum, frame):

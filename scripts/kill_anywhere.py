@@ -97,14 +97,13 @@ def _weights(data: bytes) -> list[str]:
     import h5py
 
     found = []
+
+    def note(name, item):
+        if isinstance(item, h5py.Dataset):
+            found.append(f"{name} {hashlib.sha256(item[()].tobytes()).hexdigest()}")
+
     with h5py.File(io.BytesIO(data)) as file:
-        file.visititems(
-            lambda name, item: (
-                found.append(f"{name} {hashlib.sha256(item[()].tobytes()).hexdigest()}")
-                if isinstance(item, h5py.Dataset)
-                else None
-            )
-        )
+        file.visititems(note)
     return sorted(found)
 
 

@@ -164,7 +164,27 @@ def out_of_range(path):
     np.savez(path, **{**predictions(LETTERS[:10], 10), "labels": np.arange(10) + 1})
 
 
-SPOILERS = [broken, objects, lacking, single, text, other_classes, diverged, out_of_range, lambda path: path.unlink()]
+def map_of_others(path):
+    np.savez(path, **predictions(LETTERS[:10], 30), mapped=np.array([30]), features=np.zeros((1, 4), np.float16))
+
+
+def map_without_numbers(path):
+    np.savez(path, **predictions(LETTERS[:10], 30), mapped=np.array([3]), features=np.full((1, 4), np.nan))
+
+
+SPOILERS = [
+    map_of_others,
+    map_without_numbers,
+    broken,
+    objects,
+    lacking,
+    single,
+    text,
+    other_classes,
+    diverged,
+    out_of_range,
+    lambda path: path.unlink(),
+]
 
 
 @pytest.mark.parametrize("spoil", SPOILERS)
