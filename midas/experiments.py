@@ -12,6 +12,7 @@ LOSSES = ("given", "complementary", "scl-exp", "unbiased", "non-negative", "grad
 OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop", "adadelta", "adagrad")
 MODEL_NAMES = (
     "compact",
+    "fast",
     "deep",
     "deeper",
     "baseline",
@@ -291,11 +292,19 @@ _DECAYED = {
     "stop_patience": None,
 }
 _DEEPER = {**_DECAYED, "model": "deeper", "batch_size": 256, "epochs": 12, "views": 8, "augmentation": _AFFINE}
-# The most thorough settings, part by part: the recipe "best". On MNIST the optimiser is the one that won in Part 1.
-BEST = {
-    "part1": {**_DECAYED, "model": "placed", "size": 36, "label_smoothing": 0.1, "epochs": 100},
-    "part2": _DEEPER,
-    "part3": {**_DEEPER, "rounds": 2},
+_FAST = {
+    **RECIPES["cosine"],
+    "model": "fast",
+    "learning_rate": 8e-3,
+    "batch_size": 256,
+    "epochs": 5,
+    "augmentation": Augmentation(rotation=0.0, shear=0.0, scale=0.0, elastic=0.0, stroke=0.0),
+}
+# Those of one part. "best" are the most thorough settings; on MNIST the optimiser is the one that won in Part 1.
+OWN_RECIPES = {
+    "part1": {"best": {**_DECAYED, "model": "placed", "size": 36, "label_smoothing": 0.1, "epochs": 100}},
+    "part2": {"fast": _FAST, "best": _DEEPER},
+    "part3": {"best": {**_DEEPER, "rounds": 2}},
 }
 
 # What replaces the settings of Parts 2 and 3 for sets of about a thousand images, as the embedded sample's.
@@ -316,7 +325,7 @@ def _rounds(count: int) -> str:
 
 def recipes(part: str) -> dict[str, dict]:
     """List the recipes of a part with the settings they stand for."""
-    return {**RECIPES, "best": BEST[part]}
+    return {**RECIPES, **OWN_RECIPES[part]}
 
 
 def with_recipe(experiment: Experiment, recipe: str) -> Experiment:

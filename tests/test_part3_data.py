@@ -1,22 +1,16 @@
 """The description of Part 3's data counts and measures rightly, on misfiled digits of which everything is known."""
 
-import importlib.util
 import json
 import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
+import part3_data
 import pytest
 from scipy.stats import chi2
 
 from midas import sample
 from midas.misfiling import write_archive, wrong_folders
-
-SCRIPT = Path(__file__).parents[1] / "scripts" / "part3_data.py"
-_spec = importlib.util.spec_from_file_location("part3_data", SCRIPT)
-script = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(script)
 
 N = 400
 
@@ -34,7 +28,7 @@ def folder(tmp_path_factory):
 
 def run(monkeypatch, capsys, *words):
     monkeypatch.setattr(sys, "argv", ["part3_data.py", *map(str, words)])
-    script.main()
+    part3_data.main()
     return capsys.readouterr().out
 
 
@@ -59,14 +53,14 @@ def test_counts_and_measures(folder, monkeypatch, capsys):
 def test_evenness_worked_out_by_hand():
     # Of three classes only the first strays from 20 and 20, by 10 each way; every class leaves one cell free.
     transition = np.array([[7, 30, 10], [20, 7, 20], [20, 20, 7]])
-    found = script.evenness(transition)
+    found = part3_data.evenness(transition)
     assert found == {"chi_square": pytest.approx(10), "degrees": 3, "p": pytest.approx(chi2.sf(10, 3))}
 
 
 def test_originals_without_a_fault():
     image = np.full((1, 2, 2), 9, np.uint8)
-    assert script.cost(image, image)["psnr"] is None
-    assert script.cost(image, np.array([[[9, 26], [9, 0]]], np.uint8)) == {
+    assert part3_data.cost(image, image)["psnr"] is None
+    assert part3_data.cost(image, np.array([[[9, 26], [9, 0]]], np.uint8)) == {
         "mean_absolute_error": 6.5,
         "rms_error": pytest.approx(np.sqrt(92.5)),
         "psnr": pytest.approx(10 * np.log10(255**2 / 92.5)),

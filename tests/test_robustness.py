@@ -1,20 +1,14 @@
 """What people bring, photographs and scans and crops, gives nearly the glyph that the drawing itself gives."""
 
-import importlib.util
 from functools import cache
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import robustness
 
 from midas import sample
 from midas.preprocessing import NO_PLACE, UnreadableImage, glyph_and_place, normalise, to_grey
-
-SCRIPT = Path(__file__).parents[1] / "scripts" / "robustness.py"
-_spec = importlib.util.spec_from_file_location("robustness", SCRIPT)
-robustness = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(robustness)
 
 DRAWINGS = (("a", 11), ("g", 3), ("i", 11), ("R", 20))
 
