@@ -169,6 +169,14 @@ tta_option = click.option(
 )
 
 
+RECIPES_IN_WORDS = {
+    "plateau": "plateau: ReduceLROnPlateau.",
+    "cosine": "cosine: warm-up, then half a cosine.",
+    "fast": "fast: 99 % within seconds.",
+    "best": "best: the most thorough settings.",
+}
+
+
 def settings_options(part: str, model: bool = True):
     """Options that make an experiment, with the part's own defaults; without `model` for all networks alike."""
     usual = PARTS[part]
@@ -192,10 +200,10 @@ def settings_options(part: str, model: bool = True):
             type=click.Choice(list(recipes(part))),
             default="plateau",
             show_default=True,
-            help="plateau: ReduceLROnPlateau. cosine: warm-up, then half a cosine. best: the most thorough settings.",
+            help=" ".join(RECIPES_IN_WORDS[name] for name in recipes(part)),
         ),
         click.option("--epochs", type=click.IntRange(1), help=f"At most.  [default: {usual.epochs}, {theirs}]"),
-        click.option("--batch-size", type=click.IntRange(1), help=f"[default: {usual.batch_size}]"),
+        click.option("--batch-size", type=click.IntRange(1), help=f"[default: {usual.batch_size}, {theirs}]"),
         click.option(
             "--learning-rate",
             type=click.FloatRange(0, min_open=True),
@@ -266,7 +274,7 @@ def make_experiment(part: str, sample: bool, settings: dict) -> Experiment:
     if "recipe" in given:
         base = with_recipe(base, given["recipe"])
     if "augment" in given:
-        changes["augmentation"] = PARTS[part].augmentation if given["augment"] else None
+        changes["augmentation"] = (base.augmentation or PARTS[part].augmentation) if given["augment"] else None
     if given.get("all_data"):
         changes["val_fraction"] = 0.0
     if changes.get("loss", base.loss) != "complementary":

@@ -37,7 +37,7 @@ LENGTHS = {
     "torch": (40, 211, 4 * 211),
 }
 CANDIDATES = {
-    "midas": [[steps] for steps in (20, 30, 40, 60, 105, 158, 211, 316, *(211 * n for n in (2, 3, 4, 5, 6)))],
+    "midas": [[steps] for steps in (50, 60, 70, 80, 158, 211, 264, 633, 844, 1055)],
     "keras": [[422 * epoch for epoch in range(1, PUBLISHED + 1)]],
 }
 CHOOSING = 100  # is added to the seeds, when lengths are chosen

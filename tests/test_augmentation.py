@@ -117,7 +117,7 @@ def test_more_images_than_one_stacked_picture_can_hold():
 def test_views_deform_all_images_alike_however_many():
     glyph = normalise(sample.draw("R", 0))
     for view in views(np.repeat(glyph[None], 1500, axis=0), 3, Augmentation()):
-        assert np.abs(view.astype(int) - view[0]).max() <= 8  # of 255: places are rounded, in OpenCV 4 to a 32nd of a pixel
+        assert np.abs(view.astype(int) - view[0]).max() <= 8  # of 255: OpenCV 4 rounds places to a 32nd of a pixel
 
 
 def test_other_sizes():

@@ -329,6 +329,14 @@ def test_any_setting_can_be_changed_and_is_in_the_name(monkeypatch, data, tmp_pa
         assert "cannot be" in one_line(invoke(data, tmp_path, "train-part1", "--set", wrong))
 
 
+def test_deforming_keeps_to_the_recipe_s_limits(monkeypatch):
+    fast = with_recipe(PARTS["part2"], "fast")
+    for words in ([], ["--augment"]):
+        made = resolved(monkeypatch, "part2", PARTS["part2"], "--recipe", "fast", *words)
+        assert made.augmentation == fast.augmentation != PARTS["part2"].augmentation
+    assert resolved(monkeypatch, "part2", PARTS["part2"], "--recipe", "fast", "--no-augment").augmentation is None
+
+
 def test_the_best_recipe_brings_its_network_and_options_win(monkeypatch):
     part1 = PARTS["part1"]
     best = resolved(monkeypatch, "part1", part1, "--recipe", "best", "--all-data")

@@ -5,7 +5,7 @@ import pytest
 
 from midas import study
 from midas.errors import MidasError
-from midas.experiments import PARTS, RECIPES, Augmentation, Experiment, named, with_recipe
+from midas.experiments import PARTS, Augmentation, Experiment, named, recipe_of, recipes, with_recipe
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -13,9 +13,13 @@ def test_records_survive_json(part):
     assert Experiment.from_json(json.loads(json.dumps(PARTS[part].to_json()))) == PARTS[part]
 
 
-def test_recipes_only_change_what_experiments_have():
-    for recipe in RECIPES.values():
-        dataclasses.replace(PARTS["part1"], **recipe)
+@pytest.mark.parametrize("part", ["part1", "part2", "part3"])
+def test_a_recipe_is_found_again_by_its_settings_and_says_so_in_the_name(part):
+    usual = PARTS[part]
+    for recipe in recipes(part):
+        followed = with_recipe(usual, recipe)
+        assert recipe_of(followed) == recipe and with_recipe(followed, "plateau") == usual
+        assert recipe == "plateau" or recipe in named(followed).name.split("-")
 
 
 @pytest.mark.parametrize(
