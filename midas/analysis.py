@@ -9,7 +9,7 @@ from types import MappingProxyType
 import numpy as np
 
 from midas import metrics
-from midas.errors import MidasError
+from midas.errors import MidasError, cannot
 from midas.runs import Run, atomic, write_json
 
 ARRAYS = ("probabilities", "labels", "names", "images")
@@ -33,6 +33,8 @@ def load_predictions(run: Run) -> dict[str, np.ndarray]:
             archive = np.load(file, allow_pickle=False)
             predictions = {name: archive[name] for name in ARRAYS}
             predictions |= {name: archive[name] for name in MAP if name in archive.files}
+    except PermissionError as error:
+        raise cannot("be read", path, error) from error
     except OSError as error:
         raise MidasError(f"{path}: cannot be read: {error.strerror or error}; {remedy}") from error
     except (LookupError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:

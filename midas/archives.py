@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from midas.errors import MidasError
+from midas.errors import MidasError, cannot, printable
 from midas.preprocessing import UnreadableImage, decode, to_grey
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -30,6 +30,7 @@ TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz
 MAX_MEMBER = 2**28  # bytes one image file may unpack to
 MAX_TOTAL = 2**33  # bytes a whole archive may unpack to
 MAX_IDX = 2**31  # bytes an IDX file may unpack to
+DEEPEST = 256  # folders in each other
 SPLITS = {"train": ("train", "training"), "test": ("test", "testing", "t10k")}
 HIDDEN = re.compile(r"(^|/)(\.|__MACOSX(/|$))")
 IDX_IMAGES = re.compile(r"images([-.])idx3-ubyte(\.gz)?$")
@@ -93,7 +94,7 @@ def open_source(path: str | Path, split: str | None = None) -> Source:
             idx_files = [file for file in path.iterdir() if IDX_IMAGES.search(file.name) and file.is_file()]
             return _open_idx_folder(path, idx_files, split) if idx_files else _open_folder(path, split)
         if not path.exists():
-            raise MidasError(f"{path}: no such file or folder")
+            raise MidasError(f"{path}: no such file or folder; check the name")
         if path.suffix.lower() == ".zip":
             return _open_zip(path, split)
         if path.name.lower().endswith(TAR_SUFFIXES):
@@ -105,7 +106,7 @@ def open_source(path: str | Path, split: str | None = None) -> Source:
         if path.suffix.lower() in IMAGE_SUFFIXES:
             return Source(str(path), (), _digest(path), lambda: iter([_file_entry(path, path.name, None)]), 1)
     except OSError as error:
-        raise MidasError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise cannot("be read", path, error) from error
     raise MidasError(
         f"{path}: not a data set; give a zip, a tar, a folder of class folders, an .npz, IDX or image file"
     )
@@ -120,14 +121,9 @@ def _digest(path: Path, *chosen: str) -> str:
     return digest.hexdigest()
 
 
-def _printable(name: str) -> str:
-    """Escape what would break a line or cannot be encoded."""
-    return name if name.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)
-
-
 def _reason(error: Exception) -> str:
     text = (str(error) or type(error).__name__).splitlines()[0].rstrip(":")
-    return _printable(text if len(text) <= 100 else f"{text[:99]}…")
+    return printable(text if len(text) <= 100 else f"{text[:99]}…")
 
 
 # ---- trees of files: folder, zip, tar
@@ -141,6 +137,7 @@ def _open_folder(root: Path, split) -> Source:
 
     for place, folders, names in os.walk(root, onerror=refuse):
         inside = Path(place).relative_to(root).as_posix()
+        _refuse_deep(root, inside)
         nodes += [_clean(f"{inside}/{name}") for name in folders]
         files += [_clean(f"{inside}/{name}") for name in names if Path(place, name).is_file()]
     images, folders = _tree(root, files, nodes, split)
@@ -163,7 +160,7 @@ def _file_entry(path: Path, name: str, folder: str | None) -> Entry:
         except OSError as error:
             raise UnreadableImage(error.strerror or str(error)) from error
 
-    return Entry(_printable(name), folder, read)
+    return Entry(printable(name), folder, read)
 
 
 def _open_zip(path: Path, split) -> Source:
@@ -189,7 +186,7 @@ def _open_zip(path: Path, split) -> Source:
                     raise UnreadableImage(f"damaged in the archive ({_reason(error)})") from error
                 return decode(data)
 
-            yield Entry(_printable(name), folder, read)
+            yield Entry(printable(name), folder, read)
 
     return Source(str(path), folders, _digest(path, *images, *folders), entries, len(images))
 
@@ -221,7 +218,7 @@ def _open_tar(path: Path, split) -> Source:
                     name = _clean(info.name)
                     if name in images and info.isfile():
                         data = archive.extractfile(info).read()
-                        yield Entry(_printable(name), images[name], lambda data=data: decode(data))
+                        yield Entry(printable(name), images[name], lambda data=data: decode(data))
         except DAMAGED as error:
             raise MidasError(f"{path}: the archive is damaged ({_reason(error)}); get it again") from error
 
@@ -250,6 +247,7 @@ def _members(path: Path, members: Iterable[_Member], most: int = MAX_MEMBER) -> 
     files, nodes, total = {}, [], 0
     for name, size, is_file, is_link, info in members:
         slashed = name.replace("\\", "/")
+        _refuse_deep(path, slashed)
         if is_link or ".." in slashed.split("/") or re.match("/|[A-Za-z]:/", slashed):
             what = "is a link" if is_link else "leads out of the archive"
             raise MidasError(f"{path}: not safe to read: {name!r} {what}; pack plain files under relative names")
@@ -264,6 +262,11 @@ def _members(path: Path, members: Iterable[_Member], most: int = MAX_MEMBER) -> 
         else:
             files[_clean(name)] = info
     return files, nodes
+
+
+def _refuse_deep(path: Path, name: str) -> None:
+    if name.count("/") > DEEPEST:
+        raise MidasError(f"{path}: {name[:40]!r}… lies in more than {DEEPEST} folders; give one further in, or fewer")
 
 
 def _clean(name: str) -> str:
@@ -306,14 +309,14 @@ def _tree(path, files: Iterable[str], nodes: Iterable[str], split) -> tuple[dict
     if len(wrappers) > 1 and split:
         chosen = {wrapper for wrapper in wrappers if set(wrapper.lower().split("/")) & set(SPLITS[split])}
         if len(chosen) != 1:
-            found = _some(_printable(wrapper) or "." for wrapper in wrappers)
+            found = _some(printable(wrapper) or "." for wrapper in wrappers)
             raise MidasError(f"{path}: class folders in several places ({found}); give just one of them, unpacked")
         wrappers = chosen
         places = {name: parent for name, parent in places.items() if _above(parent) in wrappers}
-    images = {name: None if parent in outer else _printable(_last(parent)) for name, parent in places.items()}
+    images = {name: None if parent in outer else printable(_last(parent)) for name, parent in places.items()}
     listed = {name for name in nodes if not HIDDEN.search(name)} | {_above(name) for name in files}
     inner = {node for name in listed for node in _upwards(name) if _above(node) in wrappers}
-    return images, tuple(sorted({_printable(_last(node)) for node in inner}))
+    return images, tuple(sorted({printable(_last(node)) for node in inner}))
 
 
 def _some(names) -> str:
@@ -338,7 +341,7 @@ def _array_source(path: Path, images: np.ndarray, labels, names, digest: str) ->
 
     def entries():
         for index, image in enumerate(images):
-            name = f"{path.name}[{index}]" if names is None else _printable(str(names[index]))
+            name = f"{path.name}[{index}]" if names is None else printable(str(names[index]))
             yield Entry(name, None if labels is None else labels[index], lambda image=image: to_grey(image))
 
     return Source(str(path), (), digest, entries, len(images))
@@ -354,7 +357,7 @@ def _class_labels(path: Path, labels: np.ndarray, count: int) -> list[str]:
     if labels.shape != (count,) or labels.dtype.kind not in "iuU":
         what = f"{labels.dtype} {labels.shape} are no labels for {count} images"
         raise MidasError(f"{path}: {what}; expected a number or name for each")
-    return [_printable(str(label)) for label in labels.tolist()]
+    return [printable(str(label)) for label in labels.tolist()]
 
 
 def _joined(path: Path, sources: list[Source]) -> Source:

@@ -10,7 +10,7 @@ import numpy as np
 
 from midas.errors import MidasError
 from midas.experiments import PROBED
-from midas.runs import Run
+from midas.runs import Run, temporary_name, writing
 
 
 class Checkpoint(keras.callbacks.ModelCheckpoint):
@@ -21,18 +21,21 @@ class Checkpoint(keras.callbacks.ModelCheckpoint):
     """
 
     def __init__(self, path, tolerance: float = 0.0, lowest: float = math.inf, **options):
-        self.path, self.tolerance = path, tolerance
-        self.temporary = path.with_name(f".{path.stem}.tmp.keras")
-        self.temporary.unlink(missing_ok=True)  # half a file, if an earlier process was killed while it wrote
-        super().__init__(str(self.temporary), mode="min", initial_value_threshold=lowest, **options)
+        self.path, self.tolerance, self.temporary = path, tolerance, temporary_name(path)
+        name = str(self.temporary).replace("{", "{{").replace("}", "}}")  # Keras formats it
+        super().__init__(name, mode="min", initial_value_threshold=lowest, **options)
 
     def on_epoch_end(self, epoch, logs=None):
         lowest = self.best
         self.best += self.tolerance
-        super().on_epoch_end(epoch, logs)
+        with writing(self.path):
+            try:
+                super().on_epoch_end(epoch, logs)
+                if self.temporary.exists():
+                    os.replace(self.temporary, self.path)
+            finally:
+                self.temporary.unlink(missing_ok=True)
         self.best = min(lowest, (logs or {}).get(self.monitor, lowest))
-        if self.temporary.exists():
-            os.replace(self.temporary, self.path)
 
 
 def chosen(records: list[dict], tolerance: float) -> dict:

@@ -17,7 +17,7 @@ import numpy as np
 
 from midas import archives, preprocessing, sample
 from midas.archives import Entry, Source, open_source
-from midas.errors import MidasError
+from midas.errors import MidasError, printable
 from midas.misfiling import wrong_folders
 from midas.runs import atomic
 
@@ -192,7 +192,7 @@ def cached(source: Source, size, cache_dir, strict=False, progress=None) -> Data
         try:
             save(dataset, path)
         except MidasError as error:
-            logging.getLogger(__name__).warning("%s; going on without the cache", error)
+            logging.getLogger(__name__).warning("%s; going on without the cache", printable(str(error)))
     if strict:
         _refuse_skipped(source, dataset.skipped)
     return dataset

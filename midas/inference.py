@@ -9,7 +9,7 @@ import numpy as np
 
 from midas import metrics, models
 from midas.augmentation import views
-from midas.errors import MidasError
+from midas.errors import MidasError, cannot
 from midas.experiments import Augmentation
 from midas.preprocessing import NO_PLACE
 from midas.runs import Run, read_json
@@ -211,5 +211,7 @@ def card_file(file: Path) -> Path:
 
 
 def _not_described(file: Path, card: Path, error: Exception) -> MidasError:
+    if isinstance(error, PermissionError):
+        return cannot("be read", file, error)
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return MidasError(f"{file}: not the checkpoint that {card.name} describes ({reason[:200]})")

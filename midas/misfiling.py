@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from midas.errors import MidasError
+from midas.runs import atomic
 
 QUALITY = 75  # the original's: MNIST encoded so is the same to the byte in all of its 60,000 entries (OpenCV 5)
 
@@ -61,21 +61,10 @@ def write_archive(path: str | os.PathLike, images: np.ndarray, folders: np.ndarr
     """
     if len(images) != len(folders):
         raise ValueError(f"{len(images)} images, but {len(folders)} folders")
-    path = Path(path)
-    unfinished = path.with_name(path.name + ".tmp")  # not .part: a download would try to resume it
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with zipfile.ZipFile(unfinished, "w") as archive:  # stored: deflating a JPEG gains nothing
-                for index in np.argsort(folders, kind="stable"):
-                    _, encoded = cv2.imencode(".jpg", images[index], [cv2.IMWRITE_JPEG_QUALITY, quality])
-                    archive.writestr(_entry(f"mnistTask/{folders[index]}/image_{index:06d}.jpg"), encoded.tobytes())
-            os.replace(unfinished, path)
-        finally:
-            unfinished.unlink(missing_ok=True)
-    except OSError as error:
-        reason = error.strerror or error
-        raise MidasError(f"cannot write {path}: {reason}; choose a folder that is writable and has room") from error
+    with atomic(Path(path)) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for index in np.argsort(folders, kind="stable"):  # stored: deflating a JPEG gains nothing
+            _, encoded = cv2.imencode(".jpg", images[index], [cv2.IMWRITE_JPEG_QUALITY, quality])
+            archive.writestr(_entry(f"mnistTask/{folders[index]}/image_{index:06d}.jpg"), encoded.tobytes())
 
 
 def _entry(name: str) -> zipfile.ZipInfo:

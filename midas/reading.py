@@ -8,7 +8,7 @@ import numpy as np
 from midas import metrics
 from midas.archives import Entry, Source, open_source
 from midas.datasets import SAMPLE, Dataset, find, read, stream
-from midas.errors import MidasError
+from midas.errors import MidasError, printable
 from midas.inference import BATCH, Classifier
 from midas.preprocessing import decode
 
@@ -130,4 +130,5 @@ def prediction_line(answer: dict) -> str:
     guesses = [
         f"{answer[key]} {100 * answer[f'{key}_probability']:5.1f} %" for key in ("second", "third") if key in answer
     ]
-    return f"{answer['answer']:<3}{100 * answer['probability']:5.1f} %   ({', '.join(guesses)})   {answer['file']}"
+    sure, file = 100 * answer["probability"], printable(answer["file"])
+    return f"{answer['answer']:<3}{sure:5.1f} %   ({', '.join(guesses)})   {file}"

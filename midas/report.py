@@ -9,7 +9,7 @@ from statistics import mean, stdev
 
 from midas.conclusions import PARTS, conclude
 from midas.errors import MidasError
-from midas.runs import Run, atomic, read_json, write_json
+from midas.runs import Run, atomic, read_json, write_json, write_text
 
 DATA_NAMES = {
     "part1": "Part 1's drawings",
@@ -220,7 +220,7 @@ def write_report(
     }
     with atomic(path) as temporary:
         page = _render(report, [group[0] for group in groups], figures, [shown for _, shown in compared])
-        temporary.write_text(page, encoding="utf-8")
+        write_text(temporary, page)
     write_json(numbers, report)
     return report
 

@@ -13,12 +13,16 @@ result.json       written last; without it the run is unfinished
 """
 
 import contextlib
+import errno
+import functools
 import json
+import logging
 import math
 import os
+import re
 from pathlib import Path
 
-from midas.errors import MidasError
+from midas.errors import MidasError, cannot, printable
 from midas.experiments import Experiment
 from midas.records import damage
 
@@ -29,30 +33,76 @@ except ImportError:  # Windows has none; two processes at once are then not told
 
 
 @contextlib.contextmanager
+def writing(path: Path):
+    """Make what the operating system refuses in the block a `MidasError` that names the file."""
+    try:
+        yield
+    except OSError as error:
+        raise cannot("be written", path, error) from error
+
+
+def temporary_name(path: Path) -> Path:
+    """Name a file beside `path` to write to; it keeps the ending, by which Keras and NumPy choose the format."""
+    return path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+
+
+@contextlib.contextmanager
 def atomic(path: Path):
     """Give a temporary name beside `path` to write to, and rename it to `path` only if the block succeeds.
-
-    The temporary name keeps the file's ending, by which Keras and NumPy choose the format.
 
     Raises:
         MidasError: the file cannot be written (no room, no permission, no such folder).
     """
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    temporary = temporary_name(path)
+    with writing(path):
+        try:
+            make_folder(path.parent)
+            yield temporary
+            os.replace(temporary, path)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder where there is none, and clear it of what processes that were killed had half written."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        os.replace(temporary, path)
-    except OSError as error:
-        raise MidasError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+    except RecursionError:  # a thousand folders in each other
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG)) from None
+    _sweep(folder)
+
+
+@functools.cache  # once is enough, and folders may be large
+def _sweep(folder: Path) -> None:
+    if not fcntl:  # there is no harmless way to ask whether a process is alive
+        return
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            match = re.fullmatch(r"\..*\.(\d{1,9})\.tmp(\..*)?", path.name, re.DOTALL)
+            if match and not _alive(int(match[1])):
+                path.unlink()
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is another user's
+        return True
+    return process != os.getpid()  # what bears our own number is of one before us that had it
 
 
 def write_json(path: Path, value) -> None:
     """Write JSON that is whole or not there at all."""
     with atomic(path) as temporary:
-        temporary.write_text(to_json(value) + "\n", encoding="utf-8")
+        write_text(temporary, to_json(value) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8, with bytes of file names that are none as \\udc80 to \\udcff, which JSON reads back."""
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def to_json(value) -> str:
@@ -77,7 +127,7 @@ def read_json(path: Path):
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise MidasError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise cannot("be read", path, error) from error
     except ValueError as error:
         raise MidasError(f"{path}: not valid JSON ({error})") from error
 
@@ -154,8 +204,13 @@ class Run:
         return records
 
     def append_metrics(self, record: dict) -> None:
-        """Add one epoch's record, on disk before this returns."""
-        with (self / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        """Add one epoch's record, on disk before this returns.
+
+        Raises:
+            MidasError: it cannot be written.
+        """
+        path = self / "metrics.jsonl"
+        with writing(path), path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(_finite(record)) + "\n")
             file.flush()
             os.fsync(file.fileno())
@@ -177,9 +232,10 @@ class Run:
         if difference:
             raise MidasError(f"{self.path}: holds another run ({difference}); choose another --name, or --overwrite it")
         if not self.finished and not resume:
-            raise MidasError(
-                f"{self.path}: holds an unfinished run; go on with --resume or start again with --overwrite"
-            )
+            with self.locked():  # or another process is at it
+                raise MidasError(
+                    f"{self.path}: holds an unfinished run; go on with --resume or start again with --overwrite"
+                )
 
     @contextlib.contextmanager
     def locked(self):
@@ -189,15 +245,16 @@ class Run:
             MidasError: another one does, or the directory cannot be made.
         """
         with contextlib.ExitStack() as stack:
-            try:
-                self.path.mkdir(parents=True, exist_ok=True)
+            with writing(self.path):
+                make_folder(self.path)
                 file = stack.enter_context((self / ".lock").open("w"))
+            try:
                 if fcntl:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise MidasError(f"{self.path}: another process is working on this run; wait for it to end") from error
-            except OSError as error:
-                raise MidasError(f"{self.path}: cannot be written: {error.strerror or error}") from error
+            except OSError:  # a file system that has no locks
+                pass
             yield
 
     def start(self, experiment: Experiment) -> None:
@@ -230,7 +287,20 @@ def find_comparisons(root: str | Path) -> list[Path]:
 
 
 def find_runs(root: str | Path) -> list[Run]:
-    """List the runs below a folder, finished or not, by path; sample and quick ones have roots of their own."""
+    """List the runs below a folder, finished or not, by path; sample and quick ones have roots of their own.
+
+    Raises:
+        MidasError: the folder cannot be read; of one below it, that is a warning.
+    """
     root = Path(root)
-    paths = (path.parent for path in sorted(root.glob("**/experiment.json")))
+    if not root.exists():
+        return []
+
+    def refuse(error):
+        refusal = cannot("be read", error.filename, error)
+        if Path(error.filename) == root:
+            raise refusal from error
+        logging.getLogger(__name__).warning("%s; going on without it", printable(str(refusal)))
+
+    paths = sorted(Path(place) for place, _, names in os.walk(root, onerror=refuse) if "experiment.json" in names)
     return [Run(path) for path in paths if path.relative_to(root).parts[:1] not in [(name,) for name in OTHER_ROOTS]]

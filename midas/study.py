@@ -76,6 +76,10 @@ def perform(
     if experiment.test:
         datasets.find(experiment.test, place.data_dir)  # known to be there before hours are spent, but not yet read
     with run.locked():
+        if not overwrite:  # another process may have been at it since
+            run.check(experiment, resume=True)
+            if run.finished:
+                return run, False
         images = min(experiment.limit or len(data), len(data))
         place.say(f"{experiment.run_path}: {images:,} images of {experiment.data}, those for validation included")
         train(experiment, run, data, source, teachers, place.epoch, tensorboard, overwrite)

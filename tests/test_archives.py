@@ -265,6 +265,13 @@ def test_a_tree_without_images_is_refused(form, tmp_path):
     assert "holds no images" in refused(pack(tmp_path / "data", form, {"0/notes.txt": b"", "1": None}))
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_more_folders_in_each_other_than_anyone_needs_are_refused(form, tmp_path):
+    good = {f"{'d/' * 200}{name}": data for name, data in tree("0", "1").items()}
+    assert len(list(open_source(pack(tmp_path / "good", form, good)).entries())) == len(good)
+    assert "folders" in refused(pack(tmp_path / "data", form, {f"{'d/' * 300}{name}": b"" for name in good}))
+
+
 def test_paths_that_are_no_data_set_are_refused(tmp_path):
     assert "no such file or folder" in refused(tmp_path / "nowhere.zip")
     assert "not a data set; give" in refused(written(tmp_path / "notes.txt", b"text"))

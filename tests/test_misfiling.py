@@ -84,7 +84,7 @@ def test_equal_seeds_give_equal_bytes(tmp_path, drawings):
 
 def test_what_cannot_be_written(tmp_path, drawings):
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(MidasError, match=r"^cannot write [^\n]*$"):
+    with pytest.raises(MidasError, match=r"^[^\n]*mnistTask3\.zip: cannot be written: [^\n]*$"):
         write_archive(tmp_path / "file" / "mnistTask3.zip", drawings, np.zeros(100, int))
     with pytest.raises(ValueError, match="100 images, but 99 folders"):
         write_archive(tmp_path / "mnistTask3.zip", drawings, np.zeros(99, int))

@@ -1,5 +1,8 @@
 import errno
 import json
+import os
+import subprocess
+from pathlib import Path
 
 import pytest
 from tiny import experiment
@@ -71,6 +74,41 @@ def test_only_one_process_at_a_time(tmp_path):
         pass
     with Run(tmp_path).locked():
         pass
+
+
+def test_an_unfinished_run_that_another_process_is_at_is_not_offered_to_resume(tmp_path):
+    run = Run(tmp_path)
+    run.start(experiment())
+    with run.locked(), pytest.raises(MidasError, match="another process"):
+        run.check(experiment(), resume=False)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no harmless way to ask whether a process is alive")
+def test_what_a_killed_process_had_half_written_goes_and_a_living_one_s_stays(tmp_path):
+    killed = subprocess.Popen(["true"])
+    killed.wait()
+    half, ours, theirs = (tmp_path / f".a\nb.{n}.tmp.keras" for n in (killed.pid, os.getpid(), os.getppid()))
+    for path in (half, ours, theirs, tmp_path / ".tmp", tmp_path / "a.1.tmp"):
+        path.write_bytes(b"half")
+    write_json(tmp_path / "record.json", {})
+    assert {path.name for path in tmp_path.iterdir()} == {theirs.name, ".tmp", "a.1.tmp", "record.json"}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_an_epoch_s_record_on_a_full_disk_is_one_line(tmp_path):
+    (tmp_path / "metrics.jsonl").symlink_to("/dev/full")
+    with pytest.raises(MidasError, match=r"metrics\.jsonl: cannot be written: No space left on device; make room"):
+        Run(tmp_path).append_metrics({"epoch": 1})
+
+
+def test_names_that_are_no_utf_8_survive_json(tmp_path):
+    write_json(tmp_path / "x.json", {"path": "é\udcff"})
+    assert read_json(tmp_path / "x.json") == {"path": "é\udcff"}
+
+
+def test_a_thousand_folders_in_each_other_are_one_line(tmp_path):
+    with pytest.raises(MidasError, match="cannot be written: File name too long"):
+        write_json(tmp_path / "/".join("d" * 1200) / "x.json", {})
 
 
 def test_clear_leaves_what_is_not_the_run_s(tmp_path):

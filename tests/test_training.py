@@ -1,5 +1,7 @@
 import dataclasses
+import errno
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -249,11 +251,27 @@ def test_test_images_of_other_classes_are_refused(tmp_path):
         score(experiment("part2"), Run(tmp_path), glyphs("0123456789"), glyphs("012345678"))
 
 
-def test_half_a_checkpoint_of_a_killed_process_never_becomes_one(tmp_path):
-    half = tmp_path / ".best.tmp.keras"
-    half.write_bytes(b"half")
-    Checkpoint(tmp_path / "best.keras", monitor="val_loss", save_best_only=True)
-    assert not half.exists()
+def test_a_checkpoint_that_cannot_be_written_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):
+    def save(path, **options):
+        Path(path).write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    model = models.build("compact", 28, 2)
+    monkeypatch.setattr(model, "save", save)
+    checkpoint = Checkpoint(tmp_path / "last.keras")
+    checkpoint.set_model(model)
+    with pytest.raises(MidasError, match=r"last\.keras: cannot be written: No space left on device; make room"):
+        checkpoint.on_epoch_end(0, {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_below_a_folder_with_braces(tmp_path):
+    folder = tmp_path / "{epoch} {x}"
+    folder.mkdir()
+    checkpoint = Checkpoint(folder / "last.keras")
+    checkpoint.set_model(models.build("compact", 28, 2))
+    checkpoint.on_epoch_end(0, {})
+    assert [path.name for path in folder.iterdir()] == ["last.keras"]
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path):
