@@ -25,7 +25,6 @@ from midas.options import (
     place_options,
     protocol_options,
     restart_options,
-    resumable,
     runs_dir_option,
     say,
     seed_option,
@@ -285,13 +284,11 @@ def _perform(experiment, place, resume=False, overwrite=False, tensorboard=None)
 
     if overwrite or not place.run(experiment).finished:
         load_tensorflow()
-    return _resumably(study.perform, experiment, place, resume, overwrite, tensorboard)
+    return _told(*study.perform(experiment, place, resume, overwrite, tensorboard))
 
 
-def _resumably(work, *arguments):
-    """Do work that gives a run and whether anything was to be done for it."""
-    with resumable():
-        run, done = work(*arguments)
+def _told(run: Run, done: bool) -> Run:
+    """Say so where nothing had to be done for a run."""
     if not done:
         say(f"{run.path}: finished already, nothing to do (--overwrite does it again)")
     return run
@@ -326,7 +323,7 @@ def _cross_validate(experiment, place, protocol, resume, overwrite):
     load_tensorflow()
     from midas import validation
 
-    return _resumably(validation.cross_validate, experiment, place, protocol, resume, overwrite)
+    return _told(*validation.cross_validate(experiment, place, protocol, resume, overwrite))
 
 
 @main.command("compare-models", epilog="Example: midas compare-models --recipe cosine --epochs 40 --all-data")
@@ -380,8 +377,7 @@ def compare(part, seeds, starts, few, resume, data_dir, runs_dir, cache_dir, as_
     place = workplace(data_dir, runs_dir, cache_dir)
     changes = {name: value for name, value in settings.items() if value is not None}
     load_tensorflow()
-    with resumable():
-        found = comparison.compare(part, starts or list(STARTS), range(seeds), place, few, resume, **changes)
+    found = comparison.compare(part, starts or list(STARTS), range(seeds), place, few, resume, **changes)
     emit(found, as_json, "\n".join([comparison.table(found), "", *found["files"]]))
 
 

@@ -1,11 +1,11 @@
 """What the commands have in common: shared options, messages, and how a command ends."""
 
-import contextlib
 import dataclasses
 import errno
 import functools
 import os
 import shlex
+import shutil
 import signal
 import sys
 import time
@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from midas.errors import MidasError
+from midas.errors import MidasError, cannot, printable
 from midas.experiments import (
     MODEL_NAMES,
     OPTIMIZERS,
@@ -33,17 +33,22 @@ from midas.runs import read_json, to_json
 from midas.study import Workplace
 
 INTERRUPTED = 130
+STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGALRM") if hasattr(signal, name)]
+INSISTING = 5  # seconds until an interruption is repeated: libraries that catch everything catch it, too
 
 
 class Commands(click.Group):
     """A group that turns a `MidasError` into one line and status 1, and an interruption into status 130."""
 
     def invoke(self, ctx):
-        signal.signal(signal.SIGTERM, _as_interrupt)
-        for stream in (sys.stdout, sys.stderr):  # what a terminal's encoding lacks is escaped, not fatal
+        for signum in STOPPING:
+            signal.signal(signum, _as_interrupt)
+        for stream in filter(None, (sys.stdout, sys.stderr)):  # what a terminal's encoding lacks is escaped, not fatal
             stream.reconfigure(errors="backslashreplace")
         try:
-            return super().invoke(ctx)
+            super().invoke(ctx)
+            if sys.stdout:
+                sys.stdout.flush()
         except MidasError as error:
             raise _one_line(ctx, str(error)) from error
         except MemoryError as error:
@@ -51,11 +56,12 @@ class Commands(click.Group):
         except OSError as error:
             if error.errno == errno.EPIPE:  # the reader of a pipe has seen enough
                 raise
-            raise _one_line(ctx, f"{error.filename or 'file'}: {error.strerror or error}") from error
+            raise _one_line(ctx, str(cannot("be read or written", error.filename or "stdout", error))) from error
         except KeyboardInterrupt:
+            for signum in STOPPING:  # asked twice, it ends no sooner
+                signal.signal(signum, signal.SIG_IGN)
             end_bar()
-            again = ctx.meta.get("midas.resume")
-            click.echo(f"\nInterrupted.{f' Go on with: {again}' if again else ''}", err=True)
+            click.echo(f"\nInterrupted. {again(self.commands[ctx.invoked_subcommand])}", err=True)
             ctx.exit(INTERRUPTED)
 
     def list_commands(self, ctx):
@@ -66,10 +72,37 @@ def _one_line(ctx: click.Context, message: str) -> click.ClickException:
     end_bar()
     if ctx.meta.get("midas.verbose"):
         traceback.print_exc()
-    return click.ClickException(" ".join(message.split("\n")))
+    return click.ClickException(printable(message))
+
+
+def again(command: click.Command) -> str:
+    """Say how to do a command again; one that keeps its state goes on from there."""
+    words = [word for word in sys.argv[1:] if word != "--overwrite"]
+    resumes = any(option.name == "resume" for option in command.params)
+    if resumes and "--resume" not in words:
+        words.append("--resume")
+    return f"{'Go on' if resumes else 'Start again'} with: {' '.join(map(_quoted, [*_program(), *words]))}"
+
+
+def _program() -> list[str]:
+    """Say how midas was called, in words that a shell finds."""
+    name = sys.argv[0]
+    if Path(name).name == "__main__.py":
+        return [sys.executable, "-m", "midas"]
+    return ["midas"] if Path(name).stem != "midas" or name == shutil.which("midas") else [name]
+
+
+def _quoted(word: str) -> str:
+    """Quote a word for a shell, on one line whatever is in it."""
+    if word.isprintable():
+        return shlex.quote(word)
+    plain = (chr(byte) if 32 <= byte < 127 and byte not in b"'\\" else f"\\{byte:03o}" for byte in os.fsencode(word))
+    return f"$'{''.join(plain)}'"
 
 
 def _as_interrupt(signum, frame):
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, INSISTING)
     raise KeyboardInterrupt
 
 
@@ -105,6 +138,15 @@ common = apply(
     _flag("-v", "--verbose", "midas.verbose", "Show tracebacks and TensorFlow's messages."),
     _flag("-q", "--quiet", "midas.quiet", "No progress on stderr."),
 )
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError as error:
+        raise MidasError("this user has no home folder for the cache; give one as --cache-dir") from error
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 seed_option = click.option(
     "--seed", type=click.IntRange(0, 2**31), default=0, show_default=True, help="Of everything random."
@@ -131,7 +173,7 @@ cache_dir_option = click.option(
     envvar="MIDAS_CACHE_DIR",
     show_envvar=True,
     type=click.Path(file_okay=False, path_type=Path),
-    default=lambda: Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "midas",
+    default=lambda: Path(os.environ.get("XDG_CACHE_HOME") or _home() / ".cache") / "midas",
     show_default="~/.cache/midas",
     help="Where preprocessed data are kept.",
 )
@@ -314,7 +356,7 @@ def workplace(data_dir, runs_dir, cache_dir) -> Workplace:
 def warn(line: str) -> None:
     """Tell the user on stderr what has to be known."""
     end_bar()
-    click.echo(line, err=True)
+    click.echo(printable(line), err=True)
 
 
 def warn_of_sample(data: str) -> None:
@@ -382,16 +424,6 @@ class Progress:
             line = f"\r\033[K[{'#' * filled}{'-' * (20 - filled)}] {line}"
         self.meta["midas.bar"] = self.terminal and done != total
         click.echo(line, err=True, nl=not self.meta["midas.bar"])
-
-
-@contextlib.contextmanager
-def resumable():
-    """While a run is under way, know the command that goes on with it."""
-    meta = click.get_current_context().meta
-    words = ["midas", *(word for word in sys.argv[1:] if word != "--overwrite")]
-    meta["midas.resume"] = shlex.join(words if "--resume" in words else [*words, "--resume"])
-    yield
-    del meta["midas.resume"]
 
 
 def load_tensorflow() -> None:

@@ -20,11 +20,12 @@ import pytest
 from click.testing import CliRunner
 from tiny import CHARACTERS, write_drawings, write_mnist
 
-from midas import sample
+from midas import sample, study
 from midas.cli import main
 from midas.download import Remote
 from midas.experiments import PARTS, named, with_recipe
 from midas.inference import Classifier
+from midas.options import again
 from midas.runs import Run
 
 HEAVY = {"tensorflow", "keras", "numpy", "cv2", "sklearn", "matplotlib", "scipy", "jinja2"}
@@ -460,6 +461,36 @@ def test_ctrl_c_saves_the_state_and_says_how_to_go_on(data, tmp_path):
     assert not (last.parent / "result.json").exists() and Run(last.parent).metrics()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="there is no alarm clock")
+def test_an_interruption_that_a_library_swallows_comes_again():
+    code = (
+        "import click, os, signal, time\n"
+        "from midas import options\n"
+        "options.INSISTING = 0.1\n"
+        "@click.group(cls=options.Commands)\n"
+        "def main(): pass\n"
+        "@main.command()\n"
+        "def deaf():\n"
+        "    try: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    except: pass\n"
+        "    time.sleep(60)\n"
+        "main(['deaf'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50)
+    assert done.returncode == 130 and "Interrupted." in done.stderr and "Traceback" not in done.stderr
+
+
+def test_the_command_to_go_on_with_can_be_pasted(monkeypatch):
+    name = ' it\'s "odd"\n$x \\ é字\udcff'
+    monkeypatch.setattr(sys, "argv", ["midas", "train-part1", "--runs-dir", name, "--overwrite"])
+    said = again(main.commands["train-part1"]).removeprefix("Go on with: ")
+    words = subprocess.run(["bash", "-c", f"printf '%s\\0' {said}"], capture_output=True, check=True).stdout
+    assert words.split(b"\0")[1:-1] == [b"train-part1", b"--runs-dir", os.fsencode(name), b"--resume"]
+    assert said.isprintable()
+    monkeypatch.setattr(sys, "argv", ["x/midas", "preprocess"])
+    assert again(main.commands["preprocess"]) == "Start again with: x/midas preprocess"
+
+
 def test_sigkill_and_resume_end_with_the_same_weights(data, tmp_path):
     def start(root, *words):
         env = {**os.environ, "MIDAS_DATA": str(data), "MIDAS_RUNS_DIR": str(root), "MIDAS_CACHE_DIR": str(tmp_path)}
@@ -507,6 +538,31 @@ def test_two_at_once_the_second_refuses(data, trained):
         result = invoke(data, trained.parents[2], "train-part1", "--epochs", 3, "--overwrite")
         assert "another process" in one_line(result)
     assert Run(trained).finished
+
+
+def test_what_another_process_has_finished_meanwhile_is_left_alone(data, trained, tmp_path, monkeypatch):
+    load = study.load
+
+    def finish_and_load(*words):
+        shutil.copytree(trained.parents[2], tmp_path, dirs_exist_ok=True)
+        return load(*words)
+
+    monkeypatch.setattr(study, "load", finish_and_load)
+    result = invoke(data, tmp_path, "train-part1", "--epochs", 20, "--batch-size", 16)
+    assert result.exit_code == 0 and "nothing to do" in result.stderr
+    shutil.rmtree(tmp_path / "part1")
+    assert "epochs 21 instead of 20" in one_line(
+        invoke(data, tmp_path, "train-part1", "--epochs", 21, "--batch-size", 16)
+    )
+
+
+def test_a_user_without_a_home_is_told_to_name_a_cache(data, monkeypatch):
+    def nowhere():
+        raise RuntimeError
+
+    monkeypatch.setattr("pathlib.Path.home", nowhere)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert "--cache-dir" in one_line(CliRunner().invoke(main, ["preprocess", "--data-dir", str(data)]))
 
 
 # ---- using a network
