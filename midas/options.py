@@ -442,8 +442,22 @@ def load_tensorflow() -> None:
         os.close(saved)
 
 
+@contextlib.contextmanager
+def _without(*packages: str):
+    """Let imports of these fail, of those that are not yet there."""
+    absent = [name for name in packages if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(absent))
+    try:
+        yield
+    finally:
+        for name in absent:
+            del sys.modules[name]
+
+
 def _start_tensorflow():
-    import tensorflow
+    # Keras looks for these, at a third of the start, for wrappers and plots that are not used here; it does without.
+    with _without("matplotlib", "pandas", "sklearn"):
+        import tensorflow
 
     for device in tensorflow.config.list_physical_devices("GPU"):  # must be set before anything is computed
         tensorflow.config.experimental.set_memory_growth(device, True)

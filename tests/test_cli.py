@@ -228,6 +228,18 @@ def test_augment_does_not_import_tensorflow(data, tmp_path):
     assert done.stdout.splitlines()[-1] == "0 set()"
 
 
+def test_predict_does_not_import_what_keras_alone_wants(data):
+    drawing = next((data / "trainPart1").rglob("*.png"))
+    code = (
+        "import sys; from midas.cli import main\n"
+        f"try: main(['predict', {str(drawing)!r}])\n"
+        "except SystemExit: print({'matplotlib', 'pandas', 'sklearn'} & set(sys.modules))\n"
+        "import sklearn.neighbors, matplotlib.pyplot"  # there is nothing in their way afterwards
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "set()"
+
+
 # ---- training
 
 
