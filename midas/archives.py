@@ -24,6 +24,7 @@ import numpy as np
 
 from midas.errors import MidasError, cannot, printable
 from midas.preprocessing import UnreadableImage, decode, to_grey
+from midas.stored import Stored, blocks, is_large
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -327,7 +328,7 @@ def _some(names) -> str:
 # ---- arrays: npz, IDX
 
 
-def _array_source(path: Path, images: np.ndarray, labels, names, digest: str) -> Source:
+def _array_source(path: Path, images: np.ndarray | Stored, labels, names, digest: str) -> Source:
     if images.dtype.kind not in "buif" or not (images.ndim == 3 or (images.ndim == 4 and 1 <= images.shape[3] <= 4)):
         raise MidasError(
             f"{path}: {images.dtype} {images.shape} is not an array of images; expected numbers (n, height, width)"
@@ -336,11 +337,11 @@ def _array_source(path: Path, images: np.ndarray, labels, names, digest: str) ->
         labels = _class_labels(path, labels, len(images))
     if names is not None and names.shape != images.shape[:1]:
         raise MidasError(f"{path}: {names.shape} names for {len(images)} images; expected one for each")
-    if images.dtype == np.uint8 and images.max(initial=0) <= 1:
-        images = images.astype(bool)
+    is_binary = images.dtype == np.uint8 and all(block.max(initial=0) <= 1 for block in blocks(images))
 
     def entries():
-        for index, image in enumerate(images):
+        parts = (block.astype(bool) if is_binary else block for block in blocks(images))
+        for index, image in enumerate(itertools.chain.from_iterable(parts)):
             name = f"{path.name}[{index}]" if names is None else printable(str(names[index]))
             yield Entry(name, None if labels is None else labels[index], lambda image=image: to_grey(image))
 
@@ -417,8 +418,10 @@ def _open_idx(path: Path) -> Source:
     return _array_source(path, read_idx(path), read_idx(label_file), None, _digest(path) + _digest(label_file))
 
 
-def read_idx(path: Path) -> np.ndarray:
+def read_idx(path: Path) -> np.ndarray | Stored:
     """Read an IDX file of bytes, gzipped or not (the format is described at the foot of LeCun's MNIST page).
+
+    What is too large to be held in memory, and not gzipped, stays in the file.
 
     Raises:
         MidasError: it is not one, it is cut short, or it unpacks beyond `MAX_IDX`.
@@ -432,6 +435,8 @@ def read_idx(path: Path) -> np.ndarray:
             size = math.prod(shape)
             if size > MAX_IDX:
                 raise MidasError(f"{path}: unpacks beyond the limit ({MAX_IDX >> 20:,} MiB)")
+            if file is raw and is_large(shape) and path.stat().st_size == file.tell() + size:
+                return Stored(path, shape, file.tell())
             data = file.read(size + 1)
     except (EOFError, zlib.error, struct.error, OSError) as error:
         raise MidasError(f"{path}: cannot be read: {_reason(error)}; get it again") from error

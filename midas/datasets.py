@@ -1,11 +1,14 @@
 """One reader for all data: any source becomes one `Dataset` of normalised glyphs, cached by its content."""
 
+import contextlib
 import hashlib
 import itertools
 import json
 import logging
+import math
 import os
 import re
+import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,8 +23,11 @@ from midas.archives import Entry, Source, open_source
 from midas.errors import MidasError, printable
 from midas.misfiling import wrong_folders
 from midas.runs import atomic
+from midas.stored import Stored, blocks, is_large
 
 SAMPLE = "sample"
+SMALL = 2**14  # pixels; of images this small, two threads normalise fewer a second than one
+AHEAD = 16  # chunks of small images that are read while a network answers for those before them
 DIGITS = tuple("0123456789")
 # The data sets the experiments name: the names they may have in the data folder, and the split where there are two.
 LOCATIONS = {
@@ -34,10 +40,10 @@ LOCATIONS = {
 
 @dataclass(frozen=True)
 class Dataset:
-    """Glyphs with labels, held in memory.
+    """Glyphs with labels.
 
     Attributes:
-        images: uint8 array (n, size, size), light ink on black.
+        images: uint8 array (n, size, size), light ink on black; left on disk where that is large.
         labels: int64 array (n,), indices into `class_names`.
         class_names: one name a class.
         names: str array (n,), where each image came from.
@@ -47,7 +53,7 @@ class Dataset:
         is_sample: whether it is the embedded sample, whose numbers are not the task's.
     """
 
-    images: np.ndarray
+    images: np.ndarray | Stored
     labels: np.ndarray
     class_names: tuple[str, ...]
     names: np.ndarray
@@ -61,8 +67,9 @@ class Dataset:
 
     def take(self, indices: np.ndarray) -> "Dataset":
         """Give the images at these indices, in this order."""
-        arrays = {name: getattr(self, name)[indices] for name in ("images", "labels", "names", "places")}
-        return replace(self, **arrays)
+        images = self.images.take(indices) if isinstance(self.images, Stored) else self.images[indices]
+        arrays = {name: getattr(self, name)[indices] for name in ("labels", "names", "places")}
+        return replace(self, images=images, **arrays)
 
     def predictions(self, probabilities: np.ndarray) -> dict[str, np.ndarray]:
         """Pair what a network answered with what was asked, as predictions.npz keeps it."""
@@ -86,7 +93,8 @@ class Dataset:
     def digest(self) -> str:
         """A fingerprint of images, labels and class names: 16 hexadecimal digits."""
         digest = hashlib.sha256(json.dumps(self.class_names).encode())
-        digest.update(np.ascontiguousarray(self.images))
+        for block in blocks(self.images):
+            digest.update(np.ascontiguousarray(block))
         digest.update(np.ascontiguousarray(self.places))
         digest.update(np.ascontiguousarray(self.labels, dtype="<i8"))
         return digest.hexdigest()[:16]
@@ -102,7 +110,7 @@ class Dataset:
             "largest_class": int(per_class.max()),
             "page_sizes": dict(self.page_sizes),
             "skipped": [{"name": name, "reason": reason} for name, reason in self.skipped],
-            "mean_ink": float(self.images.mean() / 255),
+            "mean_ink": sum(int(block.sum()) for block in blocks(self.images)) / math.prod(self.images.shape) / 255,
             "digest": self.digest,
             "is_sample": self.is_sample,
         }
@@ -180,15 +188,16 @@ def cached(source: Source, size, cache_dir, strict=False, progress=None) -> Data
     """Read a source through a cache; a file's name is the digest of source, settings and the code that reads.
 
     A damaged file in the cache is replaced; where nothing can be written, a warning is logged and nothing is kept.
+    Where the glyphs are too many to be held, they have a file of their own there, and stay in it.
     """
     if cache_dir is None:
         return read(source, size, strict, progress)
     key = hashlib.sha256(json.dumps([source.digest, size, _code_digest()]).encode()).hexdigest()[:24]
     path = Path(cache_dir) / f"{key}.npz"
     try:
-        dataset = replace(_load_prepared(path), is_sample=source.is_sample)
+        dataset = replace(_load_prepared(path, size), is_sample=source.is_sample)
     except Exception:  # not there, or whatever NumPy, zipfile and json make of a damaged file
-        dataset = read(source, size, strict, progress)
+        dataset = read(source, size, strict, progress, path.with_suffix(".glyphs"))
         try:
             save(dataset, path)
         except MidasError as error:
@@ -204,12 +213,13 @@ def _code_digest() -> str:
 
 
 def save(dataset: Dataset, path: Path) -> None:
-    """Write a data set as an .npz that `archives.open_source` reads too."""
+    """Write a data set as an .npz that `archives.open_source` reads too, unless its images stay in their own file."""
+    images = {} if isinstance(dataset.images, Stored) else {"images": dataset.images}
     notes = json.dumps({"skipped": dataset.skipped, "page_sizes": dataset.page_sizes})
     with atomic(path) as temporary:
         np.savez(
             temporary,
-            images=dataset.images,
+            **images,
             labels=dataset.labels,
             class_names=np.array(dataset.class_names),
             names=dataset.names,
@@ -218,12 +228,12 @@ def save(dataset: Dataset, path: Path) -> None:
         )
 
 
-def _load_prepared(path: Path) -> Dataset:
+def _load_prepared(path: Path, size: int) -> Dataset:
     with np.load(path, allow_pickle=False) as arrays:
-        notes = json.loads(str(arrays["notes"]))
+        notes, labels = json.loads(str(arrays["notes"])), arrays["labels"]
         return Dataset(
-            images=arrays["images"],
-            labels=arrays["labels"],
+            images=arrays["images"] if "images" in arrays else _stored(path, len(labels), size),
+            labels=labels,
             class_names=tuple(arrays["class_names"].tolist()),
             names=arrays["names"],
             places=arrays["places"],
@@ -232,7 +242,14 @@ def _load_prepared(path: Path) -> Dataset:
         )
 
 
-def read(source: Source, size: int = 28, strict: bool = False, progress=None) -> Dataset:
+def _stored(path: Path, count: int, size: int) -> Stored:
+    glyphs = path.with_suffix(".glyphs")
+    if glyphs.stat().st_size != count * size**2:
+        raise ValueError("cut short")
+    return Stored(glyphs, (count, size, size))
+
+
+def read(source: Source, size: int = 28, strict: bool = False, progress=None, large: Path | None = None) -> Dataset:
     """Read, decode and normalise every labelled image of a source, on all cores.
 
     Args:
@@ -240,25 +257,29 @@ def read(source: Source, size: int = 28, strict: bool = False, progress=None) ->
         size: side of the normalised images in pixels.
         strict: make an image that cannot be used an error.
         progress: called with (done, total) now and then.
+        large: file for the images, which then stay in it, if they are too many to be held; None holds them anyhow.
 
     Raises:
         MidasError: images without a class, a class without images, or with `strict` an unusable image.
     """
     images, places, folders, names, skipped, pages = [], [], [], [], [], Counter()
-    for entry, glyph, place, page in stream(source, size, progress):
-        if entry.folder is None:
-            skipped.append((entry.name, "neither a label nor a class folder"))
-        elif isinstance(glyph, str):
-            skipped.append((entry.name, glyph))
-        else:
-            pages[page] += 1
-            images.append(glyph)
-            places.append(place)
-            folders.append(entry.folder)
-            names.append(entry.name)
-    if strict:
-        _refuse_skipped(source, skipped)
-    if not images:
+    large = large if is_large((source.count, size, size)) else None
+    with contextlib.ExitStack() as files:
+        keep = files.enter_context(files.enter_context(atomic(large)).open("wb")).write if large else images.append
+        for entry, glyph, place, page in stream(source, size, progress):
+            if entry.folder is None:
+                skipped.append((entry.name, "neither a label nor a class folder"))
+            elif isinstance(glyph, str):
+                skipped.append((entry.name, glyph))
+            else:
+                pages[page] += 1
+                keep(glyph)
+                places.append(place)
+                folders.append(entry.folder)
+                names.append(entry.name)
+        if strict:
+            _refuse_skipped(source, skipped)
+    if not names:
         reason = f": {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
         raise MidasError(f"{source.path}: no usable image with a label or in a class folder{reason}")
     empty = set(source.folders) - set(folders)
@@ -268,7 +289,7 @@ def read(source: Source, size: int = 28, strict: bool = False, progress=None) ->
         )
     class_names, labels = name_classes(folders)
     return Dataset(
-        images=np.stack(images),
+        images=Stored(large, (len(names), size, size)) if large else np.stack(images),
         labels=labels,
         class_names=class_names,
         names=np.array(names),
@@ -294,32 +315,46 @@ def stream(source: Source, size: int, progress=None) -> Iterator[tuple[Entry, np
         float32 array (5,) of `preprocessing.place`, and the size of the original as "WIDTHxHEIGHT".
     """
     workers = os.cpu_count() or 1
-    chunks = iter(lambda: list(itertools.islice(entries, 32)), [])
     entries = source.entries()
+    chunks = iter(lambda: list(itertools.islice(entries, 32)), [])
     waiting: deque = deque()
-    done = 0
+    done, ahead, turn = 0, 2 * workers, threading.Lock()
     with ThreadPoolExecutor(workers) as pool:
-        for chunk in itertools.chain(chunks, [None] * 2 * workers):
-            if chunk is not None:
-                waiting.append(pool.submit(_glyphs, chunk, size))
-            if waiting and (chunk is None or len(waiting) > 2 * workers):
-                results = waiting.popleft().result()
+        for chunk in itertools.chain(chunks, [None]):
+            if chunk:
+                waiting.append(pool.submit(_glyphs, chunk, size, turn))
+            while len(waiting) > (ahead if chunk else 0):
+                results, are_small = waiting.popleft().result()
+                ahead = max(2 * workers, AHEAD) if are_small else 2 * workers
                 done += len(results)
                 if progress:
                     progress(done, source.count)
                 yield from results
 
 
-def _glyphs(entries: list[Entry], size: int) -> list[tuple[Entry, np.ndarray | str, np.ndarray, str]]:
-    return [(entry, *_glyph(entry, size)) for entry in entries]
+def _glyphs(entries: list[Entry], size: int, turn: threading.Lock) -> tuple[list[tuple], bool]:
+    """Normalise entries, and say whether their first is small; if so, do it while no other thread does.
+
+    What OpenCV does with a small image takes so little time that several threads would spend theirs on passing
+    Python's own lock to and fro: two need twice as long as one.
+    """
+    results, are_small = [], False
+    with contextlib.ExitStack() as alone:
+        for entry in entries:
+            glyph, place, page = _glyph(entry, size)
+            if not results and math.prod(page) < SMALL:
+                alone.enter_context(turn)
+                are_small = True
+            results.append((entry, glyph, place, "x".join(map(str, reversed(page)))))
+    return results, are_small
 
 
-def _glyph(entry: Entry, size: int) -> tuple[np.ndarray | str, np.ndarray, str]:
+def _glyph(entry: Entry, size: int) -> tuple[np.ndarray | str, np.ndarray, tuple[int, ...]]:
     try:
         page = entry.read()
-        return *preprocessing.glyph_and_place(page, size), f"{page.shape[1]}x{page.shape[0]}"
+        return *preprocessing.glyph_and_place(page, size), page.shape
     except preprocessing.UnreadableImage as error:
-        return str(error), preprocessing.NO_PLACE, ""
+        return str(error), preprocessing.NO_PLACE, ()
 
 
 def name_classes(folders: list[str]) -> tuple[tuple[str, ...], np.ndarray]:

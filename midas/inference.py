@@ -13,6 +13,7 @@ from midas.errors import MidasError, cannot
 from midas.experiments import Augmentation
 from midas.preprocessing import NO_PLACE
 from midas.runs import Run, read_json
+from midas.stored import Stored, blocks
 
 BATCH = 512
 UNCALIBRATED = {"temperature": 1.0, "tta_temperature": 1.0}
@@ -120,7 +121,7 @@ class Classifier:
         """Answer for normalised images.
 
         Args:
-            images: uint8 array (n, size, size).
+            images: uint8 array (n, size, size), in memory or on disk.
             places: float32 array (n, 5) of `preprocessing.place`; None where they are not known.
             allowed: indices of the classes that may be answered, or None for all.
 
@@ -130,12 +131,14 @@ class Classifier:
         if not len(images):
             return np.zeros((0, len(self.class_names)), np.float32)
         places = _known(places, images)
+        if isinstance(images, Stored):
+            parts = zip(blocks(images), blocks(places), strict=True)
+            return np.concatenate([self.probabilities(*part, allowed) for part in parts])
         forbidden = [] if allowed is None else np.setdiff1d(np.arange(len(self.class_names)), allowed)
         total = np.zeros((len(images), len(self.class_names)))
         for view in views(images, self.tta, self.augmentation):
             for member in self.members:
-                logits = member.predict(models.inputs(member, view, places), batch_size=BATCH, verbose=0)
-                logits = logits.astype(np.float64)
+                logits = _ask(member, view, places).astype(np.float64)
                 logits[:, forbidden] = -np.inf
                 with np.errstate(invalid="ignore"):  # of a training that diverged: NaN, which the caller finds out
                     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -153,6 +156,13 @@ class Classifier:
         model = self.model
         body = keras.Model(model.inputs, model.layers[-1].input)
         return body.predict(models.inputs(body, images, _known(places, images)), batch_size=BATCH, verbose=0)
+
+
+def _ask(member: keras.Model, images: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Ask one network, as `predict` does, but without the pipeline that takes it half as long as a batch to set up."""
+    starts = range(0, len(images), BATCH)
+    parts = ((images[start : start + BATCH], places[start : start + BATCH]) for start in starts)
+    return np.concatenate([member.predict_on_batch(models.inputs(member, *part)) for part in parts])
 
 
 def _known(places: np.ndarray | None, images: np.ndarray) -> np.ndarray:

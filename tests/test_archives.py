@@ -14,6 +14,7 @@ from images import FORMS, encode, idx, mutated, npz, pack, page, tree
 from midas.archives import MAX_MEMBER, open_source, read_idx
 from midas.errors import MidasError
 from midas.preprocessing import UnreadableImage
+from midas.stored import Stored
 
 ARCHIVES = [form for form in FORMS if form != "folder"]
 DIGITS = np.stack([255 - page(width=28, height=28, pen=pen) for pen in (2, 3, 4, 3)])
@@ -379,6 +380,17 @@ def test_idx(separator, zipped, tmp_path):
     for source in (open_source(tmp_path, "train"), open_source(images.with_name(images.name.replace("t10k", "train")))):
         assert [entry.folder for entry in source.entries()] == ["1", "0", "2", "1"]
         assert all((entry.read() == digit).all() for entry, digit in zip(source.entries(), DIGITS, strict=True))
+
+
+def test_an_idx_file_that_is_too_large_to_be_held_is_read_in_pieces(tmp_path, monkeypatch):
+    written(tmp_path / "train-labels-idx1-ubyte", idx(LABELS))
+    images = written(tmp_path / "train-images-idx3-ubyte", idx(DIGITS))
+    monkeypatch.setattr("midas.stored.HELD", DIGITS.nbytes - 1)
+    monkeypatch.setattr("midas.stored.BLOCK", 3)
+    assert isinstance(read_idx(images), Stored) and (np.asarray(read_idx(images)) == DIGITS).all()
+    assert [(entry.read() == image).all() for entry, image in zip(open_source(images).entries(), DIGITS, strict=True)]
+    for damaged in (idx(DIGITS)[:-1], idx(DIGITS) + b"x"):
+        assert "where its header says 4x28x28" in refused(written(images, damaged))
 
 
 def test_idx_is_told_by_its_content_not_its_name(tmp_path):

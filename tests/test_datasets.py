@@ -16,6 +16,7 @@ from midas.archives import open_source
 from midas.datasets import DIGITS, LOCATIONS, Dataset, cached, find, find_all, load, name_classes, read, save, stream
 from midas.errors import MidasError
 from midas.preprocessing import normalise
+from midas.stored import Stored
 
 
 def same(one: Dataset, other: Dataset) -> bool:
@@ -238,6 +239,27 @@ def test_a_damaged_cache_is_replaced(drawings, tmp_path):
         file.write_bytes(damage)
         assert same(cached(open_source(drawings), 28, cache), expected)
         assert [path.name for path in cache.iterdir()] == [file.name] and file.read_bytes() == whole
+
+
+def test_glyphs_that_are_too_many_to_be_held_stay_on_disk(drawings, tmp_path, monkeypatch):
+    held, cache = cached(open_source(drawings), 28, tmp_path / "held"), tmp_path / "cache"
+    monkeypatch.setattr("midas.stored.HELD", 3 * 28**2)
+    read_at_first, from_cache = (cached(open_source(drawings), 28, cache) for _ in range(2))
+    for dataset in (read_at_first, from_cache):
+        assert isinstance(dataset.images, Stored) and dataset.images.shape == held.images.shape
+        assert same(dataset, held) and dataset.digest == held.digest and dataset.summary() == held.summary()
+        assert isinstance(dataset.take(np.array([2, 0])).images, np.ndarray)
+    turned = np.array([3, 1, 0, 2])
+    order = from_cache.take(turned).take(turned)
+    assert isinstance(order.images, Stored) and same(order, held.take(turned[turned]))
+    assert (order.images[1:3] == held.images[turned[turned]][1:3]).all()
+    (glyphs,) = cache.glob("*.glyphs")
+    glyphs.write_bytes(glyphs.read_bytes()[:-1])  # noticed, and mended
+    assert same(cached(open_source(drawings), 28, cache), held)
+    flawed = open_source(pack(tmp_path / "flawed", "zip", {**tree("0", "1"), "1/bad.png": b"text"}))
+    with pytest.raises(MidasError, match="--strict"):
+        cached(flawed, 28, tmp_path / "strict", strict=True)
+    assert not any((tmp_path / "strict").iterdir())
 
 
 def test_an_unwritable_cache_is_done_without(drawings, tmp_path, caplog):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from tiny import experiment, glyphs, timeless, train_and_score
 
 from midas import models, training
@@ -13,6 +14,7 @@ from midas.callbacks import Checkpoint, chosen
 from midas.errors import MidasError
 from midas.inference import Classifier
 from midas.runs import Run
+from midas.stored import Stored
 from midas.training import batches, score, split, train
 
 
@@ -57,6 +59,34 @@ def test_batches_depend_on_seed_and_epoch_alone():
     originals = {image.tobytes() for image in data.images}
     assert all(image.tobytes() in originals for images, _ in plain for image in images)
     assert not all(image.tobytes() in originals for images, _ in epoch(0) for image in images)
+
+
+@pytest.mark.parametrize("model", ["compact", "placed"])
+def test_tensorflow_is_fed_the_batches_from_memory_as_from_disk(model, tmp_path):
+    data, tiny, network = glyphs("0123", 5), experiment(batch_size=8, model=model), models.build(model, 28, 4)
+    file = tmp_path / "glyphs"
+    data.images.tofile(file)
+    on_disk = dataclasses.replace(data, images=Stored(file, data.images.shape))
+    targets = np.eye(4)[data.labels]
+    for given in (None, targets):
+        stream = batches(data, tiny, network, 1, given)
+        expected = [next(stream) for _ in range(4)]
+        for source in (data, on_disk):
+            fed = training.feed(source, tiny, network, 1, given).take(4)
+            for ours, theirs in zip(expected, fed.as_numpy_iterator(), strict=True):
+                assert all(map(np.array_equal, tf.nest.flatten(ours), tf.nest.flatten(theirs)))
+
+
+def test_images_on_disk_make_the_same_network(tmp_path, monkeypatch):
+    data, runs = glyphs(), [Run(tmp_path / name) for name in ("memory", "disk")]
+    data.images.tofile(tmp_path / "glyphs")
+    train(experiment(epochs=2), runs[0], data)
+    monkeypatch.setattr("midas.stored.HELD", 0)
+    data = dataclasses.replace(data, images=Stored(tmp_path / "glyphs", data.images.shape))
+    assert all(isinstance(part.images, Stored) for part in split(data, experiment()))
+    train(experiment(epochs=2), runs[1], data)
+    assert timeless(runs[0]) == timeless(runs[1])
+    assert all(map(np.array_equal, weights(runs[0]), weights(runs[1])))
 
 
 def test_validation_images_never_reach_augmentation(monkeypatch, tmp_path):
