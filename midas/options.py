@@ -1,5 +1,6 @@
 """What the commands have in common: shared options, messages, and how a command ends."""
 
+import contextlib
 import dataclasses
 import errno
 import functools

@@ -1,21 +1,14 @@
 """Some of what `scripts/faults.py` tries, as far as it takes seconds and no other rights."""
 
-import importlib.util
 import os
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 if os.name == "nt":
     pytest.skip("signals and file systems as Unix has them", allow_module_level=True)
 
-SCRIPT = Path(__file__).parents[1] / "scripts" / "faults.py"
-sys.path.append(str(SCRIPT.parent))  # it uses another script
-_spec = importlib.util.spec_from_file_location("faults", SCRIPT)
-faults = sys.modules["faults"] = importlib.util.module_from_spec(_spec)  # where its dataclasses look for it
-_spec.loader.exec_module(faults)
+import faults
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +37,7 @@ def test_two_that_fill_a_cache_at_once(ground):
     assert dict(faults.two_at_once(ground))["preprocess, same cache"]() == "0 and 0, all files whole"
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
 def test_a_full_stdout(ground):
     assert "stdout" in dict(faults.full_stdout(ground))["list"]()
 
