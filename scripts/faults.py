@@ -589,7 +589,7 @@ MOUNTING = (full_disk, read_only_disk, full_cache, filling_disk)
 @contextlib.contextmanager
 def folder_for_all() -> Iterator[Path]:
     """Make a temporary folder and remove it, however deep it got, which Python's own way cannot."""
-    folder = Path(tempfile.mkdtemp(prefix="midas faults "))
+    folder = Path(tempfile.mkdtemp(prefix="faults-"))
     try:
         yield folder
     finally:
