@@ -415,7 +415,9 @@ def _open_idx(path: Path) -> Source:
     label_file = next((path.with_name(n) for n in (stem, f"{stem}.gz") if path.with_name(n).exists()), None)
     if label_file is None:
         raise MidasError(f"{path}: its labels are missing, expected {stem} or {stem}.gz beside it")
-    return _array_source(path, read_idx(path), read_idx(label_file), None, _digest(path) + _digest(label_file))
+    return _array_source(
+        path, read_idx(path), np.asarray(read_idx(label_file)), None, _digest(path) + _digest(label_file)
+    )
 
 
 def read_idx(path: Path) -> np.ndarray | Stored:
