@@ -29,7 +29,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 LEVELS = (98.0, 99.0, 99.4)  # per cent of the test images
 EPOCH = {"midas": 211, "keras": 422, "torch": 211}  # steps, of 256 and of 128 images
-PUBLISHED = 15  # epochs of Keras's example
 # Steps to each of the levels; None where it was not reached.
 LENGTHS = {
     "midas": (40, 211, 4 * 211),
@@ -37,8 +36,8 @@ LENGTHS = {
     "torch": (40, 211, 4 * 211),
 }
 CANDIDATES = {
-    "midas": [[steps] for steps in (50, 60, 70, 80, 158, 211, 264, 633, 844, 1055)],
-    "keras": [[422 * epoch for epoch in range(1, PUBLISHED + 1)]],
+    "midas": [[steps] for steps in (60, 80, 105, 211, 264, 633, 844)],
+    "keras": [[422 * epoch for epoch in range(1, 11)]],
 }
 CHOOSING = 100  # is added to the seeds, when lengths are chosen
 
@@ -47,14 +46,14 @@ def ours(training, marks: list[int], seed: int, score: Callable) -> list[dict]:
     """Train `midas train-part2 --recipe fast` for so many steps."""
     from midas import models
     from midas.experiments import PARTS, with_recipe
-    from midas.training import batches, compile_model, prepare_keras
+    from midas.training import compile_model, feed, prepare_keras
 
     (steps,) = marks
     prepare_keras(seed)
     experiment = dataclasses.replace(with_recipe(PARTS["part2"], "fast"), epochs=1, seed=seed)
     model = models.build(experiment.model, experiment.size, len(training.class_names))
     compile_model(model, experiment, steps)
-    return _timed_fit(model, marks, score, x=batches(training, experiment, model), steps_per_epoch=steps)
+    return _timed_fit(model, marks, score, x=feed(training, experiment, model), steps_per_epoch=steps)
 
 
 def keras_example(training, marks: list[int], seed: int, score: Callable) -> list[dict]:
@@ -194,8 +193,8 @@ def spread(values: list[float], digits: int) -> str:
 def choose(options) -> None:
     """Print the accuracy on held-out images for every candidate length."""
     print("| contender | epochs | held-out images right | seconds |\n|---|---|---|---|")
-    for contender, lengths in CANDIDATES.items():
-        for marks in lengths:
+    for contender in CANDIDATES.keys() & options.only:
+        for marks in CANDIDATES[contender]:
             runs = [
                 apart(contender, marks, CHOOSING + seed, options.data_dir, options.cache_dir, True)
                 for seed in range(options.seeds)
@@ -208,11 +207,10 @@ def choose(options) -> None:
 
 def measure(options) -> list[dict]:
     """Train all contenders by turns; one record for each level and contender."""
-    contenders = [name for name in CONTENDERS if name != "torch" or importlib.util.find_spec("torch")]
+    contenders = [name for name in options.only if name != "torch" or importlib.util.find_spec("torch")]
     jobs = {name: [[steps] for steps in LENGTHS[name]] for name in contenders}
-    jobs["keras"] = [
-        sorted({steps for steps in LENGTHS["keras"] if steps} | {3 * EPOCH["keras"], PUBLISHED * EPOCH["keras"]})
-    ]
+    if "keras" in jobs:
+        jobs["keras"] = [sorted({steps for steps in LENGTHS["keras"] if steps} | {3 * EPOCH["keras"]})]
     found = {name: {} for name in contenders}
     for seed in range(options.seeds):
         for name in contenders:
@@ -234,6 +232,7 @@ def main() -> None:
     parser.add_argument("--data-dir", default=os.environ.get("MIDAS_DATA", "data"))
     parser.add_argument("--cache-dir", default=os.environ.get("MIDAS_CACHE_DIR"))
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--only", choices=CONTENDERS, nargs="*", default=list(CONTENDERS))
     parser.add_argument("--choose", action="store_true", help="how long to train, by held-out images of other seeds")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--one", type=json.loads, help=argparse.SUPPRESS)

@@ -1,19 +1,8 @@
 """The scripts that measure waste and growth run, on little data; what they find is no test's business."""
 
-import importlib.util
-from pathlib import Path
-
+import benchmark_growth as growth
+import benchmark_waste as waste
 import pytest
-
-
-def script(name):
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[1] / "scripts" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-waste, growth = script("benchmark_waste"), script("benchmark_growth")
 
 
 def test_waste_of_a_training_is_measured(monkeypatch):
