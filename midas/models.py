@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import layers
 
+BORDER = 2  # pixels on each side, which `fast` does not look at: in MNIST hardly any has ink
 MOMENTUM = 0.9  # of the running statistics: Keras's 0.99 needs hundreds of steps, and an epoch here may have thirty
 
 
@@ -58,17 +59,18 @@ def _compact(classes: int) -> list:
 
 
 def _fast(classes: int) -> list:
-    """Ours: two convolutions that leave the border out and are pooled before all else, for accuracy within seconds."""
+    """Ours: two convolutions of what lies within the border, pooled before all else, for accuracy within seconds."""
     convolutions = [
         layer
         for filters, kernel in ((24, 5), (48, 3))
         for layer in (
-            layers.Conv2D(filters, kernel, activation="relu"),
+            layers.Conv2D(filters, kernel),
             layers.MaxPooling2D(),
+            layers.ReLU(),  # the same as before the pool, of a quarter of the numbers
             layers.BatchNormalization(momentum=MOMENTUM),
         )
     ]
-    return [*convolutions, *_dense_head(classes, width=256, dropout=0.2, before=0)]
+    return [layers.Cropping2D(BORDER), *convolutions, *_dense_head(classes, width=256, dropout=0.2, before=0)]
 
 
 def _deep(classes: int, filters: tuple[int, int, int] = (16, 32, 64)) -> list:
