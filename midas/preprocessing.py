@@ -5,11 +5,15 @@ keeps its aspect, fills 20/28 of the square and is centred by its centre of mass
 """
 
 import math
+import os
+import struct
 
 import cv2
 import numpy as np
 
 BOX_FRACTION = 20 / 28  # MNIST fits its digits into 20x20 of 28x28
+PNG = b"\x89PNG\r\n\x1a\n"
+LARGEST = int(os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"])  # pixels
 MIN_CONTRAST = 24  # grey levels between paper and ink below which an image counts as blank
 INK = 32  # of 255, once paper is 0: fainter pixels do not widen the glyph
 WORKING_SIDE = 320  # pixels; the glyph is looked for in a copy at most this large
@@ -58,6 +62,8 @@ def decode(data: bytes) -> np.ndarray:
     """
     if not data:
         raise UnreadableImage("empty file")
+    if data.startswith(PNG):
+        _refuse_boasting(data)
     if data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
         raise UnreadableImage("cut short")  # a JPEG without its end: OpenCV 4 fills up what is missing
     # For what carries no transparency OpenCV's own conversion to grey is a quarter faster, and it heeds orientation.
@@ -71,8 +77,20 @@ def decode(data: bytes) -> np.ndarray:
     return to_grey(image)
 
 
+def _refuse_boasting(data: bytes) -> None:
+    """Refuse a PNG that says it holds more than it does, for which OpenCV would make gigabytes of room at once."""
+    start = len(PNG)
+    while start + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, start)
+        if length > len(data):
+            raise UnreadableImage("cut short")
+        if kind == b"IHDR" and math.prod(struct.unpack(">2I", data[start + 8 : start + 16].ljust(8, b"\0"))) > LARGEST:
+            raise UnreadableImage("damaged, or larger than can be decoded")
+        start += 12 + length
+
+
 def _may_be_transparent(data: bytes) -> bool:
-    if data.startswith(b"\x89PNG"):
+    if data.startswith(PNG):
         colour_type = data[25:26]
         return colour_type in (b"\x04", b"\x06") or b"tRNS" in data[: data.find(b"IDAT")]
     if data[8:12] == b"WEBP":

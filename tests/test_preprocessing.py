@@ -1,5 +1,7 @@
 """Any picture of a character becomes light ink on black, cropped to the glyph, scaled and centred."""
 
+import struct
+
 import cv2
 import numpy as np
 import pytest
@@ -101,6 +103,16 @@ def test_orientation_is_respected(orientation, format):
     exif[EXIF_ORIENTATION] = orientation
     decoded = decode(save(picture, format, exif=exif))
     assert decoded.shape == (90, 120) and np.abs(decoded.astype(int) - page()).mean() < 2
+
+
+@pytest.mark.parametrize(
+    "place, number", [(33, 2**32 - 1), (16, 2**31 - 1)]
+)  # a chunk's length; the width
+def test_a_png_that_boasts_is_refused_before_room_is_made_for_it(place, number):
+    data = bytearray(encode(page(), "png"))
+    struct.pack_into(">I", data, place, number)
+    with pytest.raises(UnreadableImage, match="cut short" if place == 33 else "larger"):
+        decode(bytes(data))
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "BMP", "TIFF", "WEBP"])
