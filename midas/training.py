@@ -1,5 +1,6 @@
 """One training for all three parts: an experiment, its data and a run directory in; a scored network out."""
 
+import contextlib
 import dataclasses
 import datetime
 import hashlib
@@ -351,17 +352,18 @@ def _fit(model, experiment, run, training, targets, validation, records, report,
     if tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(str(tensorboard)))
     callbacks += [Record(run, records, experiment.stop_patience, report, probe), Checkpoint(run / "last.keras")]
-    model.fit(
-        feed(training, experiment, model, first_epoch=len(records), targets=targets),
-        steps_per_epoch=_steps(training, experiment),
-        initial_epoch=len(records),
-        epochs=experiment.epochs,
-        validation_data=validation_data,
-        validation_batch_size=512,
-        shuffle=False,
-        callbacks=callbacks,
-        verbose=0,
-    )
+    with feed(training, experiment, model, first_epoch=len(records), targets=targets) as fed:
+        model.fit(
+            fed,
+            steps_per_epoch=_steps(training, experiment),
+            initial_epoch=len(records),
+            epochs=experiment.epochs,
+            validation_data=validation_data,
+            validation_batch_size=512,
+            shuffle=False,
+            callbacks=callbacks,
+            verbose=0,
+        )
 
 
 def batches(
@@ -393,25 +395,29 @@ def batches(
             yield models.inputs(model, images, places), targets[chosen]
 
 
+@contextlib.contextmanager
 def feed(
     data: Dataset, experiment: Experiment, model: keras.Model, first_epoch: int = 0, targets=None
-) -> tf.data.Dataset:
-    """Give `batches` to TensorFlow, which asks for the next while it computes.
+) -> Iterator[tf.data.Dataset]:
+    """Give `batches` to TensorFlow, which asks for the next while it computes; in a `with` block, as a data set.
 
     Of a generator Keras makes a `from_generator`, and that has a patch for Python 3.11 which makes malloc return every
     large array to the system at once: augmentation would spend three quarters of its time on page faults.
     """
-    stream = batches(data, experiment, model, first_epoch, targets)
+    stream = [batches(data, experiment, model, first_epoch, targets)]
     none = data.take(np.arange(0))
     shown = models.inputs(model, none.images, none.places), data.labels[:0] if targets is None else targets[:0]
     kinds = [tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in tf.nest.flatten(shown)]
 
     def following(_):
-        arrays = tf.numpy_function(lambda: tf.nest.flatten(next(stream)), [], [kind.dtype for kind in kinds])
+        arrays = tf.numpy_function(lambda: tf.nest.flatten(next(stream[0])), [], [kind.dtype for kind in kinds])
         arrays = [tf.ensure_shape(array, kind.shape) for array, kind in zip(arrays, kinds, strict=True)]
         return tf.nest.pack_sequence_as(shown, arrays)
 
-    return tf.data.Dataset.counter().map(following).prefetch(1)
+    try:
+        yield tf.data.Dataset.counter().map(following).prefetch(1)
+    finally:
+        stream.clear()  # TensorFlow never forgets a function; it would hold network and data for ever
 
 
 def _score(

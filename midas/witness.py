@@ -102,8 +102,8 @@ def _train(part: Dataset, experiment: Experiment, told: keras.callbacks.Callback
     model = models.build(experiment.model, experiment.size, len(part.class_names))
     steps = math.ceil(len(part) / experiment.batch_size)
     training.compile_model(model, experiment, steps)
-    images = training.feed(part, experiment, model)
-    model.fit(images, steps_per_epoch=steps, epochs=experiment.epochs, shuffle=False, callbacks=[told], verbose=0)
+    with training.feed(part, experiment, model) as images:
+        model.fit(images, steps_per_epoch=steps, epochs=experiment.epochs, shuffle=False, callbacks=[told], verbose=0)
     return Classifier((model,), part.class_names, experiment.size)
 
 

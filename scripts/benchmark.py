@@ -87,11 +87,11 @@ def network_rates(path: Path) -> dict[str, dict[str, float]]:
         model = models.build(name, experiment.size, len(data.class_names))
         steps = len(data) // experiment.batch_size
         training.compile_model(model, experiment, steps)
-        stream = training.feed(data, experiment, model)
-        model.fit(stream, steps_per_epoch=3, verbose=0)  # traces the graph
-        epoch = seconds(
-            lambda model=model, stream=stream, steps=steps: model.fit(stream, steps_per_epoch=steps, verbose=0)
-        )
+        with training.feed(data, experiment, model) as stream:
+            model.fit(stream, steps_per_epoch=3, verbose=0)  # traces the graph
+            epoch = seconds(
+                lambda model=model, stream=stream, steps=steps: model.fit(stream, steps_per_epoch=steps, verbose=0)
+            )
         network = Classifier((model,), data.class_names, experiment.size)
         answer = seconds(lambda network=network: network.probabilities(data.images, data.places))
         rates[name] = {

@@ -54,7 +54,8 @@ def ours(training, marks: list[int], seed: int, score: Callable) -> list[dict]:
     experiment = dataclasses.replace(with_recipe(PARTS["part2"], "fast"), epochs=1, seed=seed)
     model = models.build(experiment.model, experiment.size, len(training.class_names))
     compile_model(model, experiment, steps)
-    return _timed_fit(model, marks, score, x=feed(training, experiment, model), steps_per_epoch=steps)
+    with feed(training, experiment, model) as stream:
+        return _timed_fit(model, marks, score, x=stream, steps_per_epoch=steps)
 
 
 def keras_example(training, marks: list[int], seed: int, score: Callable) -> list[dict]:

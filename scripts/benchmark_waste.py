@@ -7,6 +7,7 @@ Each ratio is of two things measured by turns in one run, and the median of the 
 """
 
 import argparse
+import contextlib
 import itertools
 import json
 import os
@@ -88,22 +89,24 @@ def fit(data_dir: str, limit: int | None = None, rounds: int = ROUNDS, steps: in
     size = experiment.batch_size
     arrays = [(part.images[i : i + size], part.labels[i : i + size]) for i in range(0, len(part) - size + 1, size)]
     stream = training.batches(part, experiment, model)
-    feeds = [
-        training.feed(part, dataclasses.replace(experiment, augmentation=strength), model)
-        for strength in (experiment.augmentation, None)
-    ]
+    strengths = experiment.augmentation, None
+    with contextlib.ExitStack() as stack:
+        feeds = [
+            stack.enter_context(training.feed(part, dataclasses.replace(experiment, augmentation=strength), model))
+            for strength in strengths
+        ]
 
-    def bare():
-        for images, labels in itertools.islice(itertools.cycle(arrays), steps):
-            model.train_on_batch(images, labels)
+        def bare():
+            for images, labels in itertools.islice(itertools.cycle(arrays), steps):
+                model.train_on_batch(images, labels)
 
-    actions = [
-        bare,
-        *(lambda fed=fed: model.fit(fed, steps_per_epoch=steps, shuffle=False, verbose=0) for fed in feeds),
-        lambda: [next(stream) for _ in range(steps)],
-    ]
-    by_turns(*actions, rounds=1)  # traces the graphs
-    times = by_turns(*actions, rounds=rounds)
+        actions = [
+            bare,
+            *(lambda fed=fed: model.fit(fed, steps_per_epoch=steps, shuffle=False, verbose=0) for fed in feeds),
+            lambda: [next(stream) for _ in range(steps)],
+        ]
+        by_turns(*actions, rounds=1)  # traces the graphs
+        times = by_turns(*actions, rounds=rounds)
     augmented, plain, share = (
         statistics.median(ratios)
         for ratios in zip(*((t[0] / t[1], t[0] / t[2], t[3] / t[1]) for t in times), strict=True)

@@ -105,9 +105,7 @@ def test_orientation_is_respected(orientation, format):
     assert decoded.shape == (90, 120) and np.abs(decoded.astype(int) - page()).mean() < 2
 
 
-@pytest.mark.parametrize(
-    "place, number", [(33, 2**32 - 1), (16, 2**31 - 1)]
-)  # a chunk's length; the width
+@pytest.mark.parametrize("place, number", [(33, 2**32 - 1), (16, 2**31 - 1)])  # a chunk's length; the width
 def test_a_png_that_boasts_is_refused_before_room_is_made_for_it(place, number):
     data = bytearray(encode(page(), "png"))
     struct.pack_into(">I", data, place, number)

@@ -1,8 +1,10 @@
 import dataclasses
 import errno
+import gc
 import json
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -11,6 +13,7 @@ from tiny import experiment, glyphs, timeless, train_and_score
 from midas import models, training
 from midas.augmentation import augment
 from midas.callbacks import Checkpoint, chosen
+from midas.datasets import Dataset
 from midas.errors import MidasError
 from midas.inference import Classifier
 from midas.runs import Run
@@ -72,9 +75,20 @@ def test_tensorflow_is_fed_the_batches_from_memory_as_from_disk(model, tmp_path)
         stream = batches(data, tiny, network, 1, given)
         expected = [next(stream) for _ in range(4)]
         for source in (data, on_disk):
-            fed = training.feed(source, tiny, network, 1, given).take(4)
-            for ours, theirs in zip(expected, fed.as_numpy_iterator(), strict=True):
-                assert all(map(np.array_equal, tf.nest.flatten(ours), tf.nest.flatten(theirs)))
+            with training.feed(source, tiny, network, 1, given) as fed:
+                for ours, theirs in zip(expected, fed.take(4).as_numpy_iterator(), strict=True):
+                    assert all(map(np.array_equal, tf.nest.flatten(ours), tf.nest.flatten(theirs)))
+
+
+def test_a_training_that_is_over_leaves_nothing_of_its_network_or_data(tmp_path):
+    def alive():
+        gc.collect()
+        return [one for one in gc.get_objects() if isinstance(one, keras.Model | Dataset)]
+
+    data = glyphs("0123", 5)
+    before = alive()
+    train_and_score(experiment(epochs=1), Run(tmp_path), data)
+    assert [one for one in alive() if all(one is not other for other in before)] == []
 
 
 def test_images_on_disk_make_the_same_network(tmp_path, monkeypatch):
