@@ -320,7 +320,7 @@ def summarise(part: str, runs: dict[tuple[str, int | None], list[Run]]) -> dict:
         one["few"] = _verdict_of_few(few, one["start"], first)
     return {
         "part": part,
-        "seeds": [run.result["seed"] for run in whole[first]],
+        "seeds": [run.experiment.seed for run in whole[first]],
         "starts": [
             {
                 "start": start,
