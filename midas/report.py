@@ -123,7 +123,7 @@ SOFTWARE = ("midas", "python", "tensorflow", "keras", "numpy", "opencv")
 HARDWARE = ("platform", "processor", "cores", "device")
 MACHINE: tuple[Column, ...] = (
     *((key, key, str) for key in (*SOFTWARE, *HARDWARE)),
-    ("runs", "runs", "; ".join),
+    ("runs", "runs", lambda labels: "; ".join(labels[:3]) + (f" and {len(labels) - 3} more" if labels[3:] else "")),
 )
 
 
