@@ -189,6 +189,9 @@ def cached(source: Source, size, cache_dir, strict=False, progress=None) -> Data
 
     A damaged file in the cache is replaced; where nothing can be written, a warning is logged and nothing is kept.
     Where the glyphs are too many to be held, they have a file of their own there, and stay in it.
+
+    Raises:
+        MidasError: as `read`, or glyphs that are too many to be held cannot be written.
     """
     if cache_dir is None:
         return read(source, size, strict, progress)
@@ -279,14 +282,12 @@ def read(source: Source, size: int = 28, strict: bool = False, progress=None, la
                 names.append(entry.name)
         if strict:
             _refuse_skipped(source, skipped)
-    if not names:
-        reason = f": {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
-        raise MidasError(f"{source.path}: no usable image with a label or in a class folder{reason}")
-    empty = set(source.folders) - set(folders)
-    if empty:
-        raise MidasError(
-            f"{source.path}: class folder without usable images: {archives._some(empty)}; fill or remove it"
-        )
+        if not names:
+            reason = f": {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
+            raise MidasError(f"{source.path}: no usable image with a label or in a class folder{reason}")
+        if empty := set(source.folders) - set(folders):
+            what = f"class folder without usable images: {archives._some(empty)}; fill or remove it"
+            raise MidasError(f"{source.path}: {what}")
     class_names, labels = name_classes(folders)
     return Dataset(
         images=Stored(large, (len(names), size, size)) if large else np.stack(images),
@@ -333,7 +334,7 @@ def stream(source: Source, size: int, progress=None) -> Iterator[tuple[Entry, np
 
 
 def _glyphs(entries: list[Entry], size: int, turn: threading.Lock) -> tuple[list[tuple], bool]:
-    """Normalise entries, and say whether their first is small; if so, do it while no other thread does.
+    """Normalise entries, and say whether one is small; from that on, do it while no other thread does.
 
     What OpenCV does with a small image takes so little time that several threads would spend theirs on passing
     Python's own lock to and fro: two need twice as long as one.
@@ -342,7 +343,7 @@ def _glyphs(entries: list[Entry], size: int, turn: threading.Lock) -> tuple[list
     with contextlib.ExitStack() as alone:
         for entry in entries:
             glyph, place, page = _glyph(entry, size)
-            if not results and math.prod(page) < SMALL:
+            if page and not are_small and math.prod(page) < SMALL:
                 alone.enter_context(turn)
                 are_small = True
             results.append((entry, glyph, place, "x".join(map(str, reversed(page)))))

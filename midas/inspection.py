@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+import math
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from midas.augmentation import augment
 from midas.datasets import Dataset
 from midas.experiments import Experiment
 from midas.runs import Run, atomic, write_json
+from midas.stored import blocks
 
 PREVIEWED = 2  # images of each class
 KEPT = 120  # of the images trained on, evenly over the classes, that a run keeps for its report
@@ -41,11 +43,11 @@ def data_table(summaries: dict[str, dict]) -> str:
 
 def write_csv(dataset: Dataset, path: Path) -> None:
     """Write one line an image: the class name, then the pixels row by row, 0-255."""
-    pixels = dataset.images.reshape(len(dataset), -1)
     with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["label", *(f"pixel{i}" for i in range(pixels.shape[1]))])
-        for label, row in zip(dataset.labels.tolist(), pixels.tolist(), strict=True):
+        writer.writerow(["label", *(f"pixel{i}" for i in range(math.prod(dataset.images.shape[1:])))])
+        rows = (row for block in blocks(dataset.images) for row in block.reshape(len(block), -1).tolist())
+        for label, row in zip(dataset.labels.tolist(), rows, strict=True):
             writer.writerow([dataset.class_names[label], *row])
 
 

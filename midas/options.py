@@ -57,7 +57,8 @@ class Commands(click.Group):
         except OSError as error:
             if error.errno == errno.EPIPE:  # the reader of a pipe has seen enough
                 raise
-            raise _one_line(ctx, str(cannot("be read or written", error.filename or "stdout", error))) from error
+            where = "stdout" if error.errno else "a file"  # what libraries say of files has no number
+            raise _one_line(ctx, str(cannot("be read or written", error.filename or where, error))) from error
         except KeyboardInterrupt:
             for signum in STOPPING:  # asked twice, it ends no sooner
                 signal.signal(signum, signal.SIG_IGN)

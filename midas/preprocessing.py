@@ -82,6 +82,8 @@ def _refuse_boasting(data: bytes) -> None:
     start = len(PNG)
     while start + 8 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, start)
+        if kind == b"IEND":  # some programs leave notes behind it
+            return
         if length > len(data):
             raise UnreadableImage("cut short")
         if kind == b"IHDR" and math.prod(struct.unpack(">2I", data[start + 8 : start + 16].ljust(8, b"\0"))) > LARGEST:

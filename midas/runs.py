@@ -19,6 +19,7 @@ import json
 import logging
 import math
 import os
+import platform
 import re
 from pathlib import Path
 
@@ -32,6 +33,11 @@ except ImportError:  # Windows has none; two processes at once are then not told
     fcntl = None
 
 
+LOCKLESS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)  # a file system that has no locks
+# Marks a file as half written by a midas of this machine, whose processes have a number each.
+HALF = f"midas-{re.sub('[^A-Za-z0-9]', '', platform.node())[:20]}-"
+
+
 @contextlib.contextmanager
 def writing(path: Path):
     """Make what the operating system refuses in the block a `MidasError` that names the file."""
@@ -43,7 +49,7 @@ def writing(path: Path):
 
 def temporary_name(path: Path) -> Path:
     """Name a file beside `path` to write to; it keeps the ending, by which Keras and NumPy choose the format."""
-    return path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    return path.with_name(f".{path.stem}.{HALF}{os.getpid()}.tmp{path.suffix}")
 
 
 @contextlib.contextmanager
@@ -79,7 +85,7 @@ def _sweep(folder: Path) -> None:
         return
     with contextlib.suppress(OSError):
         for path in folder.iterdir():
-            match = re.fullmatch(r"\..*\.(\d{1,9})\.tmp(\..*)?", path.name, re.DOTALL)
+            match = re.fullmatch(rf"\..*\.{HALF}(\d{{1,9}})\.tmp(\..*)?", path.name, re.DOTALL)
             if match and not _alive(int(match[1])):
                 path.unlink()
 
@@ -253,8 +259,9 @@ class Run:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise MidasError(f"{self.path}: another process is working on this run; wait for it to end") from error
-            except OSError:  # a file system that has no locks
-                pass
+            except OSError as error:
+                if error.errno not in LOCKLESS:
+                    raise cannot("be locked", self / ".lock", error) from error
             yield
 
     def start(self, experiment: Experiment) -> None:

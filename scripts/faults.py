@@ -30,6 +30,7 @@ import numpy as np
 
 from midas import misfiling, sample
 from midas.errors import printable
+from midas.runs import HALF
 
 ODD = ' it\'s "odd"\n$x_1$ {x} *?[a]% é字\udcff'  # quotes, a newline, braces, a wildcard, a byte that is no UTF-8
 DEEP = "/".join(["d"] * 200)
@@ -489,7 +490,7 @@ def two_at_once(ground: Ground) -> Iterator[Trial]:
         process.communicate()
         run = place.runs / "part1" / "compact" / "seed-0"
         for folder, ending in ((run, "keras"), (run, "jsonl")):  # as a kill at an unlucky moment leaves them
-            (folder / f".half.{process.pid}.tmp.{ending}").write_bytes(b"half")
+            (folder / f".half.{HALF}{process.pid}.tmp.{ending}").write_bytes(b"half")
         worked(place.midas(*JOB, "--resume"))
         unharmed({}, place.runs)
         same_as_undisturbed(ground, place.runs)

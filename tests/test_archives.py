@@ -388,7 +388,9 @@ def test_an_idx_file_that_is_too_large_to_be_held_is_read_in_pieces(tmp_path, mo
     monkeypatch.setattr("midas.stored.HELD", DIGITS.nbytes - 1)
     monkeypatch.setattr("midas.stored.BLOCK", 3)
     assert isinstance(read_idx(images), Stored) and (np.asarray(read_idx(images)) == DIGITS).all()
-    assert [(entry.read() == image).all() for entry, image in zip(open_source(images).entries(), DIGITS, strict=True)]
+    assert all(
+        (entry.read() == image).all() for entry, image in zip(open_source(images).entries(), DIGITS, strict=True)
+    )
     for damaged in (idx(DIGITS)[:-1], idx(DIGITS) + b"x"):
         assert "where its header says 4x28x28" in refused(written(images, damaged))
 

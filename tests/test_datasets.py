@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from images import encode, idx, npz, pack, page, tree
 
-from midas import sample
+from midas import inspection, sample
 from midas.archives import open_source
 from midas.datasets import DIGITS, LOCATIONS, Dataset, cached, find, find_all, load, name_classes, read, save, stream
 from midas.errors import MidasError
@@ -250,6 +250,9 @@ def test_glyphs_that_are_too_many_to_be_held_stay_on_disk(drawings, tmp_path, mo
         assert same(dataset, held) and dataset.digest == held.digest and dataset.summary() == held.summary()
         assert isinstance(dataset.take(np.array([2, 0])).images, np.ndarray)
     turned = np.array([3, 1, 0, 2])
+    for name, dataset in (("held", held), ("stored", from_cache)):
+        inspection.write_csv(dataset, tmp_path / f"{name}.csv")
+    assert (tmp_path / "held.csv").read_bytes() == (tmp_path / "stored.csv").read_bytes()
     order = from_cache.take(turned).take(turned)
     assert isinstance(order.images, Stored) and same(order, held.take(turned[turned]))
     assert (order.images[1:3] == held.images[turned[turned]][1:3]).all()

@@ -113,6 +113,11 @@ def test_a_png_that_boasts_is_refused_before_room_is_made_for_it(place, number):
         decode(bytes(data))
 
 
+def test_what_lies_behind_the_end_of_a_png_is_passed_over():
+    data = encode(page(), "png")
+    assert (decode(data + b"\xff" * 20) == decode(data)).all()
+
+
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "BMP", "TIFF", "WEBP"])
 def test_a_file_cut_short_is_unreadable(format):
     data = encode(page(), format)

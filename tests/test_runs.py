@@ -8,7 +8,7 @@ import pytest
 from tiny import experiment
 
 from midas.errors import MidasError
-from midas.runs import Run, atomic, find_runs, read_json, write_json
+from midas.runs import HALF, Run, atomic, find_runs, read_json, write_json
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
@@ -87,7 +87,7 @@ def test_an_unfinished_run_that_another_process_is_at_is_not_offered_to_resume(t
 def test_what_a_killed_process_had_half_written_goes_and_a_living_one_s_stays(tmp_path):
     killed = subprocess.Popen(["true"])
     killed.wait()
-    half, ours, theirs = (tmp_path / f".a\nb.{n}.tmp.keras" for n in (killed.pid, os.getpid(), os.getppid()))
+    half, ours, theirs = (tmp_path / f".a\nb.{HALF}{n}.tmp.keras" for n in (killed.pid, os.getpid(), os.getppid()))
     for path in (half, ours, theirs, tmp_path / ".tmp", tmp_path / "a.1.tmp"):
         path.write_bytes(b"half")
     write_json(tmp_path / "record.json", {})
