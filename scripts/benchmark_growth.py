@@ -3,7 +3,8 @@
     python scripts/benchmark_growth.py growth.png
 
 The images are digits of the embedded sample, each deformed in its own way, in IDX files as MNIST's are. Trained is
-Part 2's default network, for one epoch on nine tenths of them, with the validation on the rest. Each size and step has a process of its own. Nothing else is kept.
+Part 2's default network, for one epoch on nine tenths of them, with the validation on the rest. Each size and step has
+a process of its own. Nothing else is kept.
 """
 
 import argparse

@@ -8,8 +8,9 @@ How long each one trains for an accuracy is fixed in `LENGTHS`, beforehand: it i
 All train on the same 54,000 images. Every training is a process of its own; the contenders take turns. The clock runs
 from the call of `fit`, so that building the graph counts, and stands still while images are scored.
 
-PyTorch trains as long as ours. Keras's example (https://keras.io/examples/vision/mnist_convnet) goes on at one rate, so one training passes all its
-marks; the learning rate of ours falls to nothing at the end, so each length is a training of its own.
+PyTorch trains as long as ours. Keras's example (https://keras.io/examples/vision/mnist_convnet) goes on at one rate, so
+one training passes all its marks; the learning rate of ours falls to nothing at the end, so each length is a training
+of its own.
 """
 
 import argparse
