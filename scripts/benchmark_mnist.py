@@ -1,6 +1,6 @@
 """Time the training to an accuracy on MNIST: ours, the network of Keras's own example, and ours written in PyTorch.
 
-    python scripts/benchmark_mnist.py --data-dir data            # five seeds, 25 minutes on two cores
+    python scripts/benchmark_mnist.py --data-dir data            # five seeds, 15 minutes on two cores
     python scripts/benchmark_mnist.py --data-dir data --choose   # how long to train, by held-out images
 
 How long each one trains for an accuracy is fixed in `LENGTHS`, beforehand: it is the shortest training after which, by
@@ -197,7 +197,7 @@ def spread(values: list[float], digits: int) -> str:
 def choose(options) -> None:
     """Print the accuracy on held-out images for every candidate length."""
     print("| contender | epochs | held-out images right | seconds |\n|---|---|---|---|")
-    for contender in CANDIDATES.keys() & options.only:
+    for contender in [name for name in options.only if name in CANDIDATES]:
         for marks in CANDIDATES[contender]:
             runs = [
                 apart(contender, marks, CHOOSING + seed, options.data_dir, options.cache_dir, True)

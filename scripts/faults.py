@@ -279,26 +279,19 @@ Trial = tuple[str, Callable[[], str]]
 
 def full_disk(ground: Ground) -> Iterator[Trial]:
     """Nothing more can be written where the results go."""
-
-    def trial(name: str) -> str:
-        with disk(ground.new() / "disk", 16) as out:
-            before = furnish(out, ground)
-            fill(out)
-            said = refused(ground.place.midas(*writers(ground, out)[name]), out)
-            unharmed(before, out)
-            return said
-
-    for name in writers(ground, Path()):
-        yield name, lambda name=name: trial(name)
+    return _on_a_disk(ground, fill)
 
 
 def read_only_disk(ground: Ground) -> Iterator[Trial]:
     """Nothing can be changed where the results go."""
+    return _on_a_disk(ground, lambda out: change(out, "ro"))
 
+
+def _on_a_disk(ground: Ground, spoil: Callable[[Path], None]) -> Iterator[Trial]:
     def trial(name: str) -> str:
         with disk(ground.new() / "disk", 16) as out:
             before = furnish(out, ground)
-            change(out, "ro")
+            spoil(out)
             said = refused(ground.place.midas(*writers(ground, out)[name]), out)
             unharmed(before, out)
             return said
