@@ -60,15 +60,15 @@ def _idx(array: np.ndarray) -> bytes:
 
 def _zip(files: dict[str, bytes]) -> bytes:
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(file, "w") as archive:
         for name, data in files.items():
-            archive.writestr(name, data)
+            archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)  # without the time of day
     return file.getvalue()
 
 
-def _tar(files: dict[str, bytes], mode: str = "w", links: dict[str, str] | None = None) -> bytes:
+def _tar(files: dict[str, bytes], links: dict[str, str] | None = None) -> bytes:
     file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode=mode) as archive:
+    with tarfile.open(fileobj=file, mode="w") as archive:
         for name, data in files.items():
             info = tarfile.TarInfo(name)
             info.size = len(data)
@@ -93,10 +93,10 @@ def data_files() -> dict[str, list[bytes]]:
         **images,
         "data.zip": [_zip(tree), bomb, _zip(out)],
         "data.tar": [_tar(tree), _tar(out), _tar(tree, links={"a/3.png": "/etc/passwd"})],
-        "data.tar.gz": [_tar(tree, "w:gz")],
+        "data.tar.gz": [gzip.compress(_tar(tree), mtime=0)],
         "data.npz": [_npz(images=digits, labels=labels), objects, _npz(x_train=digits, y_train=labels)],
         "train-images-idx3-ubyte": [_idx(digits), struct.pack(">4B3I", 0, 0, 8, 3, 2**31, 2**31, 2)],
-        "train-images-idx3-ubyte.gz": [gzip.compress(_idx(digits))],
+        "train-images-idx3-ubyte.gz": [gzip.compress(_idx(digits), mtime=0)],
     }
 
 

@@ -89,7 +89,7 @@ def _tar(path: Path, files) -> None:
 def idx(array: np.ndarray, zipped: bool = False) -> bytes:
     """Give the content of an IDX file of bytes."""
     data = struct.pack(f">4B{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
-    return gzip.compress(data) if zipped else data
+    return gzip.compress(data, mtime=0) if zipped else data
 
 
 def npz(**arrays) -> bytes:
