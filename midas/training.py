@@ -404,18 +404,27 @@ def feed(
     Of a generator Keras makes a `from_generator`, and that has a patch for Python 3.11 which makes malloc return every
     large array to the system at once: augmentation would spend three quarters of its time on page faults.
     """
-    stream = [batches(data, experiment, model, first_epoch, targets)]
+    stream, failures = [batches(data, experiment, model, first_epoch, targets)], []
     none = data.take(np.arange(0))
     shown = models.inputs(model, none.images, none.places), data.labels[:0] if targets is None else targets[:0]
     kinds = [tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in tf.nest.flatten(shown)]
 
+    def read():
+        try:
+            return tf.nest.flatten(next(stream[0]))
+        except (OSError, MemoryError) as error:
+            failures.append(error)
+            raise
+
     def following(_):
-        arrays = tf.numpy_function(lambda: tf.nest.flatten(next(stream[0])), [], [kind.dtype for kind in kinds])
+        arrays = tf.numpy_function(read, [], [kind.dtype for kind in kinds])
         arrays = [tf.ensure_shape(array, kind.shape) for array, kind in zip(arrays, kinds, strict=True)]
         return tf.nest.pack_sequence_as(shown, arrays)
 
     try:
         yield tf.data.Dataset.counter().map(following).prefetch(1)
+    except tf.errors.OpError as error:
+        raise (failures[0] if failures else error) from None  # not TensorFlow's account of it
     finally:
         stream.clear()  # TensorFlow never forgets a function; it would hold network and data for ever
 

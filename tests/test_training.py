@@ -80,6 +80,15 @@ def test_tensorflow_is_fed_the_batches_from_memory_as_from_disk(model, tmp_path)
                     assert all(map(np.array_equal, tf.nest.flatten(ours), tf.nest.flatten(theirs)))
 
 
+def test_images_that_vanish_from_disk_during_a_training_are_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("midas.stored.HELD", 0)
+    data, file = glyphs("0123", 5), tmp_path / "glyphs"
+    data.images.tofile(file)
+    data = dataclasses.replace(data, images=Stored(file, data.images.shape))
+    with pytest.raises(FileNotFoundError, match="glyphs"):
+        train(experiment(epochs=3), Run(tmp_path / "run"), data, report=lambda *_: file.unlink())
+
+
 def test_a_training_that_is_over_leaves_nothing_of_its_network_or_data(tmp_path):
     def alive():
         gc.collect()
