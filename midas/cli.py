@@ -9,7 +9,6 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from midas import options
 from midas.errors import MidasError
 from midas.experiments import LOSSES, MODEL_NAMES, PARTS, STARTS, Augmentation, with_model
 from midas.options import (
@@ -18,15 +17,12 @@ from midas.options import (
     cache_dir_option,
     common,
     data_dir_option,
-    emit,
     json_option,
-    load_tensorflow,
     make_experiment,
     place_options,
     protocol_options,
     restart_options,
     runs_dir_option,
-    say,
     seed_option,
     settings_options,
     size_option,
@@ -37,6 +33,7 @@ from midas.options import (
     workplace,
 )
 from midas.runs import Run, shipped_checkpoint
+from midas.terminal import Commands, Progress, emit, load_tensorflow, say, warn
 
 
 def _checkpoint_option(what: str, default: str):
@@ -66,7 +63,7 @@ def _network(checkpoints, tta):
 
 
 @click.group(
-    cls=options.Commands,
+    cls=Commands,
     context_settings={"auto_envvar_prefix": "MIDAS", "help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="Example: midas run --data-dir sample",
 )
@@ -93,7 +90,7 @@ def download(names, data_dir, as_json):
     for name in names or REMOTES:
         try:
             for remote in REMOTES[name]:
-                states[str(Path(data_dir) / remote.path)] = fetch(remote, data_dir, options.Progress().bytes)
+                states[str(Path(data_dir) / remote.path)] = fetch(remote, data_dir, Progress().bytes)
         except MidasError as error:  # the other data sets may still be had
             failures.append(str(error))
     if states or not failures:
@@ -182,7 +179,7 @@ def augment(data, out, repetitions, originals, preview, size, seed, cache_dir, a
     strength = Augmentation(**strengths)
     if out:
         copies.refuse_filled(out)
-    progress = options.Progress()
+    progress = Progress()
     source = datasets.open_source(data, "train")
     dataset = datasets.cached(source, size, cache_dir, progress=progress.images)
     warn_of_skipped(dataset, data)
@@ -197,7 +194,7 @@ def augment(data, out, repetitions, originals, preview, size, seed, cache_dir, a
     if out:
         folders = copies.write(dataset, out, repetitions, originals, strength, seed, progress.files)
         if datasets.name_classes(list(folders.values()))[0] != dataset.class_names:
-            options.warn("Note: not every class can give its name to a folder; --json lists the folders")
+            warn("Note: not every class can give its name to a folder; --json lists the folders")
         count = {"originals": len(dataset) * originals, "copies": len(dataset) * repetitions}
         found |= {"path": str(out), **count, "folders": folders}
         lines.append(f"{out}: {count['originals']:,} originals, {count['copies']:,} copies, {len(folders)} classes")
@@ -419,7 +416,7 @@ def evaluate(checkpoints, data, restrict, tta, strict, as_json):
     network, source = _network(checkpoints, tta)
     from midas import analysis, reading
 
-    dataset, probabilities = reading.score(network, data, restrict, strict, options.Progress().images)
+    dataset, probabilities = reading.score(network, data, restrict, strict, Progress().images)
     summary = reading.summary(network, dataset, probabilities)
     warn_of_skipped(dataset, data)
     emit(
@@ -447,7 +444,7 @@ def predict(checkpoints, images, tta, as_csv, as_json):
 
     def skip(name, reason):
         skipped.append({"file": name, "reason": reason})
-        options.warn(f"{name}: skipped: {reason}")
+        warn(f"{name}: skipped: {reason}")
 
     answers = reading.predict(network, sources, skip)
     if as_json:
@@ -485,7 +482,7 @@ def analyze(checkpoints, data, tta, strict, out, as_json):
         network, source = _network(checkpoints, tta)
         from midas import reading
 
-        dataset, probabilities = reading.score(network, data, False, strict, options.Progress().images)
+        dataset, probabilities = reading.score(network, data, False, strict, Progress().images)
         names, predictions = network.class_names, dataset.predictions(probabilities)
         warn_of_skipped(dataset, data)
     elif len(checkpoints) < 2 and tta is None and first in (run.path, run.checkpoint) and (run / "card.json").exists():
@@ -538,7 +535,7 @@ def audit_labels(
     network, source = _network(checkpoints, tta) if checkpoints else (None, None)
     from midas import audit_report, datasets, label_audit
 
-    progress = options.Progress()
+    progress = Progress()
     opened = datasets.find("part1", data) if data == datasets.SAMPLE else datasets.open_source(data, "train")
     whole = datasets.cached(opened, network.size if network else size, cache_dir, strict, progress.images)
     warn_of_skipped(whole, data)
@@ -553,7 +550,7 @@ def audit_labels(
     if network:
         independent = whole.digest not in witness.learnt_from(checkpoints)
         if not independent:
-            options.warn("Note: this network was trained on these very labels, and is no independent witness of them.")
+            warn("Note: this network was trained on these very labels, and is no independent witness of them.")
         about["witness"] = {"checkpoint": source, "tta": network.tta, "independent": independent}
         probabilities = witness.ask(network, dataset, data)
     else:

@@ -25,8 +25,8 @@ from midas.cli import main
 from midas.download import Remote
 from midas.experiments import PARTS, named, with_recipe
 from midas.inference import Classifier
-from midas.options import again
 from midas.runs import Run
+from midas.terminal import again
 
 HEAVY = {"tensorflow", "keras", "numpy", "cv2", "sklearn", "matplotlib", "scipy", "jinja2"}
 COMMANDS = sorted(main.commands)
@@ -478,9 +478,9 @@ def test_ctrl_c_saves_the_state_and_says_how_to_go_on(data, tmp_path):
 def test_an_interruption_that_a_library_swallows_comes_again():
     code = (
         "import click, os, signal, time\n"
-        "from midas import options\n"
-        "options.INSISTING = 0.1\n"
-        "@click.group(cls=options.Commands)\n"
+        "from midas import terminal\n"
+        "terminal.INSISTING = 0.1\n"
+        "@click.group(cls=terminal.Commands)\n"
         "def main(): pass\n"
         "@main.command()\n"
         "def deaf():\n"
