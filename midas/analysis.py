@@ -2,7 +2,7 @@
 
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -52,6 +52,38 @@ def load_predictions(run: Run) -> dict[str, np.ndarray]:
     if not np.isfinite(probabilities).all():
         raise MidasError(f"{path}: holds probabilities that are no numbers: the training diverged; {remedy}")
     return predictions
+
+
+def write_together(runs: Sequence[Run]) -> dict:
+    """Score runs of the same images as one network that averages their probabilities; write that beside them.
+
+    Args:
+        runs: finished runs in one folder, of one experiment and several seeds.
+
+    Returns:
+        What seeds-FIRST-to-LAST.json in the folder then holds: seed, what was scored, and the keys of
+        `metrics.summarise`.
+
+    Raises:
+        MidasError: they have not scored the same images, or their predictions cannot be read.
+    """
+    predictions, seeds = [load_predictions(run) for run in runs], [run.result["seed"] for run in runs]
+    first, names = predictions[0], runs[0].card["class_names"]
+    for run, other in zip(runs, predictions, strict=True):
+        if not all(np.array_equal(first[name], other[name]) for name in ("names", "labels")):
+            raise MidasError(f"{run.path}: has not scored the same images as {runs[0].path}")
+    probabilities = np.mean([each["probabilities"] for each in predictions], axis=0)
+    about = {name: runs[0].result[name] for name in ("part", "name", "scored", "sample")}
+    seconds = sum(run.result["train_seconds"] for run in runs)
+    together = {
+        **about,
+        "seed": "+".join(map(str, seeds)),
+        "train_seconds": round(seconds, 1),
+        "parameters": sum(run.card["parameters"] for run in runs),
+        **metrics.summarise(probabilities, first["labels"], names),
+    }
+    write_json(runs[0].path.parent / f"seeds-{seeds[0]}-to-{seeds[-1]}.json", together)
+    return together
 
 
 def analyze(

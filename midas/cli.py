@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from midas.errors import MidasError
-from midas.experiments import LOSSES, MODEL_NAMES, PARTS, STARTS, Augmentation, with_model
+from midas.experiments import LOSSES, MODEL_NAMES, PARTS, STARTS, Augmentation, ensemble, with_model
 from midas.options import (
     apply,
     augmentation_options,
@@ -210,17 +210,9 @@ def augment(data, out, repetitions, originals, preview, size, seed, cache_dir, a
 
 @main.command("train-part1", epilog="Example: midas train-part1 --epochs 40 --seed 1")
 @training_options("part1")
-@click.option(
-    "--ensemble",
-    type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    help="Train so many networks, with seeds counted up from --seed; their folder, with all finished seeds in it, is a "
-    "--checkpoint.",
-)
-def train_part1(ensemble, **settings):
+def train_part1(**settings):
     """Train on the 62 classes of Part 1. The validation images are split off before augmentation."""
-    _train("part1", settings, ensemble)
+    _train("part1", settings)
 
 
 @main.command("train-part2", epilog="Example: midas train-part2 --init pretrained --seed 1")
@@ -262,18 +254,24 @@ def train_part3(**settings):
     _train("part3", settings)
 
 
-def _train(part: str, settings: dict, ensemble: int = 1) -> None:
+def _train(part: str, settings: dict) -> None:
     places = {key: settings.pop(key) for key in ("data_dir", "runs_dir", "cache_dir")}
-    resume, overwrite, tensorboard, as_json = (
-        settings.pop(key) for key in ("resume", "overwrite", "tensorboard", "as_json")
+    networks, resume, overwrite, tensorboard, as_json = (
+        settings.pop(key) for key in ("ensemble", "resume", "overwrite", "tensorboard", "as_json")
     )
     place = workplace(**places)
     experiment = make_experiment(part, place.is_sample, settings)
-    seeds = [dataclasses.replace(experiment, seed=experiment.seed + member) for member in range(ensemble)]
-    runs = [_perform(one, place, resume, overwrite, tensorboard) for one in seeds]
-    path = runs[0].path if ensemble == 1 else runs[0].path.parent
+    runs = [_perform(one, place, resume, overwrite, tensorboard) for one in ensemble(experiment, networks)]
     results = [{**run.result, "path": str(run.path)} for run in runs]
-    emit(results[0] if ensemble == 1 else {"runs": results, "path": str(path)}, as_json, f"{_table(runs)}\n{path}")
+    if len(runs) == 1:
+        emit(results[0], as_json, f"{_table(runs)}\n{runs[0].path}")
+        return
+    found = {"runs": results, "path": str(runs[0].path.parent)}
+    if experiment.test:  # or each has scored images of its own
+        from midas import analysis
+
+        found["together"] = analysis.write_together(runs)
+    emit(found, as_json, f"{_table(runs, found.get('together'))}\n{found['path']}")
 
 
 def _perform(experiment, place, resume=False, overwrite=False, tensorboard=None):
@@ -291,10 +289,10 @@ def _told(run: Run, done: bool) -> Run:
     return run
 
 
-def _table(runs) -> str:
+def _table(runs, together: dict | None = None) -> str:
     from midas import report
 
-    return report.table([{**report.state(run), "state": None} for run in runs])
+    return report.table([*({**report.state(run), "state": None} for run in runs), *([together] if together else [])])
 
 
 @main.command("cross-validate", epilog="Example: midas cross-validate --recipe best --all-data --repeats 2 --tta 8")

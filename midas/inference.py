@@ -30,8 +30,8 @@ class Classifier:
         card: what is known about how it was made; if it has a temperature, that calibrates the probabilities, and its
             tta_temperature those averaged over views.
             Views are deformed half as far as images were in training, as its augmentation says.
-        tta: how many views of each image are averaged over: itself, and deformed ones (test-time augmentation). As
-            many as its card asks for, of one network that is loaded; else one.
+        tta: how many views of each image are averaged over: itself, and deformed ones (test-time augmentation). Of
+            networks that are loaded, as many as all their cards ask for; one where these differ.
     """
 
     members: tuple[keras.Model, ...]
@@ -97,7 +97,8 @@ class Classifier:
             return first
         together = Path(paths[0]) / "card.json"
         card = read_json(together) if len(paths) == 1 and together.exists() else {**first.card, **UNCALIBRATED}
-        return cls(tuple(part.model for part in parts), first.class_names, first.size, card)
+        tta = first.tta if all(part.tta == first.tta for part in parts) else 1
+        return cls(tuple(part.model for part in parts), first.class_names, first.size, card, tta)
 
     @classmethod
     def _load_file(cls, file: Path) -> "Classifier":

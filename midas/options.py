@@ -15,6 +15,7 @@ from midas.experiments import (
     PARTS,
     SMALL,
     STRONGEST,
+    TOGETHER,
     Augmentation,
     Experiment,
     changed,
@@ -205,7 +206,15 @@ tensorboard_option = click.option(
 
 def training_options(part: str):
     """Options of the three training commands."""
-    return apply(settings_options(part), *place_options, *restart_options, tensorboard_option, json_option, common)
+    several = "; ".join(f"{networks} with --recipe {name}" for (of, name), networks in TOGETHER.items() if of == part)
+    ensemble_option = click.option(
+        "--ensemble",
+        type=click.IntRange(1),
+        help="Train so many networks, with seeds counted up from --seed; their folder, with all finished seeds in it, "
+        f"is a --checkpoint.  [default: {'; '.join(['1', several]) if several else 1}]",
+    )
+    options = [ensemble_option, *place_options, *restart_options, tensorboard_option, json_option, common]
+    return apply(settings_options(part), *options)
 
 
 def protocol_options(ensemble: bool):

@@ -1,15 +1,18 @@
-"""Make a trained network, or a folder of several, small enough to ship: weights alone, and a card that vouches for it.
+"""Make a trained network, or several together, small enough to ship: weights alone, and a card that vouches for them.
 
 python scripts/ship.py checkpoints/part1/placed-best-36px-all-data/seed-0 --judged-by CROSS_VALIDATION --out part1.keras
 python scripts/ship.py checkpoints/part3/random-complementary/seed-0 --out part3-random.keras
+python scripts/ship.py checkpoints/part3/random-complementary-best/seed-[01] --out part3-best
 """
 
 import argparse
 import dataclasses
 import hashlib
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
+from midas.analysis import write_together
 from midas.inference import Classifier, checkpoint_files
 from midas.runs import Run, atomic, read_json, write_json
 from midas.validation import MEASURED
@@ -21,19 +24,19 @@ KEPT = (
 )
 
 
-def ship(source: Path, judged_by: Path | None, out: Path) -> dict:
+def ship(sources: Sequence[Path], judged_by: Path | None, out: Path) -> dict:
     """Write `out`, a `.keras` file with its card beside it, or a folder of such files with one card.
 
     Args:
-        source: a finished run, or a folder of several.
-        judged_by: the directory of their cross-validation, of as many networks a fold as there are here; None for a run
-            that scored test images, whose own scores are vouched for, and its accuracy with each other seed.
+        sources: finished runs, or folders of several.
+        judged_by: the directory of their cross-validation, of as many networks a fold as there are here; None for runs
+            that scored test images, whose own scores are vouched for, and the accuracy of each seed there is.
         out: NAME.keras for one network, a folder for several.
 
     Returns:
         The card.
     """
-    files = checkpoint_files(source)
+    files = [file for source in sources for file in checkpoint_files(source)]
     runs = [Run(file.parent) for file in files]
     card = runs[0].card
     if unfinished := [run.path for run in runs if not run.finished]:
@@ -78,12 +81,13 @@ def _cross_validated(runs: list[Run], judged_by: Path) -> dict:
 
 
 def _tested(runs: list[Run]) -> dict:
-    """Say what a run scored on test images, and how well it did with each seed."""
-    if len(runs) > 1 or runs[0].experiment.test is None:
+    """Say what runs scored on test images, together if there are several, and how well each seed did."""
+    if runs[0].experiment.test is None:
         raise SystemExit(f"{runs[0].path}: say with --judged-by which cross-validation vouches for it")
     siblings = [Run(found.parent) for found in sorted(runs[0].path.parent.glob("*/result.json"))]
+    scored = runs[0].result if len(runs) == 1 else write_together(runs)
     return {
-        "test": {key: runs[0].result[key] for key in TESTED if key in runs[0].result},
+        "test": {key: scored[key] for key in TESTED if key in scored},
         "test_accuracy_by_seed": {run.result["seed"]: run.result["accuracy"] for run in siblings},
     }
 
@@ -91,11 +95,11 @@ def _tested(runs: list[Run]) -> dict:
 def main() -> None:
     """Ship what the command line names."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("source", type=Path)
+    parser.add_argument("sources", type=Path, nargs="+", help="runs, or folders of several")
     parser.add_argument("--judged-by", type=Path, help="a cross-validation; without, what the run scored vouches")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    card = ship(options.source, options.judged_by, options.out)
+    card = ship(options.sources, options.judged_by, options.out)
     print("\n".join(f"{digest}  {name}" for name, digest in card["sha256"].items()))
 
 

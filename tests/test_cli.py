@@ -377,6 +377,22 @@ def test_an_ensemble_is_a_folder_of_runs(data, tmp_path):
     assert together["checkpoint"] == found["path"] and len(listed["checkpoint"]) == 2
 
 
+def test_an_ensemble_that_scores_test_images_scores_them_together(data, tmp_path):
+    words = ["train-part2", "--epochs", 1, "--limit", 100, "--ensemble", 2, "--set", "views=2"]
+    result = invoke(data, tmp_path, *words, "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    runs = [Run(run["path"]) for run in found["runs"]]
+    first, second = (np.load(run / "predictions.npz") for run in runs)
+    answers = (first["probabilities"] + second["probabilities"]).argmax(axis=1)
+    assert found["together"]["accuracy"] == pytest.approx((answers == first["labels"]).mean())
+    assert json.loads((runs[0].path.parent / "seeds-0-to-1.json").read_text()) == found["together"]
+    score = ["evaluate", "--data", data / "mnist.npz", "--json", *(f"--checkpoint={run.path}" for run in runs)]
+    evaluated = json.loads(invoke(data, tmp_path, *score).stdout)
+    assert evaluated["tta"] == 2 and evaluated["log_loss"] == pytest.approx(found["together"]["log_loss"], rel=1e-4)
+    assert "0+1" in invoke(data, tmp_path, *words).stdout
+
+
 def test_cross_validate(data, tmp_path):
     words = ["cross-validate", "--folds", 2, "--epochs", 1, "--batch-size", 16, "--all-data"]
     result = invoke(data, tmp_path, *words, "--json")
