@@ -1,5 +1,6 @@
 """A finished run's predictions to figures and tables of where it goes wrong."""
 
+import dataclasses
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -54,35 +55,33 @@ def load_predictions(run: Run) -> dict[str, np.ndarray]:
     return predictions
 
 
-def write_together(runs: Sequence[Run]) -> dict:
-    """Score runs of the same images as one network that averages their probabilities; write that beside them.
-
-    Args:
-        runs: finished runs in one folder, of one experiment and several seeds.
+def score_together(runs: Sequence[Run]) -> dict:
+    """Score finished runs that differ in their seed alone as one network, which averages their probabilities.
 
     Returns:
-        What seeds-FIRST-to-LAST.json in the folder then holds: seed, what was scored, and the keys of
+        What a row of `report.table` takes: the runs' part, name and seeds, what they scored, and the keys of
         `metrics.summarise`.
 
     Raises:
-        MidasError: they have not scored the same images, or their predictions cannot be read.
+        MidasError: they differ in more, or their predictions cannot be read.
     """
-    predictions, seeds = [load_predictions(run) for run in runs], [run.result["seed"] for run in runs]
-    first, names = predictions[0], runs[0].card["class_names"]
-    for run, other in zip(runs, predictions, strict=True):
-        if not all(np.array_equal(first[name], other[name]) for name in ("names", "labels")):
-            raise MidasError(f"{run.path}: has not scored the same images as {runs[0].path}")
+    predictions, experiments = [load_predictions(run) for run in runs], [run.experiment for run in runs]
+    first, result = predictions[0], runs[0].result
+    for run, other, experiment in zip(runs, predictions, experiments, strict=True):
+        alike = dataclasses.replace(experiment, seed=experiments[0].seed) == experiments[0]
+        images = all(np.array_equal(first[key], other[key]) for key in ("names", "labels"))
+        if not (alike and images and run.card.get("data_digest") == runs[0].card.get("data_digest")):
+            raise MidasError(f"{run.path}: differs from {runs[0].path} in more than the seed; score them one by one")
     probabilities = np.mean([each["probabilities"] for each in predictions], axis=0)
-    about = {name: runs[0].result[name] for name in ("part", "name", "scored", "sample")}
-    seconds = sum(run.result["train_seconds"] for run in runs)
     together = {
-        **about,
-        "seed": "+".join(map(str, seeds)),
-        "train_seconds": round(seconds, 1),
-        "parameters": sum(run.card["parameters"] for run in runs),
-        **metrics.summarise(probabilities, first["labels"], names),
+        **{key: result.get(key) for key in ("part", "name", "scored", "sample", "limit")},
+        "seed": "+".join(str(experiment.seed) for experiment in experiments),
+        **metrics.summarise(probabilities, first["labels"], runs[0].card["class_names"]),
+        "train_seconds": sum(run.result.get("train_seconds", 0) for run in runs),
+        "parameters": sum(run.card.get("parameters", 0) for run in runs),
     }
-    write_json(runs[0].path.parent / f"seeds-{seeds[0]}-to-{seeds[-1]}.json", together)
+    if "argmin_accuracy" in result:
+        together["argmin_accuracy"] = float((probabilities.argmin(axis=1) == first["labels"]).mean())
     return together
 
 

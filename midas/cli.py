@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from midas.errors import MidasError
-from midas.experiments import LOSSES, MODEL_NAMES, PARTS, STARTS, Augmentation, ensemble, with_model
+from midas.experiments import LOSSES, MODEL_NAMES, NETWORKS, PARTS, STARTS, Augmentation, with_model
 from midas.options import (
     apply,
     augmentation_options,
@@ -261,7 +261,12 @@ def _train(part: str, settings: dict) -> None:
     )
     place = workplace(**places)
     experiment = make_experiment(part, place.is_sample, settings)
-    runs = [_perform(one, place, resume, overwrite, tensorboard) for one in ensemble(experiment, networks)]
+    networks = networks or NETWORKS.get((part, settings["recipe"]), 1)
+    seeds = [dataclasses.replace(experiment, seed=experiment.seed + member) for member in range(networks)]
+    for one in seeds if not overwrite else ():  # what stands in the way of the last is known before the first
+        place.run(one).check(one, resume)
+    logs = [tensorboard / f"seed-{one.seed}" if tensorboard and networks > 1 else tensorboard for one in seeds]
+    runs = [_perform(one, place, resume, overwrite, log) for one, log in zip(seeds, logs, strict=True)]
     results = [{**run.result, "path": str(run.path)} for run in runs]
     if len(runs) == 1:
         emit(results[0], as_json, f"{_table(runs)}\n{runs[0].path}")
@@ -270,7 +275,7 @@ def _train(part: str, settings: dict) -> None:
     if experiment.test:  # or each has scored images of its own
         from midas import analysis
 
-        found["together"] = analysis.write_together(runs)
+        found["together"] = analysis.score_together(runs)
     emit(found, as_json, f"{_table(runs, found.get('together'))}\n{found['path']}")
 
 
@@ -472,6 +477,7 @@ def analyze(checkpoints, data, tta, strict, out, as_json):
 
     first = checkpoints[0] if checkpoints else shipped_checkpoint()
     run = Run(first if first.is_dir() else first.parent)
+    is_run = first in (run.path, run.checkpoint) and (run / "experiment.json").exists()
     out = out or (run.path if len(checkpoints) == 1 else None)
     if not out:
         raise MidasError("say with --out where the figures shall go")
@@ -483,7 +489,7 @@ def analyze(checkpoints, data, tta, strict, out, as_json):
         dataset, probabilities = reading.score(network, data, False, strict, Progress().images)
         names, predictions = network.class_names, dataset.predictions(probabilities)
         warn_of_skipped(dataset, data)
-    elif len(checkpoints) < 2 and tta is None and first in (run.path, run.checkpoint) and (run / "card.json").exists():
+    elif is_run and len(checkpoints) < 2 and tta is None:
         source, names, predictions = str(first), run.card["class_names"], analysis.load_predictions(run)
     else:
         raise MidasError(f"{first}: is not what its run scored; say with --data what to ask it")

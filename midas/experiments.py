@@ -307,8 +307,8 @@ OWN_RECIPES = {
     "part3": {"best": {**_DEEPER, "rounds": 2}},
 }
 
-# How many networks, of seeds that follow each other, a recipe takes together where it is not one.
-TOGETHER = {("part3", "best"): 2}
+# How many networks a part's recipe takes together, where it is not one.
+NETWORKS = {("part3", "best"): 2}
 
 # What replaces the settings of Parts 2 and 3 for sets of about a thousand images, as the embedded sample's.
 SMALL = {
@@ -355,16 +355,6 @@ def recipe_of(experiment: Experiment) -> str:
         for name, settings in reversed(recipes(experiment.part).items())
         if all(getattr(experiment, key) == value for key, value in settings.items() if key not in free)
     )
-
-
-def ensemble(experiment: Experiment, networks: int | None = None) -> list[Experiment]:
-    """Repeat an experiment with seeds counted up from its own, as often as its recipe has it if nothing is said.
-
-    >>> [one.seed for one in ensemble(with_recipe(PARTS["part3"], "best"))]
-    [0, 1]
-    """
-    networks = networks or TOGETHER.get((experiment.part, recipe_of(experiment)), 1)
-    return [dataclasses.replace(experiment, seed=experiment.seed + member) for member in range(networks)]
 
 
 def changed(experiment: Experiment, change: str) -> Experiment:

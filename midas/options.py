@@ -11,11 +11,11 @@ from click.core import ParameterSource
 from midas.errors import MidasError
 from midas.experiments import (
     MODEL_NAMES,
+    NETWORKS,
     OPTIMIZERS,
     PARTS,
     SMALL,
     STRONGEST,
-    TOGETHER,
     Augmentation,
     Experiment,
     changed,
@@ -206,7 +206,7 @@ tensorboard_option = click.option(
 
 def training_options(part: str):
     """Options of the three training commands."""
-    several = "; ".join(f"{networks} with --recipe {name}" for (of, name), networks in TOGETHER.items() if of == part)
+    several = "; ".join(f"{networks} with --recipe {name}" for (of, name), networks in NETWORKS.items() if of == part)
     ensemble_option = click.option(
         "--ensemble",
         type=click.IntRange(1),

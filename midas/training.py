@@ -412,7 +412,7 @@ def feed(
     def read():
         try:
             return tf.nest.flatten(next(stream[0]))
-        except (OSError, MemoryError) as error:
+        except Exception as error:
             failures.append(error)
             raise
 
@@ -423,8 +423,10 @@ def feed(
 
     try:
         yield tf.data.Dataset.counter().map(following).prefetch(1)
-    except tf.errors.OpError as error:
-        raise (failures[0] if failures else error) from None  # not TensorFlow's account of it
+    except tf.errors.OpError:
+        if failures:
+            raise failures.pop() from None  # not TensorFlow's account of it
+        raise
     finally:
         stream.clear()  # TensorFlow never forgets a function; it would hold network and data for ever
 

@@ -1,7 +1,5 @@
 """Lay out finished runs of Part 3 (and of Part 2 beside them) by experiment: over seeds, estimates beside the truth.
 
-Networks that were scored together have rows of their own.
-
 python scripts/part3_results.py --runs-dir checkpoints
 """
 
@@ -10,7 +8,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from midas.errors import MidasError
-from midas.runs import Run, find_runs, read_json
+from midas.runs import Run, find_runs
 
 NEARLY = 0.95  # the estimated accuracy that a network is timed to
 HEAD = (
@@ -27,23 +25,6 @@ def rows(runs: list[Run]) -> list[tuple[str, ...]]:
     return [_row(f"{part}, {name}", several) for (part, name), several in sorted(experiments.items())]
 
 
-def together(runs_dir: Path) -> list[tuple[str, ...]]:
-    """Summarise networks that were scored together, one row for each experiment and number of networks."""
-    ensembles: dict[str, list[dict]] = {}
-    for path in sorted(runs_dir.glob("part[23]/*/seeds-*-to-*.json")):
-        scored = read_json(path)
-        networks = len(scored["seed"].split("+"))
-        ensembles.setdefault(f"{scored['part']}, {scored['name']}, {networks} together", []).append(scored)
-    return [_of_ensembles(title, several) for title, several in ensembles.items()]
-
-
-def _of_ensembles(title: str, several: list[dict]) -> tuple[str, ...]:
-    accuracies = [scored["accuracy"] for scored in several]
-    minutes = mean(scored["train_seconds"] for scored in several) / 60
-    cells = (title, ", ".join(scored["seed"] for scored in several), _spread(accuracies), _range(accuracies))
-    return (*cells, *[""] * (len(HEAD) - len(cells) - 1), f"{minutes:.1f}")
-
-
 def _row(title: str, runs: list[Run]) -> tuple[str, ...]:
     results = [run.result for run in runs]
     accuracies = [result["accuracy"] for result in results]
@@ -52,7 +33,7 @@ def _row(title: str, runs: list[Run]) -> tuple[str, ...]:
         title,
         ", ".join(str(seed) for seed in sorted(result["seed"] for result in results)),
         _spread(accuracies),
-        _range(accuracies),
+        f"{100 * min(accuracies):.2f}-{100 * max(accuracies):.2f} %",
         _spread([result["argmin_accuracy"] for result in results if "argmin_accuracy" in result]),
         _spread([one["accuracy"] for one in estimates]) + _covered(results, "interval"),
         _spread([one["adjusted_accuracy"] for one in estimates]) + _covered(results, "adjusted_interval"),
@@ -65,10 +46,6 @@ def _spread(shares: list[float]) -> str:
     if not shares:
         return ""
     return f"{100 * mean(shares):.2f}" + (f" ± {100 * stdev(shares):.2f}" if len(shares) > 1 else "") + " %"
-
-
-def _range(shares: list[float]) -> str:
-    return f"{100 * min(shares):.2f}-{100 * max(shares):.2f} %"
 
 
 def _covered(results: list[dict], interval: str) -> str:
@@ -94,7 +71,7 @@ def main() -> None:
     if not runs:
         raise SystemExit(f"{runs_dir}: no finished run of Parts 2 or 3")
     try:
-        table = [HEAD, ("---",) * len(HEAD), *rows(runs), *together(runs_dir)]
+        table = [HEAD, ("---",) * len(HEAD), *rows(runs)]
     except MidasError as error:
         raise SystemExit(str(error)) from error
     print("\n".join(f"| {' | '.join(cells)} |" for cells in table))

@@ -12,7 +12,8 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from midas.analysis import write_together
+from midas.analysis import score_together
+from midas.errors import MidasError
 from midas.inference import Classifier, checkpoint_files
 from midas.runs import Run, atomic, read_json, write_json
 from midas.validation import MEASURED
@@ -20,7 +21,7 @@ from midas.validation import MEASURED
 TESTED = ("scored", "n", "accuracy", "accuracy_interval", "macro_f1", "log_loss", "calibration_error", "estimate")
 KEPT = (
     *("class_names", "size", "part", "name", "model", "augmentation", "views"),
-    *("data", "data_digest", "trained_on", "parameters", "sample"),
+    *("data", "data_digest", "trained_on", "sample"),
 )
 
 
@@ -43,6 +44,8 @@ def ship(sources: Sequence[Path], judged_by: Path | None, out: Path) -> dict:
         raise SystemExit(f"{unfinished[0]} is not finished; go on with --resume")
     judgement = _cross_validated(runs, judged_by) if judged_by else _tested(runs)
     targets = [out] if len(files) == 1 else [out / f"{run.path.name}.keras" for run in runs]
+    if len(set(targets)) < len(targets):
+        raise SystemExit(f"{runs[0].path}: one of several of that name; give each seed once")
     digests = {}
     for file, target in zip(files, targets, strict=True):
         with atomic(target) as temporary:
@@ -50,6 +53,7 @@ def ship(sources: Sequence[Path], judged_by: Path | None, out: Path) -> dict:
         digests[target.name] = hashlib.sha256(target.read_bytes()).hexdigest()
     whole = {
         **{key: card[key] for key in KEPT if key in card},
+        "parameters": sum(run.card["parameters"] for run in runs),
         "seeds": [run.card["seed"] for run in runs],
         "command": shlex.join(["midas", *runs[0].environment["argv"][1:]]),
         "tensorflow": runs[0].environment["tensorflow"],
@@ -85,7 +89,7 @@ def _tested(runs: list[Run]) -> dict:
     if runs[0].experiment.test is None:
         raise SystemExit(f"{runs[0].path}: say with --judged-by which cross-validation vouches for it")
     siblings = [Run(found.parent) for found in sorted(runs[0].path.parent.glob("*/result.json"))]
-    scored = runs[0].result if len(runs) == 1 else write_together(runs)
+    scored = runs[0].result if len(runs) == 1 else score_together(runs)
     return {
         "test": {key: scored[key] for key in TESTED if key in scored},
         "test_accuracy_by_seed": {run.result["seed"]: run.result["accuracy"] for run in siblings},
@@ -99,7 +103,10 @@ def main() -> None:
     parser.add_argument("--judged-by", type=Path, help="a cross-validation; without, what the run scored vouches")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    card = ship(options.sources, options.judged_by, options.out)
+    try:
+        card = ship(options.sources, options.judged_by, options.out)
+    except MidasError as error:
+        raise SystemExit(str(error)) from error
     print("\n".join(f"{digest}  {name}" for name, digest in card["sha256"].items()))
 
 

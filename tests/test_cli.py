@@ -386,11 +386,25 @@ def test_an_ensemble_that_scores_test_images_scores_them_together(data, tmp_path
     first, second = (np.load(run / "predictions.npz") for run in runs)
     answers = (first["probabilities"] + second["probabilities"]).argmax(axis=1)
     assert found["together"]["accuracy"] == pytest.approx((answers == first["labels"]).mean())
-    assert json.loads((runs[0].path.parent / "seeds-0-to-1.json").read_text()) == found["together"]
     score = ["evaluate", "--data", data / "mnist.npz", "--json", *(f"--checkpoint={run.path}" for run in runs)]
     evaluated = json.loads(invoke(data, tmp_path, *score).stdout)
     assert evaluated["tta"] == 2 and evaluated["log_loss"] == pytest.approx(found["together"]["log_loss"], rel=1e-4)
     assert "0+1" in invoke(data, tmp_path, *words).stdout
+
+
+def test_a_recipe_may_be_of_several_networks(tmp_path, monkeypatch):
+    def seeds(*words):
+        made = []
+        monkeypatch.setattr("midas.cli._perform", lambda experiment, *_: made.append(experiment.seed) or Run(tmp_path))
+        invoke(tmp_path, tmp_path, "train-part3", *words)
+        return made
+
+    assert seeds() == [0] and seeds("--recipe", "cosine") == [0]
+    assert seeds("--recipe", "best") == [0, 1] and seeds("--recipe", "best", "--rounds", 1, "--seed", 4) == [4, 5]
+    assert seeds("--recipe", "best", "--ensemble", 1) == [0] and seeds("--ensemble", 3) == [0, 1, 2]
+    second = named(with_recipe(PARTS["part3"], "best"))
+    Run(tmp_path / "part3" / second.name / "seed-1").start(dataclasses.replace(second, seed=1))
+    assert seeds("--recipe", "best") == [] and seeds("--recipe", "best", "--resume") == [0, 1]
 
 
 def test_cross_validate(data, tmp_path):

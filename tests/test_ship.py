@@ -8,6 +8,7 @@ import pytest
 import ship
 from tiny import experiment, glyphs, train_and_score
 
+from midas.errors import MidasError
 from midas.inference import Classifier
 from midas.metrics import calibrate
 from midas.runs import Run, write_json
@@ -91,3 +92,14 @@ def test_runs_that_scored_test_images_vouch_for_themselves(tmp_path):
     assert card["seeds"] == [0, 1] and (len(both.members), both.tta) == (2, 2)
     right = both.probabilities(digits.images).argmax(axis=1) == digits.labels
     assert card["test"]["accuracy"] == pytest.approx(right.mean()) and "estimate" not in card["test"]
+    with pytest.raises(SystemExit, match="once"):
+        ship.ship([tmp_path / "seed-0", tmp_path / "seed-0"], None, tmp_path / "twice")
+
+
+def test_runs_that_differ_in_more_than_the_seed_are_not_scored_together(tmp_path):
+    digits = glyphs("0123456789")
+    for seed, views in ((0, 1), (1, 2)):
+        one = experiment("part3", epochs=1, seed=seed, rounds=0, val_fraction=0.2, views=views)
+        train_and_score(one, Run(tmp_path / f"seed-{seed}"), digits, digits)
+    with pytest.raises(MidasError, match="more than the seed"):
+        ship.ship([tmp_path / "seed-0", tmp_path / "seed-1"], None, tmp_path / "both")
