@@ -104,6 +104,7 @@ def measure(records: list[dict], result: dict) -> dict[str, float | None]:
     points = curve(records)
     at = {point["steps"]: point for point in points}
     steps, accuracies = (np.array([point[key] for point in points]) for key in ("steps", "val_accuracy"))
+    trapezoids = np.diff(steps) @ (accuracies[:-1] + accuracies[1:]) / 2  # NumPy's own has two names, by version
     epochs = np.array([record["val_accuracy"] for record in records])
     found = {
         **{key: result.get(key) for key in ("zero_shot_accuracy", "zero_shot_macro_f1")},
@@ -114,7 +115,7 @@ def measure(records: list[dict], result: dict) -> dict[str, float | None]:
         **{f"{along}_{_level(x)}": reached(points, x, along) for along in ("steps", "seconds") for x in LEVELS},
         "best_accuracy": float(epochs.max()),
         "final_accuracy": float(epochs[-1]),
-        "area": float(np.trapezoid(accuracies, steps) / (steps[-1] - steps[0])) if steps[-1] > steps[0] else None,
+        "area": float(trapezoids / (steps[-1] - steps[0])) if steps[-1] > steps[0] else None,
         "falls": float(-np.minimum(np.diff(epochs), 0).sum()),
         "gap": records[-1]["accuracy"] - float(epochs[-1]) if "accuracy" in records[-1] else None,
         "train_seconds": result["train_seconds"],

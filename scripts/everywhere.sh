@@ -4,6 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=$(mktemp -d)
+failed=()
 trap 'rm -rf "$folder"' EXIT
 for each in 3.10:lowest-direct 3.11:highest 3.12:highest 3.13:highest; do
     python=$folder/${each%:*}/bin/python
@@ -12,5 +13,6 @@ for each in 3.10:lowest-direct 3.11:highest 3.12:highest 3.13:highest; do
     echo "== Python ${each%:*}, ${each#*:}: $("$python" -c '
 from importlib.metadata import version
 print(*(f"{name} {version(name)}" for name in ("tensorflow", "keras", "numpy", "opencv-python-headless", "click")), sep=", ")')"
-    "$python" -m pytest --quiet -n 2 "$@"
+    "$python" -m pytest --quiet -n 2 "$@" || failed+=("${each%:*}")
 done
+[ ${#failed[@]} = 0 ] || { echo "failed with Python ${failed[*]}" >&2; exit 1; }

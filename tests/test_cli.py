@@ -470,6 +470,7 @@ def test_train_part3_takes_the_folder_for_the_class_or_for_what_the_image_is_not
 
 def test_the_whole_study_ends_with_a_table_and_a_page(data, tmp_path, monkeypatch):
     monkeypatch.setattr("midas.training.MAPPED", 20)  # maps take their time
+    monkeypatch.setattr("midas.study.QUICK_EPOCHS", dict.fromkeys(study.QUICK_EPOCHS, 2))
     result = invoke(data, tmp_path, "run", "--quick")
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
@@ -485,6 +486,7 @@ def test_the_whole_study_ends_with_a_table_and_a_page(data, tmp_path, monkeypatc
         ["part3", "pretrained-given"],
         ["part3", "pretrained-complementary-plain"],
     ]
+    monkeypatch.setattr("midas.report.write_report", lambda runs, page: {})  # so do its figures
     again = invoke(data, tmp_path, "run", "--quick")
     assert again.exit_code == 0 and again.stderr.count("nothing to do") == 9 and again.stdout == result.stdout
 
