@@ -6,7 +6,7 @@
 How long each one trains for an accuracy is fixed in `LENGTHS`, beforehand: it is the shortest training after which, by
 `--choose`, the held-out images of other seeds were right that often in the mean. Test images are scored when it ends.
 All train on the same 54,000 images. Every training is a process of its own; the contenders take turns. The clock runs
-from the call of `fit`, so that building the graph counts, and stands still while images are scored.
+from the call of `compile`, so that building the graph counts, and stands still while images are scored.
 
 PyTorch trains as long as ours. Keras's example (https://keras.io/examples/vision/mnist_convnet) goes on at one rate, so
 one training passes all its marks; the learning rate of ours falls to nothing at the end, so each length is a training
@@ -54,9 +54,10 @@ def ours(training, marks: list[int], seed: int, score: Callable) -> list[dict]:
     prepare_keras(seed)
     experiment = dataclasses.replace(with_recipe(PARTS["part2"], "fast"), epochs=1, seed=seed)
     model = models.build(experiment.model, experiment.size, len(training.class_names))
-    compile_model(model, experiment, steps)
     with feed(training, experiment, model) as stream:
-        return _timed_fit(model, marks, score, x=stream, steps_per_epoch=steps)
+        began = time.perf_counter()
+        compile_model(model, experiment, steps)
+        return _timed_fit(model, began, marks, score, x=stream, steps_per_epoch=steps)
 
 
 def keras_example(training, marks: list[int], seed: int, score: Callable) -> list[dict]:
@@ -75,17 +76,18 @@ def keras_example(training, marks: list[int], seed: int, score: Callable) -> lis
         layers.Dense(10, activation="softmax"),
     ]
     model = keras.Sequential([keras.Input((28, 28, 1)), *stack])
+    options = {"x": _scaled(training.images), "y": training.labels, "batch_size": 128}
+    began = time.perf_counter()
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    epochs = marks[-1] // EPOCH["keras"]
-    return _timed_fit(model, marks, score, x=_scaled(training.images), y=training.labels, batch_size=128, epochs=epochs)
+    return _timed_fit(model, began, marks, score, epochs=marks[-1] // EPOCH["keras"], **options)
 
 
 def _scaled(images: np.ndarray) -> np.ndarray:
     return (images / 255).astype(np.float32)[..., None]
 
 
-def _timed_fit(model, marks: list[int], score: Callable, **options) -> list[dict]:
-    """Fit, and note seconds and accuracy after each of the steps in `marks`."""
+def _timed_fit(model, began: float, marks: list[int], score: Callable, **options) -> list[dict]:
+    """Fit, and note seconds since the clock said `began`, and accuracy, after each of the steps in `marks`."""
     import keras
 
     found, takes_bytes = [], model.inputs[0].dtype == "uint8"
@@ -101,7 +103,6 @@ def _timed_fit(model, marks: list[int], score: Callable, **options) -> list[dict
                 found.append({"steps": self.step, "seconds": seconds, "accuracy": right})
                 self.paused = time.perf_counter() - began - seconds
 
-    began = time.perf_counter()
     model.fit(**options, callbacks=[Clock()], verbose=0)
     return found
 
@@ -185,7 +186,10 @@ def one(
 def apart(*words) -> list[dict]:
     """Do one training in a process of its own."""
     command = [sys.executable, __file__, "--one", json.dumps(words)]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{words[0]}, seed {words[2]}: {done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def spread(values: list[float], digits: int) -> str:
