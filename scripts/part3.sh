@@ -17,6 +17,8 @@ for seed in 0 1 2; do
 done
 for seed in 0 1 2; do
     midas train-part3 --recipe best --seed $seed --resume "$@"
+done
+for seed in 0 1; do
     midas train-part2 --recipe best --ensemble 2 --seed $seed --resume "$@"
 done
 python "$(dirname "$0")/part3_results.py" --runs-dir "${MIDAS_RUNS_DIR:-checkpoints}"
