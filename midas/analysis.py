@@ -77,8 +77,8 @@ def score_together(runs: Sequence[Run]) -> dict:
         **{key: result.get(key) for key in ("part", "name", "scored", "sample", "limit")},
         "seed": "+".join(str(experiment.seed) for experiment in experiments),
         **metrics.summarise(probabilities, first["labels"], runs[0].card["class_names"]),
-        "train_seconds": sum(run.result.get("train_seconds", 0) for run in runs),
-        "parameters": sum(run.card.get("parameters", 0) for run in runs),
+        "train_seconds": sum(run.result.get("train_seconds") or 0 for run in runs),
+        "parameters": sum(run.card.get("parameters") or 0 for run in runs),
     }
     if "argmin_accuracy" in result:
         together["argmin_accuracy"] = float((probabilities.argmin(axis=1) == first["labels"]).mean())

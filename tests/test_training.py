@@ -80,6 +80,18 @@ def test_tensorflow_is_fed_the_batches_from_memory_as_from_disk(model, tmp_path)
                     assert all(map(np.array_equal, tf.nest.flatten(ours), tf.nest.flatten(theirs)))
 
 
+@pytest.mark.parametrize("settings", [{}, {"part": "part3", "rounds": 0}])
+def test_a_step_is_traced_once(settings):
+    data, tiny = glyphs("0123", 5), experiment(**settings, batch_size=10)
+    network = models.build("compact", 28, 4)
+    training.compile_model(network, tiny, 2)
+    traced, loss = [], network.compute_loss
+    network.compute_loss = lambda *given, **named: traced.append(given) or loss(*given, **named)
+    with training.feed(data, tiny, network) as fed:
+        network.fit(fed, steps_per_epoch=2, epochs=2, verbose=0)
+    assert len(traced) == 1
+
+
 def test_images_that_vanish_from_disk_during_a_training_are_named(tmp_path, monkeypatch):
     monkeypatch.setattr("midas.stored.HELD", 0)
     data, file = glyphs("0123", 5), tmp_path / "glyphs"
