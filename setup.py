@@ -23,7 +23,7 @@ setup(
     packages=[*find_packages(include=["midas", "midas.*"]), "midas.checkpoints"],
     package_dir={"midas.checkpoints": "checkpoints"},
     package_data={
-        "midas": ["templates/*.html"],
+        "midas.report": ["templates/*.html"],
         "midas.checkpoints": ["part1.keras", "part1.json"],
     },
     install_requires=requirements("requirements.txt"),

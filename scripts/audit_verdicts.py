@@ -22,8 +22,10 @@ import numpy as np
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from midas import audit_report, datasets, label_audit
-from midas.datasets import Dataset
+from midas.data import datasets
+from midas.data.datasets import Dataset
+from midas.metrics import label_noise as label_audit
+from midas.report import label_audit as audit_report
 
 
 def evenly_wrong(labels: np.ndarray, share: float, classes: int, seed: int) -> np.ndarray:
@@ -64,7 +66,7 @@ def cases(data_dir: str, size: int, cache_dir: Path, limit: int | None, seed: in
 
 def answered(dataset: Dataset, name: str, network, folds: int, epochs: int | None, seed: int) -> np.ndarray:
     """Ask a witness: the network, or without one those of a cross-validation."""
-    from midas import witness
+    from midas.studies import out_of_fold as witness
 
     if network:
         return witness.ask(network, dataset, name)
@@ -138,7 +140,7 @@ def main() -> None:
         parser.error("--only-checkpoint needs a --checkpoint")
     network = None
     if options.checkpoint:
-        from midas.inference import Classifier
+        from midas.learning.classifier import Classifier
 
         network = Classifier.load(options.checkpoint)
     rows = []

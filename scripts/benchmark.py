@@ -43,7 +43,7 @@ def write_sample(path: Path) -> None:
     """Write drawings of the embedded sample as an archive like Part 1's."""
     import cv2
 
-    from midas import sample
+    from midas.data import sample
 
     with zipfile.ZipFile(path, "w") as archive:
         for index in range(PAGES):
@@ -54,7 +54,8 @@ def write_sample(path: Path) -> None:
 
 def reading_rates(path: Path) -> dict[str, float]:
     """Measure pages per second decoded only, and decoded and normalised by `datasets.read`."""
-    from midas import archives, datasets
+    from midas.data import datasets
+    from midas.data import sources as archives
 
     source = archives.open_source(path)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -73,10 +74,12 @@ def network_rates(path: Path) -> dict[str, dict[str, float]]:
 
     import numpy as np
 
-    from midas import datasets, models, training
-    from midas.archives import open_source
+    from midas.data import datasets
+    from midas.data.sources import open_source
     from midas.experiments import PARTS
-    from midas.inference import Classifier
+    from midas.learning import models
+    from midas.learning import trainer as training
+    from midas.learning.classifier import Classifier
 
     training.prepare_keras(seed=0)
     drawings = datasets.read(open_source(path))
@@ -105,8 +108,9 @@ def network_rates(path: Path) -> dict[str, dict[str, float]]:
 
 def file_rate(path: Path) -> float:
     """Measure pages per second from the archive to the answer, as `midas predict` does it."""
-    from midas import models, reading, sample
-    from midas.inference import Classifier
+    from midas.data import sample
+    from midas.learning import models, reading
+    from midas.learning.classifier import Classifier
 
     names = tuple(sample.CHARACTERS)
     network = Classifier((models.build("compact", 28, len(names)),), names, 28)

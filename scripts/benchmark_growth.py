@@ -27,8 +27,8 @@ def write_digits(folder: Path, count: int) -> None:
     """Write so many deformed digits and their labels as IDX files."""
     import numpy as np
 
-    from midas import sample
-    from midas.augmentation import augment
+    from midas.data import sample
+    from midas.data.augmentation import augment
     from midas.experiments import Augmentation
 
     digits, labels = sample.digits("train")
@@ -46,13 +46,13 @@ def write_digits(folder: Path, count: int) -> None:
 
 def measure(step: str, folder: Path) -> dict:
     """Do one step in this process; `preprocess` fills the cache that `train` starts from."""
-    from midas import datasets
+    from midas.data import datasets
 
     if step == "train":
         import dataclasses
 
-        from midas import training
         from midas.experiments import PARTS
+        from midas.learning import trainer as training
         from midas.runs import Run
     began = time.perf_counter()
     data = datasets.cached(datasets.open_source(folder, "train"), 28, folder / "cache")
@@ -76,7 +76,7 @@ def draw(found: list[dict], file: Path) -> None:
     """Draw seconds and peak memory over the number of images."""
     from matplotlib.figure import Figure
 
-    from midas.stored import HELD
+    from midas.data.memmap import HELD
 
     figure = Figure(figsize=(10, 4.5), layout="constrained")
     for axes, key, title in zip(

@@ -46,9 +46,9 @@ CHOOSING = 100  # is added to the seeds, when lengths are chosen
 
 def ours(training, marks: list[int], seed: int, score: Callable) -> list[dict]:
     """Train `midas train-part2 --recipe fast` for so many steps."""
-    from midas import models
     from midas.experiments import PARTS, with_recipe
-    from midas.training import compile_model, feed, prepare_keras
+    from midas.learning import models
+    from midas.learning.trainer import compile_model, feed, prepare_keras
 
     (steps,) = marks
     prepare_keras(seed)
@@ -115,8 +115,8 @@ def ours_in_torch(training, marks: list[int], seed: int, score: Callable) -> lis
     from torch import nn
 
     from midas.experiments import PARTS, with_recipe
-    from midas.models import BORDER, MOMENTUM
-    from midas.training import FLOOR, WARM_UP, batches
+    from midas.learning.models import BORDER, MOMENTUM
+    from midas.learning.trainer import FLOOR, WARM_UP, batches
 
     (steps,) = marks
     torch.manual_seed(seed)
@@ -170,9 +170,9 @@ def one(
     contender: str, marks: list[int], seed: int, data_dir: str, cache_dir: str | None, choosing: bool
 ) -> list[dict]:
     """Train one network in this process."""
-    from midas.datasets import load
+    from midas.data.datasets import load
     from midas.experiments import PARTS
-    from midas.training import split
+    from midas.learning.trainer import split
 
     training, held_out = split(
         load("mnist", data_dir, cache_dir=cache_dir), dataclasses.replace(PARTS["part2"], seed=seed)

@@ -54,7 +54,7 @@ def decode_only(source) -> None:
 
 def reading(data_dir: str) -> list[tuple]:
     """Preprocessing against decoding, on Part 1's pages."""
-    from midas import datasets
+    from midas.data import datasets
 
     source = datasets.find("part1", data_dir)
     rounds = by_turns(lambda: decode_only(source), lambda: datasets.read(source), rounds=3)
@@ -66,8 +66,10 @@ def default_training(data_dir: str, limit: int | None):
     """Give Part 2's default experiment, its data and network."""
     import dataclasses
 
-    from midas import datasets, models, training
+    from midas.data import datasets
     from midas.experiments import PARTS
+    from midas.learning import models
+    from midas.learning import trainer as training
 
     experiment = dataclasses.replace(PARTS["part2"], limit=limit, epochs=2)
     cache = os.environ.get("MIDAS_CACHE_DIR")
@@ -82,7 +84,7 @@ def fit(data_dir: str, limit: int | None = None, rounds: int = ROUNDS, steps: in
     """`fit` as midas does it against a bare loop over arrays in memory, and what making the batches takes."""
     import dataclasses
 
-    from midas import training
+    from midas.learning import trainer as training
 
     experiment, data, model = default_training(data_dir, limit)
     part, _ = training.split(data, experiment)
@@ -122,7 +124,7 @@ def callbacks(data_dir: str, limit: int | None = None) -> list[tuple]:
     """What of an epoch passes outside its steps: validation, checkpoints and records, in two epochs as they are."""
     import keras
 
-    from midas import training
+    from midas.learning import trainer as training
     from midas.runs import Run
 
     class Clock(keras.callbacks.Callback):
@@ -165,7 +167,7 @@ def write_images(folder: Path, data_dir: str, count: int) -> None:
     """Write MNIST's test images as PNG files, from the first again where there are too few."""
     import cv2
 
-    from midas import datasets
+    from midas.data import datasets
 
     for index, entry in enumerate(
         itertools.islice(itertools.cycle(datasets.find("mnist-test", data_dir).entries()), count)
@@ -179,8 +181,8 @@ def speed(folder: Path, rounds: int = 3) -> list[tuple]:
 
     import numpy as np
 
-    from midas import models, reading
-    from midas.inference import BATCH, Classifier
+    from midas.learning import models, reading
+    from midas.learning.classifier import BATCH, Classifier
     from midas.runs import shipped_checkpoint
 
     network = Classifier.load(shipped_checkpoint())

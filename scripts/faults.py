@@ -28,7 +28,8 @@ import cv2
 import kill_anywhere
 import numpy as np
 
-from midas import misfiling, sample
+from midas.data import complementary_mnist as misfiling
+from midas.data import sample
 from midas.errors import printable
 from midas.runs import HALF
 

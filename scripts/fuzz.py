@@ -134,8 +134,9 @@ def damaged(data: bytes, others: list[bytes], rng: np.random.Generator) -> bytes
 
 def read_data(folder: Path, seed: int):
     """Read data sets and images as preprocess, evaluate and predict do."""
-    from midas import archives, datasets
-    from midas.preprocessing import UnreadableImage
+    from midas.data import datasets
+    from midas.data import sources as archives
+    from midas.data.preprocessing import UnreadableImage
 
     files = data_files()
     everything = [data for several in files.values() for data in several]
@@ -161,8 +162,10 @@ def read_data(folder: Path, seed: int):
 
 def read_runs(folder: Path, seed: int):
     """Read run directories as list and analyze do, and now and then as report does."""
-    from midas import analysis, comparison, metrics, report
     from midas.experiments import PARTS
+    from midas.metrics import classification as metrics
+    from midas.report import analysis, comparison
+    from midas.report import page as report
     from midas.runs import Run, find_runs
 
     run = Run(folder / "runs" / "part2" / "random" / "seed-0")
@@ -233,8 +236,8 @@ def read_checkpoints(folder: Path, seed: int):
     """Load networks as evaluate and predict do; one that runs code would leave a file."""
     import keras
 
-    from midas import models
-    from midas.inference import Classifier, load_for_training
+    from midas.learning import models
+    from midas.learning.classifier import Classifier, load_for_training
 
     sound = models.build("original", 14, 3)
     harm = folder.parent / "harm"

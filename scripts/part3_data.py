@@ -15,7 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from midas import datasets, metrics, plots
+from midas.data import datasets
+from midas.metrics import classification as metrics
+from midas.report import plots
 
 SHOWN = 20  # images of each folder in the picture, beside those that are filed right
 SHOWN_RIGHT = 6

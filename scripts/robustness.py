@@ -17,10 +17,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from midas import metrics
-from midas.archives import open_source
-from midas.datasets import name_classes
-from midas.preprocessing import NO_PLACE, UnreadableImage, glyph_and_place, to_grey
+from midas.data.datasets import name_classes
+from midas.data.preprocessing import NO_PLACE, UnreadableImage, glyph_and_place, to_grey
+from midas.data.sources import open_source
+from midas.metrics import classification as metrics
 
 INK = 40  # grey level of dark ink in a picture that is not made by a computer
 PAPER = 225
@@ -229,7 +229,7 @@ def measured(network, drawings: list[tuple], seed: int) -> dict[str, dict]:
 
 def preview(images: list[np.ndarray], seed: int, path: Path) -> None:
     """Draw each drawing in every kind, in grey, and below it its glyph."""
-    from midas import plots
+    from midas.report import plots
 
     found = [pair for index, image in enumerate(images) for pair in pictures(image, seed + index)]
     glyphs = [np.zeros((28, 28), np.uint8) if glyph is None else glyph for _, glyph, _ in found]
@@ -261,7 +261,7 @@ def main() -> None:
     if options.preview:
         preview([entries[place].read() for place in chosen], options.seed, options.preview)
         return
-    from midas.inference import Classifier
+    from midas.learning.classifier import Classifier
 
     drawings = [(entries[place].read, class_names[labels[place]]) for place in chosen]
     scores = measured(Classifier.load(options.checkpoint), drawings, options.seed)

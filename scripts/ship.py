@@ -12,11 +12,11 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from midas.analysis import score_together
 from midas.errors import MidasError
-from midas.inference import Classifier, checkpoint_files
+from midas.learning.classifier import Classifier, checkpoint_files
+from midas.report.analysis import score_together
 from midas.runs import Run, atomic, read_json, write_json
-from midas.validation import MEASURED
+from midas.studies.cross_validation import MEASURED
 
 TESTED = ("scored", "n", "accuracy", "accuracy_interval", "macro_f1", "log_loss", "calibration_error", "estimate")
 KEPT = (

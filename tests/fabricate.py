@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from midas import comparison, inspection, metrics
-from midas.archives import Entry, Source
-from midas.datasets import Dataset
+from midas.data.datasets import Dataset
+from midas.data.sources import Entry, Source
 from midas.experiments import PARTS
+from midas.metrics import classification as metrics
+from midas.report import comparison
+from midas.report import previews as inspection
 from midas.runs import Run, atomic, write_json
 
 LETTERS = list("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")

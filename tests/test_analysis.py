@@ -9,8 +9,9 @@ import pytest
 from fabricate import LETTERS, predictions, records, run
 from PIL import Image
 
-from midas import analysis, metrics, plots
 from midas.errors import MidasError
+from midas.metrics import classification as metrics
+from midas.report import analysis, plots
 
 
 def texts(figure) -> list[str]:
@@ -205,7 +206,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
 def test_tensorflow_stays_out(tmp_path):
     finished = run(tmp_path, n=20)
     program = (
-        "import sys; from pathlib import Path; from midas import analysis, report; from midas.runs import Run\n"
+        "import sys; from pathlib import Path; from midas.report import analysis, page as report; from midas.runs import Run\n"
         "heavy = {'matplotlib', 'sklearn', 'jinja2'} & sys.modules.keys()\n"
         "run = Run(sys.argv[1]); out = Path(sys.argv[2])\n"
         "analysis.analyze(analysis.load_predictions(run), run.card['class_names'], run.metrics(), out)\n"

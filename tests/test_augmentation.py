@@ -3,10 +3,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from midas import sample
-from midas.augmentation import augment, views
+from midas.data import sample
+from midas.data.augmentation import augment, views
+from midas.data.preprocessing import normalise
 from midas.experiments import Augmentation
-from midas.preprocessing import normalise
 
 NOTHING = Augmentation(rotation=0, shear=0, scale=0, shift=0, elastic=0, stroke=0)
 

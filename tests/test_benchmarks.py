@@ -30,7 +30,7 @@ def test_verdicts():
 
 @pytest.mark.parametrize("held", [2**27, 2**10])
 def test_growth_is_measured_and_drawn(held, tmp_path, monkeypatch):
-    monkeypatch.setattr("midas.stored.HELD", held)
+    monkeypatch.setattr("midas.data.memmap.HELD", held)
     growth.write_digits(tmp_path / "data", 300)
     found = [growth.measure(step, tmp_path / "data") for step in growth.STEPS]
     assert [(row["images"], row["streamed"]) for row in found] == [(300, held == 2**10)] * 2

@@ -9,8 +9,8 @@ import subprocess
 import pytest
 from fabricate import LETTERS, compared, run
 
-from midas import comparison
-from midas.report import write_report
+from midas.report import comparison
+from midas.report.page import write_report
 from midas.runs import find_comparisons, find_runs
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

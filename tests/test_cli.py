@@ -20,13 +20,14 @@ import pytest
 from click.testing import CliRunner
 from tiny import CHARACTERS, write_drawings, write_mnist
 
-from midas import sample, study
 from midas.cli import main
-from midas.download import Remote
+from midas.cli.console import again
+from midas.data import sample
+from midas.data.download import Remote
 from midas.experiments import PARTS, named, with_recipe
-from midas.inference import Classifier
+from midas.learning.classifier import Classifier
 from midas.runs import Run
-from midas.terminal import again
+from midas.studies import study
 
 HEAVY = {"tensorflow", "keras", "numpy", "cv2", "sklearn", "matplotlib", "scipy", "jinja2"}
 COMMANDS = sorted(main.commands)
@@ -151,7 +152,7 @@ def test_missing_data_say_what_to_do(tmp_path):
 def test_download_says_what_is_there_and_never_replaces_a_wrong_file(tmp_path, monkeypatch):
     content = b"labels"
     files = [Remote(name, ("http://127.0.0.1:9/x",), hashlib.md5(content).hexdigest()) for name in ("right", "wrong")]
-    monkeypatch.setattr("midas.download.REMOTES", {"mnist": tuple(files)})
+    monkeypatch.setattr("midas.data.download.REMOTES", {"mnist": tuple(files)})
     for name, data in (("right", content), ("wrong", b"other")):
         (tmp_path / name).write_bytes(data)
     result = invoke(tmp_path, tmp_path, "download", "mnist")
@@ -469,8 +470,8 @@ def test_train_part3_takes_the_folder_for_the_class_or_for_what_the_image_is_not
 
 
 def test_the_whole_study_ends_with_a_table_and_a_page(data, tmp_path, monkeypatch):
-    monkeypatch.setattr("midas.training.MAPPED", 20)  # maps take their time
-    monkeypatch.setattr("midas.study.QUICK_EPOCHS", dict.fromkeys(study.QUICK_EPOCHS, 2))
+    monkeypatch.setattr("midas.learning.trainer.MAPPED", 20)  # maps take their time
+    monkeypatch.setattr("midas.studies.study.QUICK_EPOCHS", dict.fromkeys(study.QUICK_EPOCHS, 2))
     result = invoke(data, tmp_path, "run", "--quick")
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
@@ -486,7 +487,7 @@ def test_the_whole_study_ends_with_a_table_and_a_page(data, tmp_path, monkeypatc
         ["part3", "pretrained-given"],
         ["part3", "pretrained-complementary-plain"],
     ]
-    monkeypatch.setattr("midas.report.write_report", lambda runs, page: {})  # so do its figures
+    monkeypatch.setattr("midas.report.page.write_report", lambda runs, page: {})  # so do its figures
     again = invoke(data, tmp_path, "run", "--quick")
     assert again.exit_code == 0 and again.stderr.count("nothing to do") == 9 and again.stdout == result.stdout
 
@@ -510,7 +511,7 @@ def test_ctrl_c_saves_the_state_and_says_how_to_go_on(data, tmp_path):
 def test_an_interruption_that_a_library_swallows_comes_again():
     code = (
         "import click, os, signal, time\n"
-        "from midas import terminal\n"
+        "from midas.cli import console as terminal\n"
         "terminal.INSISTING = 0.1\n"
         "@click.group(cls=terminal.Commands)\n"
         "def main(): pass\n"

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from midas.complementary import (
+from midas.data.complementary_mnist import wrong_folders
+from midas.metrics.complementary import (
     estimate,
     estimated_accuracy,
     even_transition,
@@ -10,7 +11,6 @@ from midas.complementary import (
     share_right,
     validate,
 )
-from midas.misfiling import wrong_folders
 
 CLASSES, IMAGES = 10, 6000
 

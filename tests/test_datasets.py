@@ -11,12 +11,25 @@ import numpy as np
 import pytest
 from images import encode, idx, npz, pack, page, tree
 
-from midas import inspection, sample
-from midas.archives import open_source
-from midas.datasets import DIGITS, LOCATIONS, Dataset, cached, find, find_all, load, name_classes, read, save, stream
+from midas.data import sample
+from midas.data.datasets import (
+    DIGITS,
+    LOCATIONS,
+    Dataset,
+    cached,
+    find,
+    find_all,
+    load,
+    name_classes,
+    read,
+    save,
+    stream,
+)
+from midas.data.memmap import Stored
+from midas.data.preprocessing import normalise
+from midas.data.sources import open_source
 from midas.errors import MidasError
-from midas.preprocessing import normalise
-from midas.stored import Stored
+from midas.report import previews as inspection
 
 
 def same(one: Dataset, other: Dataset) -> bool:
@@ -243,7 +256,7 @@ def test_a_damaged_cache_is_replaced(drawings, tmp_path):
 
 def test_glyphs_that_are_too_many_to_be_held_stay_on_disk(drawings, tmp_path, monkeypatch):
     held, cache = cached(open_source(drawings), 28, tmp_path / "held"), tmp_path / "cache"
-    monkeypatch.setattr("midas.stored.HELD", 3 * 28**2)
+    monkeypatch.setattr("midas.data.memmap.HELD", 3 * 28**2)
     read_at_first, from_cache = (cached(open_source(drawings), 28, cache) for _ in range(2))
     for dataset in (read_at_first, from_cache):
         assert isinstance(dataset.images, Stored) and dataset.images.shape == held.images.shape
@@ -275,7 +288,7 @@ def test_an_unwritable_cache_is_done_without(drawings, tmp_path, caplog):
 def test_two_processes_at_once_are_both_right(tmp_path):
     path = pack(tmp_path / "data", "zip", tree("0", "1", images=100))
     code = (
-        "import sys; from midas.archives import open_source; from midas.datasets import cached\n"
+        "import sys; from midas.data.sources import open_source; from midas.data.datasets import cached\n"
         "print(cached(open_source(sys.argv[1]), 28, sys.argv[2]).digest)"
     )
     command = [sys.executable, "-c", code, path, tmp_path / "cache"]

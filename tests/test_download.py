@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from midas.download import ATTEMPTS, REMOTES, Remote, check, fetch
+from midas.data.download import ATTEMPTS, REMOTES, Remote, check, fetch
 from midas.errors import MidasError
 
 CONTENT = bytes(range(256)) * 1024  # several chunks
@@ -296,5 +296,5 @@ def test_every_published_file_can_be_verified():
 
 
 def test_imports_nothing_heavy():
-    code = "import sys, midas.download; sys.exit(any(name in sys.modules for name in ('numpy', 'cv2', 'click')))"
+    code = "import sys, midas.data.download; sys.exit(any(name in sys.modules for name in ('numpy', 'cv2', 'click')))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -3,9 +3,9 @@ import json
 
 import pytest
 
-from midas import study
 from midas.errors import MidasError
 from midas.experiments import PARTS, Augmentation, Experiment, named, recipe_of, recipes, with_recipe
+from midas.studies import study
 
 
 @pytest.mark.parametrize("part", PARTS)

@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import pytest
 
-from midas import models
 from midas.errors import MidasError
-from midas.inference import Classifier, load_for_training
+from midas.learning import models
+from midas.learning.classifier import Classifier, load_for_training
 from midas.runs import write_json
 
 

@@ -8,8 +8,7 @@ import pytest
 import tensorflow as tf
 
 from midas import experiments
-from midas.complementary import even_transition
-from midas.losses import (
+from midas.learning.losses import (
     LOSSES,
     CandidateCrossentropy,
     ComplementaryCrossentropy,
@@ -20,6 +19,7 @@ from midas.losses import (
     WeightedDiscriminative,
     make,
 )
+from midas.metrics.complementary import even_transition
 
 CLASSES = 5
 # Zeros off and on the diagonal, and no symmetry, so that a transposed matrix shows.

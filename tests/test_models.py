@@ -3,7 +3,17 @@ import numpy as np
 import pytest
 
 from midas.experiments import MODEL_NAMES
-from midas.models import GRAPHS, MODELS, PLACED, SEQUENCES, build, copy_weights, inputs, multiply_adds, takes_places
+from midas.learning.models import (
+    GRAPHS,
+    MODELS,
+    PLACED,
+    SEQUENCES,
+    build,
+    copy_weights,
+    inputs,
+    multiply_adds,
+    takes_places,
+)
 
 
 def test_the_command_line_knows_every_network():

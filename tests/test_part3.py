@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from tiny import experiment, glyphs, timeless, train_and_score, write_mnist
 
-from midas import study
 from midas.errors import MidasError
-from midas.inference import Classifier
+from midas.learning.classifier import Classifier
+from midas.learning.trainer import left_possible, split, train
 from midas.runs import Run
-from midas.training import left_possible, split, train
+from midas.studies import study
 
 TINY = experiment(
     "part3", model="compact", learning_rate=2e-3, epochs=2, rounds=1, val_fraction=0.2, min_delta=1e-4, name="tiny"

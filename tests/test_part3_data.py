@@ -9,8 +9,8 @@ import part3_data
 import pytest
 from scipy.stats import chi2
 
-from midas import sample
-from midas.misfiling import write_archive, wrong_folders
+from midas.data import sample
+from midas.data.complementary_mnist import write_archive, wrong_folders
 
 N = 400
 

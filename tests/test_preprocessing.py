@@ -11,8 +11,8 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from images import bmp, encode, mutated, page, save
 from PIL import Image
 
-from midas import sample
-from midas.preprocessing import (
+from midas.data import sample
+from midas.data.preprocessing import (
     NO_PLACE,
     UnreadableImage,
     decode,

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from midas import sample
-from midas.datasets import find, find_path, load, read
+from midas.data import sample
+from midas.data.datasets import find, find_path, load, read
 from midas.errors import MidasError
 
 FOLDER = os.environ.get("MIDAS_DATA", "")
@@ -57,7 +57,7 @@ def test_nearly_every_drawing_of_part1_tells_its_size_and_place(part1):
 
 
 def test_the_network_that_comes_with_midas_knows_what_it_was_trained_on():
-    from midas.inference import Classifier
+    from midas.learning.classifier import Classifier
     from midas.runs import shipped_checkpoint
 
     need("part1")

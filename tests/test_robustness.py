@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import robustness
 
-from midas import sample
-from midas.preprocessing import NO_PLACE, UnreadableImage, glyph_and_place, normalise, to_grey
+from midas.data import sample
+from midas.data.preprocessing import NO_PLACE, UnreadableImage, glyph_and_place, normalise, to_grey
 
 DRAWINGS = (("a", 11), ("g", 3), ("i", 11), ("R", 20))
 

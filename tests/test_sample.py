@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from midas import sample
-from midas.preprocessing import normalise
+from midas.data import sample
+from midas.data.preprocessing import normalise
 
 FEW = range(0, sample.WRITERS, 14)
 
@@ -58,13 +58,13 @@ def test_drawings_do_not_depend_on_what_was_drawn_before():
 
 
 def test_drawings_do_not_depend_on_the_process():
-    code = "import hashlib; from midas import sample; print(hashlib.sha256(sample.draw('g', 5, 2)).hexdigest())"
+    code = "import hashlib; from midas.data import sample; print(hashlib.sha256(sample.draw('g', 5, 2)).hexdigest())"
     elsewhere = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     assert elsewhere == hashlib.sha256(sample.draw("g", 5, 2)).hexdigest()
 
 
 def test_the_fonts_and_scikit_learn_are_imported_only_when_needed():
-    code = "import sys, midas.sample; sys.exit(len({'HersheyFonts', 'sklearn'} & set(sys.modules)))"
+    code = "import sys, midas.data.sample; sys.exit(len({'HersheyFonts', 'sklearn'} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

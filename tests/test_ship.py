@@ -10,8 +10,8 @@ import ship
 from tiny import experiment, glyphs, train_and_score
 
 from midas.errors import MidasError
-from midas.inference import Classifier
-from midas.metrics import calibrate
+from midas.learning.classifier import Classifier
+from midas.metrics.classification import calibrate
 from midas.runs import Run, write_json
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from midas import sample, training
-from midas.datasets import Dataset
+from midas.data import sample
+from midas.data.datasets import Dataset
+from midas.data.preprocessing import glyph_and_place
 from midas.experiments import PARTS, Experiment
-from midas.preprocessing import glyph_and_place
+from midas.learning import trainer as training
 from midas.runs import Run
 
 CHARACTERS = "0123456789ABab"

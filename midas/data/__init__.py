@@ -1,0 +1,1 @@
+"""Bytes to labeled glyphs: sources, decoding, preprocessing, augmentation, data sets."""

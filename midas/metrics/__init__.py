@@ -1,0 +1,1 @@
+"""Arrays to numbers: scores, complementary labels, label noise, significance. Never TensorFlow."""

@@ -1,0 +1,1 @@
+"""Many trainings: the study of the three parts, cross-validation, transfer, out-of-fold predictions."""

@@ -1,0 +1,269 @@
+"""The page: whole, self-contained, true to the runs' records, and honest about what it leaves out."""
+
+import base64
+import io
+import json
+import re
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from fabricate import LETTERS, compared, run
+from PIL import Image
+
+from midas.errors import MidasError
+from midas.report import comparison
+from midas.report.page import table, write_report
+from midas.runs import Run, find_comparisons, find_runs
+
+VOID = {"meta", "img", "br", "link", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Collects the elements of a page and checks that they are closed in order."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.elements, self.stack, self.words = [], [], []
+        self.source = path.read_text(encoding="utf-8")
+        self.feed(self.source)
+        assert self.stack == []
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.stack.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.stack.pop() == tag
+
+    def handle_data(self, data):
+        if self.stack and self.stack[-1] not in ("style", "script"):
+            self.words.append(data)
+
+    def all(self, *tags):
+        return [attributes for tag, attributes in self.elements if tag in tags]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    root = tmp_path_factory.mktemp("site")
+    run(root / "runs", "part1", "compact", 0, LETTERS, n=150, mapped=150)
+    run(root / "runs", "part1", "compact", 1, LETTERS, n=150)
+    run(root / "runs", "part2", "random", mapped=60, zero_shot_accuracy=0.0987, zero_shot_macro_f1=0.0456)
+    run(root / "runs", "part2", "<b>&", validation=False)
+    estimate = {"accuracy": 0.83, "interval": [0.7, 0.9], "adjusted_accuracy": 0.85, "adjusted_interval": [0.1, 0.2]}
+    filed = (5 - 5 * np.eye(10, dtype=int)).tolist()
+    run(root / "runs", "part3", "complementary", argmin_accuracy=0.0012, estimate=estimate, filed=filed)
+    run(root / "runs", "part3", "trial", limit=500)
+    (run(root / "runs", "part3", "stopped") / "result.json").unlink()
+    (run(root / "runs", "part3", "spoilt") / "result.json").write_text("{")
+    (run(root / "runs", "part3", "foreign") / "result.json").write_text("[]")
+    (run(root / "runs", "part3", "bare") / "predictions.npz").unlink()
+    (root / "runs" / "part3" / "bare" / "seed-0" / "samples.npz").write_bytes(b"PK")
+    comparison.write(compared(root / "runs" / "comparison" / "x"), root / "runs" / "comparison" / "x" / "part2")
+    (root / "runs" / "comparison" / "y" / "part2").mkdir(parents=True)
+    (root / "runs" / "comparison" / "y" / "part2" / "comparison.json").write_text('{"part": "part2"}')
+    found = find_comparisons(root / "runs")
+    report = write_report(find_runs(root / "runs"), root / "out" / "report.html", "Title <&>", found)
+    return root / "out" / "report.html", report
+
+
+def test_the_page_needs_nothing_else(site):
+    page = Page(site[0])
+    assert not re.search(r"https?://|url\(|@import|//cdn", page.source)
+    for attributes in page.all("img", "script", "link", "iframe", "source", "a"):
+        for key in ("src", "href", "srcset"):
+            assert attributes.get(key, "#").startswith(("data:image/png;base64,", "#"))
+    assert site[0].stat().st_size < 2_000_000
+
+
+def test_the_page_is_accessible(site):
+    page = Page(site[0])
+    assert page.all("html") == [{"lang": "en"}]
+    assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in page.all("meta")
+    assert "prefers-color-scheme: dark" in page.source
+    assert len(page.all("h1")) == len(page.all("main")) == page.source.split("</head>")[0].count("<title>") == 1
+    levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+    anchors = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(set(anchors)) == len(anchors)
+    assert {link["href"][1:] for link in page.all("a")} == set(anchors)
+    assert len(page.all("table")) == len(page.all("caption"))
+    for before, after in pairwise(page.elements):
+        if after[0] == "table":
+            assert before[0] == "div" and before[1]["class"] == "scroll"
+
+
+def test_images_can_be_decoded_and_are_described(site):
+    images = Page(site[0]).all("img")
+    assert len(images) == 3 + 3 * 4 + 2 + 2 + 1 + 2 * 2 + 3  # curves, runs, comparison, maps, transition, data
+    for attributes in images:
+        assert len(attributes["alt"]) > 20
+        with Image.open(io.BytesIO(base64.b64decode(attributes["src"].split(",")[1]))) as image:
+            image.load()
+    drawings = Page(site[0]).all("svg")
+    assert len(drawings) == 4
+    assert any("Confusion matrix of compact, seed 0: " in attributes["aria-label"] for attributes in drawings)
+
+
+def test_every_cell_of_a_confusion_matrix_has_its_count(site):
+    page, report = Page(site[0]), site[1]
+    drawn = [entry for entry in report["runs"] if entry.get("mistakes")]
+    assert [entry["label"] for entry in drawn if entry["result"]["part"] == "part1"] == ["compact, seed 0"]
+    for entry in drawn:
+        names, matrix = entry["card"]["class_names"], entry["confusion"]
+        for row, counts in enumerate(matrix):
+            for column, count in enumerate(counts):
+                told = f"{names[row]} answered {names[column]}: {count} of {sum(counts)}"
+                assert (told in page.text) or not count
+    assert sum(attributes.get("class") in ("right", "wrong") for attributes in page.all("g")) == sum(
+        bool(count) for entry in drawn for counts in entry["confusion"] for count in counts
+    )
+
+
+def test_names_are_escaped(site):
+    page = Page(site[0])
+    assert "<b>&," not in page.source and "&lt;b&gt;&amp;" in page.source
+    assert "Title <&>" in page.text
+
+
+def test_the_page_shows_the_numbers_of_the_runs(site):
+    page, report = Page(site[0]), site[1]
+    assert [(entry["result"]["part"], entry["result"]["name"]) for entry in report["runs"]] == [
+        ("part1", "compact"),
+        ("part1", "compact"),
+        ("part2", "<b>&"),
+        ("part2", "random"),
+        ("part3", "bare"),
+        ("part3", "complementary"),
+    ]
+    for entry in report["runs"]:
+        low, high = entry["result"]["accuracy_interval"]
+        for number in (100 * entry["result"]["accuracy"], 100 * low, 100 * high):
+            assert f"{number:.2f}" in page.text
+    for shown in ("9.87", "0.0456", "0.12", "291678", "midas run part2 --name random", "0123456789ab", "2.21.0"):
+        assert shown in page.text
+    spread = report["spread"]
+    assert [(group["part"], group["name"], group["n"]) for group in spread] == [("part1", "compact", 2)]
+    first, second = (entry["result"]["accuracy"] for entry in report["runs"][:2])
+    assert spread[0]["mean"] == pytest.approx((first + second) / 2)
+    assert spread[0]["standard_deviation"] == pytest.approx(abs(first - second) / 2**0.5)
+    assert len(report["machines"]) == 1 and len(report["machines"][0]["runs"]) == 6
+
+
+def test_the_page_says_what_a_start_is_worth(site):
+    page, report = Page(site[0]), site[1]
+    (summary,) = report["comparisons"]
+    assert [start["start"] for start in summary["starts"]] == ["random", "digits"]
+    (held,) = summary["differences"]
+    for sentence in [held["verdict"], *(found["verdict"] for found in held["measures"])]:
+        assert " ".join(sentence.split()) in page.text
+    assert any(found["sure"] for found in held["measures"]) and not all(found["sure"] for found in held["measures"])
+    assert "The digits of Part 1, against random weights" in page.text
+
+
+def test_the_page_shows_the_data(site):
+    page, report = Page(site[0]), site[1]
+    images = {"part1": 150, "mnist": 60, "part3": 60}
+    found = [(one["name"], one["images"]) for one in report["data"]]
+    assert found == [(name, images[name]) for name in ("part1", "part1", "mnist", "part3")]  # drawings differ by seed
+    assert re.search("5[0-9] of Part 1's drawings as they came", page.text) and "56x56 (150)" in page.text
+    assert "The first of MNIST's training images in each of 10 folders" in page.text
+    assert "Some of MNIST's training images, each beside 9 deformations" in page.text
+    assert "samples.npz: broken" in page.text
+
+
+def test_the_page_maps_images_by_pixels_and_by_features(site):
+    page, report = Page(site[0]), site[1]
+    drawn = [entry for entry in report["runs"] if "neighbours" in entry]
+    assert [entry["neighbours"]["images"] for entry in drawn] == [150, 60] and drawn[1]["neighbours"]["features"] > 0.9
+    assert sum("t-SNE of 60 images" in image["alt"] for image in page.all("img")) == 1
+
+
+def test_the_page_tells_how_far_estimates_were_off(site):
+    page = Page(site[0])
+    assert "estimated from folders %" in page.text and "70.00-90.00" in page.text and "10.00-20.00 no" in page.text
+    assert (
+        "Transition matrix as complementary, seed 0 sees it in held-out images: 0.00 % lie in the folder" in page.text
+    )
+
+
+def test_the_page_concludes(site):
+    page, report = Page(site[0]), site[1]
+    assert [one["part"] for one in report["conclusions"]] == ["part1", "part2", "part3"]
+    for one in report["conclusions"]:
+        for sentence in one["sentences"]:
+            assert " ".join(sentence.split()) in page.text
+
+
+def test_runs_that_were_not_made_alike_are_marked(tmp_path):
+    run(tmp_path, "part2", "random")
+    other = run(tmp_path, "part2", "pretrained")
+    (other / "environment.json").write_text(json.dumps({**other.environment, "tensorflow": "2.19.0"}))
+    write_report(find_runs(tmp_path), tmp_path / "report.html")
+    assert "The runs differ in the version of TensorFlow: 2.19.0, 2.21.0." in Page(tmp_path / "report.html").text
+
+
+def test_what_is_left_out_is_said(site):
+    page, report = Page(site[0]), site[1]
+    reasons = {run["run"].split("/")[-2]: run["reason"] for run in report["left_out"]}
+    assert reasons.pop("part2") == "not what 'midas compare' writes"
+    assert reasons.keys() == {"foreign", "spoilt", "stopped", "trial"}
+    assert reasons["stopped"] == "unfinished"
+    assert "500 images" in reasons["trial"]
+    assert "not valid JSON" in reasons["spoilt"]
+    for reason in reasons.values():
+        assert " ".join(reason.split()) in page.text
+    assert "No figures:" in page.text and "predictions.npz" in page.text
+
+
+def test_the_numbers_lie_beside_the_page(site):
+    path, report = site
+    assert json.loads(path.with_suffix(".json").read_text(encoding="utf-8")) == json.loads(json.dumps(report))
+    entry = report["runs"][0]
+    assert {"result", "card", "environment", "epochs", "confusion", "confused_pairs", "mistakes"} <= entry.keys()
+    assert sorted(file.name for file in path.parent.iterdir()) == ["report.html", "report.json"]
+
+
+def test_the_sample_is_announced(tmp_path):
+    report = write_report([run(tmp_path, sample=True)], tmp_path / "sample.html")
+    assert report["sample"]
+    banner = "Made from the embedded sample: the numbers are not the task's."
+    assert banner in Page(tmp_path / "sample.html").text
+    write_report([run(tmp_path)], tmp_path / "real.html")
+    assert banner not in Page(tmp_path / "real.html").text
+
+
+def test_runs_of_the_same_name_are_told_apart(tmp_path):
+    report = write_report([run(tmp_path / "a"), run(tmp_path / "b")], tmp_path / "report.html")
+    assert len({entry["label"] for entry in report["runs"]}) == 2
+    Page(tmp_path / "report.html")
+
+
+@pytest.mark.parametrize("kind", ["none", "unfinished", "limited"])
+def test_nothing_to_report_is_one_line(tmp_path, kind):
+    runs = {"none": [], "unfinished": [Run(tmp_path / "nowhere")], "limited": [run(tmp_path, limit=9)]}[kind]
+    with pytest.raises(MidasError, match="no finished run") as caught:
+        write_report(runs, tmp_path / "report.html")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_the_page_must_not_take_the_place_of_its_numbers(tmp_path):
+    with pytest.raises(MidasError, match=r"report\.html"):
+        write_report([run(tmp_path)], tmp_path / "report.json")
+
+
+def test_table_aligns_and_marks_what_is_missing():
+    results = [
+        {"part": "part1", "name": "compact", "seed": 0, "accuracy": 0.895, "accuracy_interval": [0.866, 0.9191]},
+        {"part": "part2", "name": "a longer name", "seed": 10, "train_seconds": 1234.56, "sample": True, "limit": 200},
+    ]
+    head, first, second = table(results).splitlines()
+    assert head.split("  ")[0] == "part" and first.index("89.50") + 5 == head.index("accuracy %") + len("accuracy %")
+    assert "86.60-91.91" in first and "sample, 200 images only" in second and "1235" in second
+    assert " - " in second and "macro F1" not in head
+    assert table([]).startswith("part")

@@ -1,0 +1,470 @@
+"""Every form of data set gives the same stream of images; hostile and damaged ones give one line and nothing else."""
+
+import struct
+import sys
+import tarfile
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from images import FORMS, encode, idx, mutated, npz, pack, page, tree
+
+from midas.data.memmap import Stored
+from midas.data.preprocessing import UnreadableImage
+from midas.data.sources import MAX_MEMBER, open_source, read_idx
+from midas.errors import MidasError
+
+ARCHIVES = [form for form in FORMS if form != "folder"]
+DIGITS = np.stack([255 - page(width=28, height=28, pen=pen) for pen in (2, 3, 4, 3)])
+LABELS = np.array([1, 0, 2, 1])
+
+
+def contents(source):
+    """Name and folder of every image, in order of the names."""
+    return sorted((entry.name, entry.folder) for entry in source.entries())
+
+
+def refused(path, split=None):
+    """The one line with which a data set is refused, at once or while it is read."""
+    with pytest.raises(MidasError) as caught:
+        for entry in open_source(path, split).entries():
+            entry.read()
+    message = str(caught.value)
+    assert message.startswith(str(path.parent)) and "\n" not in message and len(message) < 450
+    return message
+
+
+def written(path, data):
+    path.write_bytes(data)
+    return path
+
+
+# ---- trees
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_gives_the_same_images(form, tmp_path):
+    source = open_source(pack(tmp_path / "data", form, {**tree("train/A", "train/b"), "train/c": None}))
+    assert source.count == 4 and source.folders == ("A", "b", "c")
+    assert contents(source) == [(f"train/{name}/{index}.png", name) for name in "Ab" for index in (0, 1)]
+    for _ in range(2):  # every pass starts anew
+        assert [(entry.read() == page(pen=int(entry.name[-5]) + 4)).all() for entry in source.entries()] == [True] * 4
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_wraps_or_litters_a_tree_is_passed_over(form, tmp_path):
+    litter = [
+        *("__MACOSX/data/train/0/._0.png", "data/train/0/.hidden.png", ".git/0/x.png", "data/.cache/y/z.png"),
+        *("data/train/0/notes.txt", "data/train/Thumbs.db", "README.md", "data/labels.csv"),
+    ]
+    files = {**tree("data/train/0", "data/train/1"), **{name: b"litter" for name in litter}}
+    source = open_source(pack(tmp_path / "data", form, files))
+    assert source.folders == ("0", "1") and source.count == 4
+    assert {folder for _, folder in contents(source)} == {"0", "1"}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_odd_names(form, tmp_path):
+    names = ["Ä ö", "two\nlines", "日本", "a:b", "...x", "#", "x" * 200, "0;rm", "%s"]
+    files = {f"{name}/{name}.PNG": encode(page()) for name in names}
+    source = open_source(pack(tmp_path / "d ä", form, files))
+    shown = {name.replace("\n", "\\n") for name in names if not name.startswith(".")}
+    assert set(source.folders) == shown
+    assert contents(source) == sorted((f"{name}/{name}.PNG", name) for name in shown)
+    assert all(entry.read().shape == (90, 120) for entry in source.entries())
+
+
+@pytest.mark.parametrize("form", ["zip", "tar"])
+@pytest.mark.parametrize("name", ["./0/a.png", "0//a.png", "0/./a.png", "./././0//./a.png"])
+def test_crooked_names_are_straightened(name, form, tmp_path):
+    source = open_source(pack(tmp_path / "data", form, {name: encode(page())}))
+    assert contents(source) == [("0/a.png", "0")] and source.folders == ("0",)
+    assert next(source.entries()).read().shape == (90, 120)
+
+
+def test_a_zip_from_windows(tmp_path):
+    path = pack(tmp_path / "data", "zip", {"train\\0\\a.png": encode(page()), "train\\1\\": b""})
+    assert contents(open_source(path)) == [("train/0/a.png", "0")] and open_source(path).folders == ("0", "1")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has file names that are not text")
+def test_names_that_are_not_text(tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / b"\xe9".decode(errors="surrogateescape")).mkdir()
+    (folder / b"\xe9/\xff.png".decode(errors="surrogateescape")).write_bytes(encode(page()))
+    with tarfile.open(tmp_path / "data.tar", "w") as archive:
+        archive.add(folder, "data")
+    for source in (open_source(folder), open_source(tmp_path / "data.tar")):
+        (entry,) = source.entries()
+        assert entry.read().shape == (90, 120) and source.folders == (entry.folder,) == ("\\udce9",)
+        assert entry.name.endswith("\\udce9/\\udcff.png")
+
+
+def test_suffixes_of_images(tmp_path):
+    suffixes = (".png", ".JPG", ".jpeg", ".bmp", ".tif", ".TIFF", ".webp")
+    files = {f"0/x{suffix}": encode(page()) for suffix in suffixes}
+    assert open_source(pack(tmp_path / "data", "zip", {**files, "0/x.gif": b"no"})).count == len(suffixes)
+
+
+@pytest.mark.parametrize("form", ["folder", "zip", "tar.gz"])
+def test_a_split_picks_one_of_several_places(form, tmp_path):
+    path = pack(tmp_path / "data", form, tree("set/train/0", "set/train/1", "set/Testing/0", images=1))
+    assert contents(open_source(path, "train")) == [("set/train/0/0.png", "0"), ("set/train/1/0.png", "1")]
+    test = open_source(path, "test")
+    assert contents(test) == [("set/Testing/0/0.png", "0")] and test.folders == ("0",)
+    assert open_source(path).count == 3
+    assert len({open_source(path, split).digest for split in (None, "train", "test")}) == 3
+
+
+def test_several_places_without_a_name_are_an_error(tmp_path):
+    path = pack(tmp_path / "data", "zip", tree("one/0", "two/0"))
+    assert "several places (one, two)" in refused(path, "train")
+
+
+def test_images_beside_class_folders_have_no_class(tmp_path):
+    source = open_source(pack(tmp_path / "data", "zip", {**tree("0", "1", images=1), "stray.png": encode(page())}))
+    assert contents(source) == [("0/0.png", "0"), ("1/0.png", "1"), ("stray.png", None)]
+    flat = open_source(pack(tmp_path / "flat", "folder", {"a.png": encode(page()), "b.png": encode(page())}))
+    assert contents(flat) == [("a.png", None), ("b.png", None)] and flat.folders == ()
+
+
+def test_a_single_image(tmp_path):
+    source = open_source(written(tmp_path / "ä b.PNG", encode(page())))
+    (entry,) = source.entries()
+    assert (entry.name, entry.folder, source.count) == ("ä b.PNG", None, 1) and (entry.read() == page()).all()
+
+
+def test_the_digest_follows_the_content(tmp_path):
+    for form in ("folder", "zip"):
+        files = tree("0", "1")
+        digests = [
+            open_source(pack(tmp_path / "data", form, files)).digest for _ in range(1 if form == "folder" else 2)
+        ]
+        assert len(set(digests)) == 1
+        files["1/0.png"] = encode(page("H"))
+        digests.append(open_source(pack(tmp_path / "data", form, files)).digest)
+        digests.append(open_source(pack(tmp_path / "data", form, {**files, "2": None})).digest)
+        assert len(set(digests)) == 3
+
+
+def test_bad_members_are_unreadable_alone(tmp_path):
+    files = {**tree("0"), "0/empty.png": b"", "0/text.png": b"text", "0/cut.png": encode(page())[:-20]}
+    path = pack(tmp_path / "data", "zip", files)
+    data = path.read_bytes()
+    start = data.index(files["0/0.png"])
+    path.write_bytes(data[: start + 40] + b"\0\0\0\0" + data[start + 44 :])
+    readable = {}
+    for entry in open_source(path).entries():
+        try:
+            readable[entry.name] = entry.read().shape
+        except UnreadableImage as error:
+            readable[entry.name] = str(error)
+    assert readable.pop("0/1.png") == (90, 120) and "damaged in the archive" in readable["0/0.png"]
+    assert all(isinstance(reason, str) for reason in readable.values()) and len(readable) == 4
+
+
+def test_a_file_that_vanishes_is_unreadable(tmp_path):
+    path = pack(tmp_path / "data", "folder", tree("0"))
+    first, second = open_source(path).entries()
+    (path / second.name).unlink()
+    assert first.read().shape == (90, 120)
+    with pytest.raises(UnreadableImage, match="No such file"):
+        second.read()
+
+
+# ---- what is refused
+
+
+@pytest.mark.parametrize("form", ARCHIVES)
+@pytest.mark.parametrize("name", ["../x.png", "0/../../x.png", "/etc/x.png", "C:/x.png", "C:\\x.png", "..\\x.png"])
+def test_names_that_lead_out_are_refused(name, form, tmp_path):
+    message = refused(pack(tmp_path / "data", form, {**tree("0"), name: encode(page())}))
+    assert repr(name.replace("\\", "/") if form == "zip" else name) in message and "leads out of the archive" in message
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE])
+def test_links_in_a_tar_are_refused(kind, tmp_path):
+    path = pack(tmp_path / "data", "tar", tree("0"))
+    with tarfile.open(path, "a") as archive:
+        link = tarfile.TarInfo("0/link.png")
+        link.type, link.linkname = kind, "0/0.png"
+        archive.addfile(link)
+    assert "'0/link.png' is a link" in refused(path)
+
+
+def test_links_in_a_zip_are_refused(tmp_path):
+    path = pack(tmp_path / "data", "zip", tree("0"))
+    with zipfile.ZipFile(path, "a") as archive:
+        link = zipfile.ZipInfo("0/link.png")
+        link.external_attr = 0o120777 << 16
+        archive.writestr(link, "0/0.png")
+    assert "'0/link.png' is a link" in refused(path)
+
+
+@pytest.mark.parametrize("form", ["zip", "tar"])
+def test_files_that_unpack_beyond_the_limit_are_refused(form, tmp_path):
+    path = pack(tmp_path / "data", form, {"0/bomb.png": b"x"})
+    data = bytearray(path.read_bytes())
+    if form == "zip":
+        struct.pack_into("<I", data, data.index(b"PK\x01\x02") + 24, MAX_MEMBER + 1)
+    else:
+        header = tarfile.TarInfo("0/bomb.png")
+        header.size = MAX_MEMBER + 1
+        data[:512] = header.tobuf()
+    assert "'0/bomb.png' unpacks beyond the limit (256 MiB a file" in refused(written(path, data))
+
+
+@pytest.mark.parametrize("form", ["zip", "tar"])
+@pytest.mark.parametrize("name", ["0/0.png", "./0//0.png"])
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_name_that_is_there_twice_is_refused(name, form, tmp_path):
+    path = pack(tmp_path / "data", form, tree("0"))
+    with zipfile.ZipFile(path, "a") if form == "zip" else tarfile.open(path, "a") as archive:
+        if form == "zip":
+            archive.writestr(name, b"")
+        else:
+            archive.addfile(tarfile.TarInfo(name))
+    assert "twice" in refused(path)
+
+
+def test_encrypted_members_are_refused(tmp_path):
+    path = pack(tmp_path / "data", "zip", tree("0"))
+    data = bytearray(path.read_bytes())
+    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.index(signature) + offset] |= 1
+    assert "'0/0.png' is encrypted" in refused(written(path, data))
+
+
+@pytest.mark.parametrize("form", ARCHIVES)
+def test_what_is_no_archive_is_refused(form, tmp_path):
+    for data in (b"", b"text", encode(page()), b"x" * 2000):
+        assert "not a" in refused(written(tmp_path / f"data.{form}", data))
+
+
+@pytest.mark.parametrize("form", ARCHIVES)
+def test_a_truncated_archive_is_refused(form, tmp_path):
+    path = pack(tmp_path / "data", form, tree("0", "1"))
+    data = path.read_bytes()
+    cuts = range(1, 8) if form != "tar" else [0.5, 1, 1.1, 1.5, 2, 2.1, 3, 5]  # blocks: in and between the members
+    for cut in cuts:
+        length = len(data) * cut // 8 if form != "tar" else int(512 * cut)
+        assert "damaged" in refused(written(path, data[:length]))
+
+
+def test_a_tar_that_is_damaged_in_the_middle_is_refused(tmp_path):
+    path = pack(tmp_path / "data", "tar", tree("0", "1"))
+    data = bytearray(path.read_bytes())
+    data[data.index(b"1/0.png") + 148] ^= 1  # the checksum of a header
+    assert "damaged in the middle" in refused(written(path, data))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_tree_without_images_is_refused(form, tmp_path):
+    assert "holds no images" in refused(pack(tmp_path / "data", form, {"0/notes.txt": b"", "1": None}))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_more_folders_in_each_other_than_anyone_needs_are_refused(form, tmp_path):
+    good = {f"{'d/' * 200}{name}": data for name, data in tree("0", "1").items()}
+    assert len(list(open_source(pack(tmp_path / "good", form, good)).entries())) == len(good)
+    assert "folders" in refused(pack(tmp_path / "data", form, {f"{'d/' * 300}{name}": b"" for name in good}))
+
+
+def test_paths_that_are_no_data_set_are_refused(tmp_path):
+    assert "no such file or folder" in refused(tmp_path / "nowhere.zip")
+    assert "not a data set; give" in refused(written(tmp_path / "notes.txt", b"text"))
+    assert "too long" in refused(tmp_path / ("x" * 300))
+
+
+# ---- arrays
+
+
+@pytest.mark.parametrize(
+    ("names", "split"),
+    [
+        (("x", "y"), None),
+        (("images", "labels"), "train"),
+        (("x_train", "y_train"), "train"),
+        (("x_test", "y_test"), "test"),
+    ],
+)
+def test_npz(names, split, tmp_path):
+    other = npz(**{names[0]: DIGITS, names[1]: LABELS, "x_other": DIGITS[:1]})
+    source = open_source(written(tmp_path / "digits.npz", other), split)
+    entries = list(source.entries())
+    assert [entry.folder for entry in entries] == ["1", "0", "2", "1"] and source.count == 4
+    assert entries[2].name == "digits.npz[2]" and (entries[2].read() == DIGITS[2]).all()
+
+
+def test_npz_with_two_parts(tmp_path):
+    parts = {"x_train": DIGITS, "y_train": LABELS, "x_test": DIGITS[:2], "y_test": LABELS[:2]}
+    path = written(tmp_path / "mnist.npz", npz(**parts))
+    sources = [open_source(path, split) for split in ("train", "test", None)]
+    assert [source.count for source in sources] == [4, 2, 6] == [len(list(source.entries())) for source in sources]
+    assert len({source.digest for source in sources}) == 3
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [LABELS[:, None], LABELS.astype(float), LABELS.astype(np.uint8), LABELS.astype(str), LABELS.astype("S")],
+)
+def test_labels_of_any_type(labels, tmp_path):
+    source = open_source(written(tmp_path / "digits.npz", npz(x=DIGITS, y=labels)))
+    assert [entry.folder for entry in source.entries()] == ["1", "0", "2", "1"]
+
+
+@pytest.mark.parametrize(
+    "images", [DIGITS / 255, DIGITS // 255, DIGITS > 128, DIGITS[..., None], np.stack([DIGITS] * 3, -1)]
+)
+def test_images_of_any_type(images, tmp_path):
+    source = open_source(written(tmp_path / "digits.npz", npz(x=images, y=LABELS)))
+    for entry, digit in zip(source.entries(), DIGITS, strict=True):
+        assert np.abs(entry.read().astype(int) - digit).max() <= 1
+
+
+def test_npz_with_class_names_and_names(tmp_path):
+    names = {"class_names": np.array(["a", "ä", "c"]), "names": np.array(list("wxyz"))}
+    source = open_source(written(tmp_path / "named.npz", npz(images=DIGITS, labels=LABELS, **names)))
+    assert contents(source) == [("w", "ä"), ("x", "a"), ("y", "c"), ("z", "ä")]
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"x": DIGITS, "y": LABELS[:3]},
+        {"x": DIGITS, "y": np.eye(4)},
+        {"x": DIGITS, "y": LABELS + 0.5},
+        {"x": DIGITS, "y": LABELS * np.nan},
+        {"x": DIGITS, "y": np.array(3)},
+        {"x": DIGITS, "y": LABELS - 1, "class_names": np.array(list("abc"))},
+        {"x": DIGITS, "y": LABELS + 1, "class_names": np.array(list("abc"))},
+        {"x": DIGITS, "y": LABELS.astype(str), "class_names": np.array(list("abc"))},
+        {"x": DIGITS, "y": LABELS, "names": np.array(["one"])},
+        {"x": DIGITS.reshape(4, -1), "y": LABELS},
+        {"x": DIGITS[:, None], "y": LABELS},
+        {"x": DIGITS[..., None][..., :0], "y": LABELS},
+        {"x": DIGITS.astype(complex), "y": LABELS},
+        {"x": DIGITS.astype(str), "y": LABELS},
+        {"x": DIGITS.astype(object), "y": LABELS},
+        {"x": DIGITS, "y": LABELS.astype(object)},
+        {"x": np.array(3), "y": LABELS},
+        {"pictures": DIGITS},
+        {},
+    ],
+)
+def test_npz_that_does_not_fit_is_refused(arrays, tmp_path):
+    assert ".npz: " in refused(written(tmp_path / "bad.npz", npz(**arrays)))
+
+
+def test_npz_of_other_things_is_refused(tmp_path):
+    data = npz(x=DIGITS, y=LABELS)
+    for length in (0, 10, len(data) // 2, len(data) - 5):
+        assert "not a readable .npz" in refused(written(tmp_path / "cut.npz", data[:length]))
+    assert "not a readable .npz" in refused(pack(tmp_path / "x", "zip", {"x": b"raw"}).rename(tmp_path / "raw.npz"))
+    assert "expected x_test" not in refused(written(tmp_path / "train.npz", npz(x_train=DIGITS)), "test")
+    assert "x_test and y_test" in refused(tmp_path / "train.npz", "test")
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize("separator", "-.")
+def test_idx(separator, zipped, tmp_path):
+    ending = ".gz" if zipped else ""
+    for part, count in (("train", 4), ("t10k", 2)):
+        images = tmp_path / f"{part}-images{separator}idx3-ubyte{ending}"
+        images.write_bytes(idx(DIGITS[:count], zipped))
+        (tmp_path / f"{part}-labels{separator}idx1-ubyte{ending}").write_bytes(idx(LABELS[:count], zipped))
+    assert [open_source(tmp_path, split).count for split in ("train", "test", None)] == [4, 2, 6]
+    for source in (open_source(tmp_path, "train"), open_source(images.with_name(images.name.replace("t10k", "train")))):
+        assert [entry.folder for entry in source.entries()] == ["1", "0", "2", "1"]
+        assert all((entry.read() == digit).all() for entry, digit in zip(source.entries(), DIGITS, strict=True))
+
+
+def test_an_idx_file_that_is_too_large_to_be_held_is_read_in_pieces(tmp_path, monkeypatch):
+    written(tmp_path / "train-labels-idx1-ubyte", idx(LABELS))
+    images = written(tmp_path / "train-images-idx3-ubyte", idx(DIGITS))
+    monkeypatch.setattr("midas.data.memmap.HELD", DIGITS.nbytes - 1)
+    monkeypatch.setattr("midas.data.memmap.BLOCK", 3)
+    assert isinstance(read_idx(images), Stored) and (np.asarray(read_idx(images)) == DIGITS).all()
+    assert all(
+        (entry.read() == image).all() for entry, image in zip(open_source(images).entries(), DIGITS, strict=True)
+    )
+    for damaged in (idx(DIGITS)[:-1], idx(DIGITS) + b"x"):
+        assert "where its header says 4x28x28" in refused(written(images, damaged))
+
+
+def test_idx_is_told_by_its_content_not_its_name(tmp_path):
+    assert (read_idx(written(tmp_path / "plain.gz", idx(DIGITS))) == DIGITS).all()
+    assert (read_idx(written(tmp_path / "zipped", idx(DIGITS, zipped=True))) == DIGITS).all()
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "not an IDX file"),
+        (b"\0\0\x08", "not an IDX file"),
+        (b"text, and more of it", "not an IDX file"),
+        (b"\0\0\x0d\x01\0\0\0\x01\0\0\0\0", "not an IDX file"),
+        (b"\0\0\x08\0", "not an IDX file"),
+        (b"\0\0\x08\xff" + bytes(2000), "not an IDX file"),
+        (idx(DIGITS)[:10], "cannot be read"),
+        (idx(DIGITS)[:-1], "3,135 bytes where its header says 4x28x28"),
+        (idx(DIGITS) + b"x", "holds more where its header says 4x28x28"),
+        (idx(DIGITS[:0]), "is empty"),
+        (b"\0\0\x08\x03" + b"\xff" * 12, "beyond the limit"),
+        (idx(DIGITS, zipped=True)[:-9], "cannot be read"),
+        (b"\x1f\x8b rubbish", "cannot be read"),
+    ],
+)
+def test_bad_idx_is_refused(data, reason, tmp_path):
+    written(tmp_path / "train-labels-idx1-ubyte", idx(LABELS))
+    assert reason in refused(written(tmp_path / "train-images-idx3-ubyte", data))
+
+
+def test_idx_without_fitting_labels_is_refused(tmp_path):
+    images = written(tmp_path / "train-images-idx3-ubyte", idx(DIGITS))
+    assert "its labels are missing, expected train-labels-idx1-ubyte" in refused(images)
+    labels = written(tmp_path / "train-labels-idx1-ubyte", idx(LABELS[:3]))
+    assert "no labels for 4 images" in refused(images)
+    assert "give the one named …-images-idx3-ubyte" in refused(labels)
+    assert "no IDX file of test images" in refused(tmp_path / ".", "test")
+    written(tmp_path / "letters-train-images-idx3-ubyte", idx(DIGITS))
+    assert "several IDX files of train images" in refused(tmp_path / ".", "train")
+
+
+# ---- fuzzing
+
+changes = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=6)
+SEEDS = {
+    "train-images-idx3-ubyte": idx(DIGITS),
+    "train-images-idx3-ubyte.gz": idx(DIGITS, zipped=True),
+    "data.npz": npz(images=DIGITS[:, :4, :4], labels=LABELS, class_names=np.array(list("abc"))),
+}
+
+
+@pytest.fixture(scope="module")
+def seeds(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fuzz")
+    written(folder / "train-labels-idx1-ubyte", idx(LABELS))
+    packed = [pack(folder / "data", form, tree("0", images=1)) for form in ("zip", "tar", "tar.gz")]
+    return folder, {**SEEDS, **{path.name: path.read_bytes() for path in packed}}
+
+
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(
+    st.sampled_from([*SEEDS, "data.zip", "data.tar", "data.tar.gz"]),
+    changes,
+    st.one_of(st.just(1.0), st.floats(0, 1)),
+)
+def test_fuzzed_files_are_read_or_refused_in_one_line(seeds, name, changes, keep):
+    folder, files = seeds
+    try:
+        for entry in open_source(written(folder / name, mutated(files[name], changes, keep))).entries():
+            try:
+                assert entry.read().ndim == 2
+            except UnreadableImage as error:
+                assert "\n" not in str(error)
+    except MidasError as error:
+        assert "\n" not in str(error)
