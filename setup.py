@@ -14,19 +14,20 @@ test = ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100"]
 
 setup(
     name="midas",
-    version="0.1.0",
-    description="Handwriting recognition from a few dozen samples a class, and from labels that are all wrong",
+    version="0.2.0",
+    description="Handwriting recognition from a few dozen samples per character, and from labels that are all wrong",
     long_description=(here / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     python_requires=">=3.10",
-    # The trained network lies at the top of the checkout; an installation has it inside the package.
+    # The trained networks lie at the top of the checkout; an installation has them inside the package.
     packages=[*find_packages(include=["midas", "midas.*"]), "midas.checkpoints"],
     package_dir={"midas.checkpoints": "checkpoints"},
     package_data={
+        "midas": ["py.typed"],
         "midas.report": ["templates/*.html"],
-        "midas.checkpoints": ["part1.keras", "part1.json"],
+        "midas.checkpoints": ["*.keras", "*.json", "part3-best/*"],
     },
     install_requires=requirements("requirements.txt"),
-    extras_require={"test": test, "audit": ["cleanlab"], "dev": [*test, "ruff>=0.12", "build"]},
+    extras_require={"test": test, "audit": ["cleanlab"], "dev": [*test, "ruff>=0.12", "mypy>=1.15", "build"]},
     entry_points={"console_scripts": ["midas = midas.cli:main"]},
 )

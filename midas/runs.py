@@ -1,145 +1,58 @@
-"""One run directory: create it, refuse it, resume it, finish it; JSON that is whole or not there at all.
+"""Run directories: created, checked, resumed and finished here; the only module that touches their files' formats.
 
 experiment.json   what was asked for
-card.json         what a network needs to be used: class names, preprocessing, provenance
+card.json         what is needed to use the network, and what it was trained on
 environment.json  versions, device, command, source revision, digest of the data, times
-metrics.jsonl     one object an epoch
-best.keras        of the epoch with the lowest validation loss
-last.keras        of the last epoch, optimiser included: what a stopped run goes on from
-data.json         what was trained on and scored: counts, sizes, what was skipped
-samples.npz       some of the images trained on: as they came, prepared, deformed
-predictions.npz   what was scored: probabilities, labels, names, images; of some of them the last layer's input
+metrics.jsonl     one object per epoch
+best.keras        the epoch of the lowest validation loss
+last.keras        the last epoch, optimizer included, from which an interrupted run resumes
+data.json         counts of the training set and the test set
+samples.npz       some training images: as they came, preprocessed, augmented
+predictions.npz   what was scored: probabilities, labels, names, images; of some images the features
 result.json       written last; without it the run is unfinished
 """
 
+from __future__ import annotations
+
 import contextlib
-import errno
-import functools
+import html
 import json
 import logging
-import math
 import os
-import platform
-import re
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from midas.errors import MidasError, cannot, printable
 from midas.experiments import Experiment
-from midas.records import damage
+from midas.files import atomic, locked, parse, plain, read_json, write_json, writing
+from midas.records import (
+    Card,
+    Comparison,
+    CrossValidationResult,
+    DataRecord,
+    Environment,
+    EpochRecord,
+    Predictions,
+    Result,
+    Samples,
+)
 
-try:
-    import fcntl
-except ImportError:  # Windows has none; two processes at once are then not told from each other
-    fcntl = None
+if TYPE_CHECKING:
+    import numpy as np
 
-
-LOCKLESS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)  # a file system that has no locks
-# Marks a file as half written by a midas of this machine, whose processes have a number each.
-HALF = f"midas-{re.sub('[^A-Za-z0-9]', '', platform.node())[:20]}-"
-
-
-@contextlib.contextmanager
-def writing(path: Path):
-    """Make what the operating system refuses in the block a `MidasError` that names the file."""
-    try:
-        yield
-    except OSError as error:
-        raise cannot("be written", path, error) from error
-
-
-def temporary_name(path: Path) -> Path:
-    """Name a file beside `path` to write to; it keeps the ending, by which Keras and NumPy choose the format."""
-    return path.with_name(f".{path.stem}.{HALF}{os.getpid()}.tmp{path.suffix}")
-
-
-@contextlib.contextmanager
-def atomic(path: Path):
-    """Give a temporary name beside `path` to write to, and rename it to `path` only if the block succeeds.
-
-    Raises:
-        MidasError: the file cannot be written (no room, no permission, no such folder).
-    """
-    temporary = temporary_name(path)
-    with writing(path):
-        try:
-            make_folder(path.parent)
-            yield temporary
-            os.replace(temporary, path)
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder where there is none, and clear it of what processes that were killed had half written."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except RecursionError:  # a thousand folders in each other
-        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG)) from None
-    _sweep(folder)
-
-
-@functools.cache  # once is enough, and folders may be large
-def _sweep(folder: Path) -> None:
-    if not fcntl:  # there is no harmless way to ask whether a process is alive
-        return
-    with contextlib.suppress(OSError):
-        for path in folder.iterdir():
-            match = re.fullmatch(rf"\..*\.{HALF}(\d{{1,9}})\.tmp(\..*)?", path.name, re.DOTALL)
-            if match and not _alive(int(match[1])):
-                path.unlink()
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # it is another user's
-        return True
-    return process != os.getpid()  # what bears our own number is of one before us that had it
-
-
-def write_json(path: Path, value) -> None:
-    """Write JSON that is whole or not there at all."""
-    with atomic(path) as temporary:
-        write_text(temporary, to_json(value) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write UTF-8, with bytes of file names that are none as \\udc80 to \\udcff, which JSON reads back."""
-    path.write_text(text, encoding="utf-8", errors="backslashreplace")
-
-
-def to_json(value) -> str:
-    """Lay out a value as JSON. NaN and the infinities become null: JSON has none."""
-    return json.dumps(_finite(value), indent=1, ensure_ascii=False)
-
-
-def _finite(value):
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def read_json(path: Path):
-    """Read a JSON file.
-
-    Raises:
-        MidasError: it is missing, unreadable or not JSON.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise cannot("be read", path, error) from error
-    except ValueError as error:
-        raise MidasError(f"{path}: not valid JSON ({error})") from error
-
+Record = TypeVar("Record")
 
 CROSS_VALIDATION, COMPARISON = "cross-validation", "comparison"
-OTHER_ROOTS = ("sample", "quick", CROSS_VALIDATION, COMPARISON)  # below the root of the full runs on real data
+OTHER_ROOTS = ("sample", "quick", CROSS_VALIDATION, COMPARISON)  # folders below the root that are not parts
+FILES = (  # in the order in which they are deleted
+    *("result.json", "experiment.json", "card.json", "environment.json", "metrics.jsonl"),
+    *("best.keras", "last.keras", "data.json", "samples.npz", "predictions.npz"),
+)
+# What NumPy, zipfile and zlib raise for damaged archives.
+DAMAGED = (LookupError, ValueError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 class Run:
@@ -151,163 +64,290 @@ class Run:
     def __truediv__(self, name: str) -> Path:
         return self.path / name
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.path)!r})"
+
+    def _repr_html_(self) -> str:
+        """Show the run in a notebook."""
+        rows = {"run": str(self.path)}
+        try:
+            rows["state"] = "finished" if self.finished else f"stopped after {len(self.epochs())} epochs"
+            if self.finished:
+                result = self.result
+                low, high = (100 * bound for bound in result.accuracy_interval)
+                accuracy = f"{100 * result.accuracy:.2f} % (95 % interval {low:.2f}-{high:.2f} %)"
+                rows |= {"accuracy": accuracy, "evaluated on": f"{result.scored}, {result.n:,} images"}
+                rows |= {"epochs": str(result.epochs), "training": f"{result.train_seconds:.0f} s"}
+        except MidasError as error:
+            rows["state"] = str(error)
+        cells = (f"<tr><th>{key}</th><td>{html.escape(value)}</td></tr>" for key, value in rows.items())
+        return f"<table>{''.join(cells)}</table>"
+
+    # ---- state
+
     @property
     def finished(self) -> bool:
+        """Whether the run was trained and scored."""
         return (self / "result.json").is_file()
 
     @property
-    def experiment(self) -> Experiment:
-        return Experiment.from_json(read_json(self / "experiment.json"))
-
-    @property
-    def card(self) -> dict:
-        return self._record("card.json")
-
-    @property
-    def environment(self) -> dict:
-        return self._record("environment.json")
-
-    @property
-    def data(self) -> dict | None:
-        """What was trained on and scored, counted; None where the run kept no account of it."""
-        return self._record("data.json") if (self / "data.json").exists() else None
-
-    @property
-    def result(self) -> dict:
-        return self._record("result.json")
-
-    def _record(self, name: str) -> dict:
-        """Read one of the run's records.
-
-        Raises:
-            MidasError: it cannot be read, or an entry is not of its kind.
-        """
-        record = read_json(self / name)
-        if reason := damage(name, record):
-            raise MidasError(f"{self / name}: {reason}; train the run again with --overwrite")
-        return record
-
-    @property
     def checkpoint(self) -> Path:
-        """The network to use: the best by validation loss, or the last where nothing was held out."""
+        """The network to use: the best by validation loss, or the last one without a validation set."""
         best = self / "best.keras"
         return best if best.exists() else self / "last.keras"
 
-    def metrics(self) -> list[dict]:
-        """Read the records of the finished epochs; a line cut short by a crash, or damaged, is not one."""
+    def check(self, experiment: Experiment, resume: bool) -> None:
+        """Refuse to mix an experiment with what is in this directory.
+
+        Raises:
+            MidasError: it holds another experiment, or an unfinished run and `resume` is false.
+        """
+        if not (self / "experiment.json").exists():
+            return
+        difference = self.experiment.differences(experiment)
+        if difference:
+            raise MidasError(
+                f"{self.path}: holds another run ({difference}); choose another --name, or use --overwrite"
+            )
+        if not self.finished and not resume:
+            with self.locked():  # or another process is working on it
+                raise MidasError(
+                    f"{self.path}: holds an unfinished run; continue with --resume, or start again with --overwrite"
+                )
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from working in this directory.
+
+        Raises:
+            MidasError: another one does, or the directory cannot be made.
+        """
+        with locked(self.path, f"{self.path}: another process is working on this run; wait for it to end"):
+            yield
+
+    def start(self, experiment: Experiment) -> None:
+        """Record what is about to run."""
+        write_json(self / "experiment.json", experiment)
+
+    def clear(self) -> None:
+        """Delete the files of the run, and nothing else in the directory; result.json goes first."""
+        for name in FILES:
+            (self / name).unlink(missing_ok=True)
+
+    # ---- records
+
+    @property
+    def experiment(self) -> Experiment:
+        """What was asked for."""
+        return Experiment.from_json(read_json(self / "experiment.json"))
+
+    @property
+    def card(self) -> Card:
+        """What is needed to use the network."""
+        return self._read("card.json", Card)
+
+    @property
+    def environment(self) -> Environment:
+        """Software, hardware and provenance."""
+        return self._read("environment.json", Environment)
+
+    @property
+    def data(self) -> DataRecord | None:
+        """Counts of the data; None where the run kept none."""
+        return self._read("data.json", DataRecord) if (self / "data.json").exists() else None
+
+    @property
+    def result(self) -> Result:
+        """Scores of a finished training."""
+        return self._read("result.json", Result)
+
+    @property
+    def cross_validation(self) -> CrossValidationResult:
+        """Scores of a finished cross-validation, where this is the directory of one."""
+        return self._read("result.json", CrossValidationResult)
+
+    def _read(self, name: str, kind: type[Record]) -> Record:
+        return read_record(self / name, kind, "train the run again with --overwrite")
+
+    def write(self, record: Card | Environment | DataRecord | Result | CrossValidationResult) -> None:
+        """Write a record to its file.
+
+        Raises:
+            MidasError: it cannot be written.
+        """
+        names: dict[type, str] = {Card: "card.json", Environment: "environment.json", DataRecord: "data.json"}
+        write_json(self / names.get(type(record), "result.json"), record)
+
+    # ---- epochs
+
+    def epochs(self) -> list[EpochRecord]:
+        """Read the finished epochs, up to a line that a crash cut short or damaged."""
         path = self / "metrics.jsonl"
         if not path.exists():
             return []
         records = []
         for line in path.read_bytes().splitlines():
             try:
-                record = json.loads(line)
+                records.append(parse(EpochRecord, json.loads(line)))
             except ValueError:
                 break
-            if damage("metrics.jsonl", record):
-                break
-            records.append(record)
         return records
 
-    def append_metrics(self, record: dict) -> None:
-        """Add one epoch's record, on disk before this returns.
+    def append_epoch(self, record: EpochRecord) -> None:
+        """Add an epoch; it is on disk before this returns.
 
         Raises:
             MidasError: it cannot be written.
         """
         path = self / "metrics.jsonl"
         with writing(path), path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(_finite(record)) + "\n")
+            file.write(_line(record))
             file.flush()
             os.fsync(file.fileno())
 
-    def write_metrics(self, records: list[dict]) -> None:
-        """Replace the epoch records as a whole."""
+    def write_epochs(self, records: Sequence[EpochRecord]) -> None:
+        """Replace all epochs."""
         with atomic(self / "metrics.jsonl") as temporary:
-            temporary.write_text("".join(json.dumps(_finite(record)) + "\n" for record in records), encoding="utf-8")
+            temporary.write_text("".join(map(_line, records)), encoding="utf-8")
 
-    def check(self, experiment: Experiment, resume: bool) -> None:
-        """Refuse to mix an experiment with what already lies in this directory.
+    # ---- arrays
 
-        Raises:
-            MidasError: another experiment lies here, or an unfinished run and `resume` is false.
-        """
-        if not (self / "experiment.json").exists():
-            return
-        difference = self.experiment.differences(experiment)
-        if difference:
-            raise MidasError(f"{self.path}: holds another run ({difference}); choose another --name, or --overwrite it")
-        if not self.finished and not resume:
-            with self.locked():  # or another process is at it
-                raise MidasError(
-                    f"{self.path}: holds an unfinished run; go on with --resume or start again with --overwrite"
-                )
-
-    @contextlib.contextmanager
-    def locked(self):
-        """Keep other processes from working in this directory.
+    def predictions(self) -> Predictions:
+        """Read what a finished run scored.
 
         Raises:
-            MidasError: another one does, or the directory cannot be made.
+            MidasError: predictions.npz is missing or damaged, does not match the class names of the card, or holds NaN.
         """
-        with contextlib.ExitStack() as stack:
-            with writing(self.path):
-                make_folder(self.path)
-                file = stack.enter_context((self / ".lock").open("w"))
-            try:
-                if fcntl:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise MidasError(f"{self.path}: another process is working on this run; wait for it to end") from error
-            except OSError as error:
-                if error.errno not in LOCKLESS:
-                    raise cannot("be locked", self / ".lock", error) from error
-            yield
+        import numpy as np
 
-    def start(self, experiment: Experiment) -> None:
-        """Record what is about to run."""
-        write_json(self / "experiment.json", experiment.to_json())
+        path = self / "predictions.npz"
+        remedy = "train the run again with --overwrite" if self.finished else "finish the run with --resume"
+        arrays = _read_arrays(path, "the arrays of predictions", remedy)
+        try:
+            found = Predictions(**{name: arrays[name] for name in Predictions.__dataclass_fields__ if name in arrays})
+            labels, probabilities = found.labels, found.probabilities
+            n, k = labels.size, len(self.card.class_names)
+            consistent = labels.shape == found.names.shape == found.images.shape[:1] == (n,)
+            consistent &= probabilities.shape == (n, k) and bool(np.isin(labels, np.arange(k)).all())
+        except TypeError as error:
+            raise MidasError(f"{path}: damaged, not the arrays of predictions; {remedy}") from error
+        if not (n and consistent):
+            raise MidasError(f"{path}: its arrays do not match each other or the {k} classes of card.json; {remedy}")
+        if found.embedded is not None and not _are_features(found.embedded, found.features, n):
+            raise MidasError(f"{path}: its features do not match its images; {remedy}")
+        if not np.isfinite(probabilities).all():
+            raise MidasError(f"{path}: holds probabilities that are not numbers: the training diverged; {remedy}")
+        return found
 
-    def clear(self) -> None:
-        """Delete the files that training writes, and nothing else that may lie there; result.json goes first."""
-        names = ("result.json", "experiment.json", "card.json", "environment.json", "metrics.jsonl")
-        for name in (*names, "best.keras", "last.keras", "data.json", "samples.npz", "predictions.npz"):
-            (self / name).unlink(missing_ok=True)
+    def write_predictions(self, predictions: Predictions) -> None:
+        """Write what was scored."""
+        self._write_arrays("predictions.npz", **vars(predictions))
+
+    def samples(self) -> Samples | None:
+        """Read the samples of the training data; None where the run kept none.
+
+        Raises:
+            MidasError: samples.npz is damaged.
+        """
+        path = self / "samples.npz"
+        if not path.exists():
+            return None
+        arrays = _read_arrays(path, "the samples of a run", "train the run again with --overwrite")
+        try:
+            pages = [arrays[f"page_{index}"] for index in range(len(arrays["prepared_labels"]))]
+            names = [name for name in Samples.__dataclass_fields__ if name != "pages"]
+            return Samples(**{name: arrays[name] for name in names}, pages=pages)
+        except (LookupError, TypeError) as error:
+            raise MidasError(f"{path}: damaged, not the samples of a run") from error
+
+    def write_samples(self, samples: Samples) -> None:
+        """Write samples of the training data."""
+        arrays = {name: value for name, value in vars(samples).items() if name != "pages"}
+        pages = {f"page_{index}": page for index, page in enumerate(samples.pages)}
+        self._write_arrays("samples.npz", **arrays, **pages)
+
+    def _write_arrays(self, name: str, **arrays: np.ndarray | None) -> None:
+        import numpy as np
+
+        present: dict[str, Any] = {key: array for key, array in arrays.items() if array is not None}
+        with atomic(self / name) as temporary:
+            np.savez_compressed(temporary, **present)
 
 
-def shipped_checkpoint() -> Path:
-    """Find the network of Part 1 that comes with midas, in the installed package or in the checkout it runs from.
+def _line(record: EpochRecord) -> str:
+    return json.dumps({key: value for key, value in plain(record).items() if value not in (None, [])}) + "\n"
+
+
+def _read_arrays(path: Path, what: str, remedy: str) -> dict[str, np.ndarray]:
+    import numpy as np
+
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return dict(archive)
+    except PermissionError as error:
+        raise cannot("be read", path, error) from error
+    except OSError as error:
+        raise MidasError(f"{path}: cannot be read: {error.strerror or error}; {remedy}") from error
+    except DAMAGED as error:
+        raise MidasError(f"{path}: damaged, not {what}; {remedy}") from error
+
+
+def _are_features(embedded: np.ndarray, features: np.ndarray | None, n: int) -> bool:
+    import numpy as np
+
+    if features is None or embedded.dtype.kind != "i" or embedded.ndim != 1 or features.dtype.kind != "f":
+        return False
+    consistent = features.ndim == 2 and len(features) == len(embedded)
+    return bool(consistent and np.isin(embedded, np.arange(n)).all() and np.isfinite(features).all())
+
+
+def read_record(path: Path, kind: type[Record], remedy: str) -> Record:
+    """Read one record from its JSON file.
 
     Raises:
-        MidasError: none came.
+        MidasError: it cannot be read, or a value does not have its field's type.
     """
-    package = Path(__file__).parent
-    for path in (package / "checkpoints" / "part1.keras", package.parent / "checkpoints" / "part1.keras"):
-        if path.exists():
-            return path
-    raise MidasError("no network came with this installation; give one as --checkpoint")
+    try:
+        return parse(kind, read_json(path))
+    except ValueError as error:
+        raise MidasError(f"{path}: {error}; {remedy}") from error
+
+
+def read_comparison(path: Path) -> Comparison:
+    """Read a comparison.json.
+
+    Raises:
+        MidasError: it cannot be read, or is not what `midas compare` writes.
+    """
+    return read_record(path, Comparison, "write it again with midas compare")
 
 
 def find_comparisons(root: str | Path) -> list[Path]:
-    """List the summaries of comparisons below a folder of runs."""
+    """List the comparison.json files below the root of the runs."""
     return sorted((Path(root) / COMPARISON).glob("*/*/comparison.json"))
 
 
 def find_runs(root: str | Path) -> list[Run]:
-    """List the runs below a folder, finished or not, by path; sample and quick ones have roots of their own.
+    """List the runs below a root, finished or not, by path; runs on the sample and quick ones have their own roots.
 
     Raises:
-        MidasError: the folder cannot be read; of one below it, that is a warning.
+        MidasError: the root cannot be read; for a folder below it, that is a warning.
     """
     root = Path(root)
     if not root.exists():
         return []
 
-    def refuse(error):
+    def refuse(error: OSError) -> None:
         refusal = cannot("be read", error.filename, error)
         if Path(error.filename) == root:
             raise refusal from error
-        logging.getLogger(__name__).warning("%s; going on without it", printable(str(refusal)))
+        logging.getLogger(__name__).warning("%s; skipping it", printable(str(refusal)))
 
-    paths = sorted(Path(place) for place, _, names in os.walk(root, onerror=refuse) if "experiment.json" in names)
+    paths = sorted(Path(folder) for folder, _, names in os.walk(root, onerror=refuse) if "experiment.json" in names)
     return [Run(path) for path in paths if path.relative_to(root).parts[:1] not in [(name,) for name in OTHER_ROOTS]]
+
+
+def find_run(path: str | Path) -> Run | None:
+    """Find the run that a run directory, or its checkpoint, belongs to; None if it is something else."""
+    run = Run(path if Path(path).is_dir() else Path(path).parent)
+    return run if Path(path) in (run.path, run.checkpoint) and (run / "experiment.json").exists() else None

@@ -1,61 +1,23 @@
-import errno
-import json
-import os
-import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
+from fabricate import predictions
+from fabricate import run as fabricated
 from tiny import experiment
 
 from midas.errors import MidasError
-from midas.runs import HALF, Run, atomic, find_runs, read_json, write_json
-
-
-def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
-    path = tmp_path / "record.json"
-    write_json(path, {"a": 1})
-    with pytest.raises(ZeroDivisionError), atomic(path) as temporary:
-        temporary.write_text("half")
-        raise ZeroDivisionError
-    assert read_json(path) == {"a": 1}
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_full_disk_is_one_line(tmp_path):
-    with (
-        pytest.raises(MidasError, match=r"record\.json: cannot be written: No space left"),
-        atomic(tmp_path / "record.json"),
-    ):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-
-def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(MidasError, match="cannot be written"):
-        write_json(tmp_path / "file" / "below.json", {})
-    with pytest.raises(MidasError, match="cannot be written"), Run(tmp_path / "file" / "run").locked():
-        pass
-
-
-def test_nan_becomes_null(tmp_path):
-    write_json(tmp_path / "x.json", {"a": [float("nan"), 1.5]})
-    assert json.loads((tmp_path / "x.json").read_text()) == {"a": [None, 1.5]}
-
-
-@pytest.mark.parametrize("content", ["", "{", "not json", "\udcff"])
-def test_broken_json_is_one_line_naming_the_file(tmp_path, content):
-    (tmp_path / "x.json").write_text(content, errors="surrogateescape")
-    with pytest.raises(MidasError, match=r"x\.json"):
-        read_json(tmp_path / "x.json")
+from midas.records import EpochRecord
+from midas.runs import Run, find_run, find_runs
 
 
 def test_a_line_cut_short_is_not_an_epoch(tmp_path):
     run = Run(tmp_path)
-    run.append_metrics({"epoch": 1})
-    run.append_metrics({"epoch": 2})
+    run.append_epoch(EpochRecord(1))
+    run.append_epoch(EpochRecord(2))
     with (run / "metrics.jsonl").open("a") as file:
         file.write('{"epoch": 3, "lo')
-    assert run.metrics() == [{"epoch": 1}, {"epoch": 2}]
+    assert run.epochs() == [EpochRecord(1), EpochRecord(2)]
 
 
 def test_check_refuses_what_would_be_mixed(tmp_path):
@@ -83,32 +45,13 @@ def test_an_unfinished_run_that_another_process_is_at_is_not_offered_to_resume(t
         run.check(experiment(), resume=False)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="no harmless way to ask whether a process is alive")
-def test_what_a_killed_process_had_half_written_goes_and_a_living_one_s_stays(tmp_path):
-    killed = subprocess.Popen(["true"])
-    killed.wait()
-    half, ours, theirs = (tmp_path / f".a\nb.{HALF}{n}.tmp.keras" for n in (killed.pid, os.getpid(), os.getppid()))
-    for path in (half, ours, theirs, tmp_path / ".tmp", tmp_path / "a.1.tmp"):
-        path.write_bytes(b"half")
-    write_json(tmp_path / "record.json", {})
-    assert {path.name for path in tmp_path.iterdir()} == {theirs.name, ".tmp", "a.1.tmp", "record.json"}
-
-
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_an_epoch_s_record_on_a_full_disk_is_one_line(tmp_path):
     (tmp_path / "metrics.jsonl").symlink_to("/dev/full")
-    with pytest.raises(MidasError, match=r"metrics\.jsonl: cannot be written: No space left on device; make room"):
-        Run(tmp_path).append_metrics({"epoch": 1})
-
-
-def test_names_that_are_no_utf_8_survive_json(tmp_path):
-    write_json(tmp_path / "x.json", {"path": "é\udcff"})
-    assert read_json(tmp_path / "x.json") == {"path": "é\udcff"}
-
-
-def test_a_thousand_folders_in_each_other_are_one_line(tmp_path):
-    with pytest.raises(MidasError, match="cannot be written: File name too long"):
-        write_json(tmp_path / "/".join("d" * 1200) / "x.json", {})
+    with pytest.raises(
+        MidasError, match=r"metrics\.jsonl: cannot be written: No space left on device; free some space"
+    ):
+        Run(tmp_path).append_epoch(EpochRecord(1))
 
 
 def test_clear_leaves_what_is_not_the_run_s(tmp_path):
@@ -123,3 +66,60 @@ def test_find_runs(tmp_path):
     for name in ("b", "a/deep"):
         Run(tmp_path / name).start(experiment())
     assert [run.path.relative_to(tmp_path).as_posix() for run in find_runs(tmp_path)] == ["a/deep", "b"]
+
+
+def test_a_run_is_found_by_its_directory_or_its_checkpoint(tmp_path):
+    run = fabricated(tmp_path)
+    (run / "best.keras").write_bytes(b"")
+    assert find_run(run.path).path == find_run(run / "best.keras").path == run.path
+    assert find_run(run / "last.keras") is None and find_run(tmp_path) is None
+
+
+def test_records_are_read_as_they_were_written(tmp_path):
+    run = fabricated(tmp_path, n=30)
+    for record in (run.card, run.environment, run.data, run.result):
+        before = type(record).__name__, record
+        run.write(record)
+        assert before == (type(record).__name__, record)
+    assert run.card.class_names == tuple("0123456789") and run.result.n == 30
+    assert [epoch.epoch for epoch in run.epochs()] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("name", ["card.json", "environment.json", "result.json", "data.json"])
+def test_damaged_records_are_one_line_that_names_the_file(tmp_path, name):
+    run = fabricated(tmp_path)
+    (run / name).write_text("[3]")
+    with pytest.raises(MidasError, match=rf"{name}: expected an object.*--overwrite"):
+        getattr(run, name.removesuffix(".json"))
+
+
+def test_predictions_are_checked_against_the_card(tmp_path):
+    run = fabricated(tmp_path, n=30)
+    found = run.predictions()
+    assert found.probabilities.shape == (30, 10) and found.images.shape == (30, 28, 28)
+    arrays = predictions(list("012"), n=30)
+    run._write_arrays("predictions.npz", **arrays)
+    with pytest.raises(MidasError, match="do not match each other or the 10 classes"):
+        run.predictions()
+    np.savez(run / "predictions.npz", labels=np.zeros(3, int))
+    with pytest.raises(MidasError, match="damaged, not the arrays of predictions"):
+        run.predictions()
+
+
+def test_samples_are_read_as_they_were_written(tmp_path):
+    run = fabricated(tmp_path)
+    samples = run.samples()
+    assert len(samples.pages) == len(samples.prepared) == len(samples.prepared_labels)
+    (run / "samples.npz").write_bytes(b"PK")
+    with pytest.raises(MidasError, match="damaged, not the samples"):
+        run.samples()
+    (run / "samples.npz").unlink()
+    assert run.samples() is None
+
+
+def test_a_run_shows_itself_in_a_notebook(tmp_path):
+    run = fabricated(tmp_path, n=30)
+    shown = run._repr_html_()
+    assert "95 % interval" in shown and "<table>" in shown and str(run.path) in shown
+    (run / "result.json").unlink()
+    assert "stopped after 5 epochs" in run._repr_html_()

@@ -1,6 +1,7 @@
-"""What a user sees of a command while it runs, and how it ends."""
+"""What the user sees of a command: messages, progress, results, and how it ends."""
 
-import contextlib
+from __future__ import annotations
+
 import errno
 import os
 import shlex
@@ -9,26 +10,32 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import click
 
 from midas.errors import MidasError, cannot, printable
-from midas.runs import to_json
+from midas.files import to_json
+from midas.records import EpochRecord, Skipped
 
 INTERRUPTED = 130
-STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGALRM") if hasattr(signal, name)]
-INSISTING = 5  # seconds until an interruption is repeated: libraries that catch everything catch it, too
+STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGALRM") if hasattr(signal, name)]
+REPEAT_AFTER = 5  # seconds until an interruption is repeated: libraries that catch every exception catch it, too
+SECTIONS = ("Use", "Train", "Study", "Data")
 
 
 class Commands(click.Group):
-    """A group that turns a `MidasError` into one line and status 1, and an interruption into status 130."""
+    """A group of commands in sections, which reports a `MidasError` in one line and exits with status 1."""
 
-    def invoke(self, ctx):
-        for signum in STOPPING:
-            signal.signal(signum, _as_interrupt)
-        for stream in filter(None, (sys.stdout, sys.stderr)):  # what a terminal's encoding lacks is escaped, not fatal
-            stream.reconfigure(errors="backslashreplace")
+    def invoke(self, ctx: click.Context) -> None:
+        """Run a command."""
+        for signum in STOP_SIGNALS:
+            signal.signal(signum, _interrupt)
+        for stream in filter(None, (sys.stdout, sys.stderr)):  # what the terminal's encoding lacks is escaped
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[attr-defined]
         try:
             super().invoke(ctx)
             if sys.stdout:
@@ -38,39 +45,54 @@ class Commands(click.Group):
         except MemoryError as error:
             raise _one_line(ctx, "out of memory; try fewer or smaller images, or a smaller --batch-size") from error
         except OSError as error:
-            if error.errno == errno.EPIPE:  # the reader of a pipe has seen enough
+            if error.errno == errno.EPIPE:  # the reader of a pipe is done
                 raise
-            where = "stdout" if error.errno else "a file"  # what libraries say of files has no number
+            where = "stdout" if error.errno else "a file"  # errors of libraries have no number
             raise _one_line(ctx, str(cannot("be read or written", error.filename or where, error))) from error
         except KeyboardInterrupt:
-            for signum in STOPPING:  # asked twice, it ends no sooner
+            for signum in STOP_SIGNALS:  # a second request changes nothing
                 signal.signal(signum, signal.SIG_IGN)
-            end_bar()
-            click.echo(f"\nInterrupted. {again(self.commands[ctx.invoked_subcommand])}", err=True)
+            end_progress()
+            click.echo(f"\nInterrupted. {how_to_continue(self.commands[ctx.invoked_subcommand or ''])}", err=True)
             ctx.exit(INTERRUPTED)
 
-    def list_commands(self, ctx):
-        return list(self.commands)  # in the order of a user's day, not of the alphabet
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """List the commands in the order of their sections, not of the alphabet."""
+        return [name for section in SECTIONS for name, command in self.commands.items() if _section(command) == section]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands of the help page, by section."""
+        for section in SECTIONS:
+            commands = [(name, self.commands[name]) for name in self.list_commands(ctx)]
+            limit = formatter.width - 6 - max(len(name) for name, _ in commands)
+            rows = [(name, each.get_short_help_str(limit)) for name, each in commands if _section(each) == section]
+            with formatter.section(section):
+                formatter.write_dl(rows)
+
+
+def _section(command: click.Command) -> str:
+    """Name the section of a command, which is that of the module it is defined in."""
+    return getattr(command.callback, "__module__", "").rpartition(".")[2].capitalize()
 
 
 def _one_line(ctx: click.Context, message: str) -> click.ClickException:
-    end_bar()
+    end_progress()
     if ctx.meta.get("midas.verbose"):
         traceback.print_exc()
     return click.ClickException(printable(message))
 
 
-def again(command: click.Command) -> str:
-    """Say how to do a command again; one that keeps its state goes on from there."""
+def how_to_continue(command: click.Command) -> str:
+    """Give the command line that continues an interrupted command, or starts it again if it keeps no state."""
     words = [word for word in sys.argv[1:] if word != "--overwrite"]
     resumes = any(option.name == "resume" for option in command.params)
     if resumes and "--resume" not in words:
         words.append("--resume")
-    return f"{'Go on' if resumes else 'Start again'} with: {' '.join(map(_quoted, [*_program(), *words]))}"
+    return f"{'Continue' if resumes else 'Start again'} with: {' '.join(map(_quoted, [*_program(), *words]))}"
 
 
 def _program() -> list[str]:
-    """Say how midas was called, in words that a shell finds."""
+    """Give the words by which a shell finds this program."""
     name = sys.argv[0]
     if Path(name).name == "__main__.py":
         return [sys.executable, "-m", "midas"]
@@ -78,119 +100,124 @@ def _program() -> list[str]:
 
 
 def _quoted(word: str) -> str:
-    """Quote a word for a shell, on one line whatever is in it."""
+    """Quote a word for a shell, on one line whatever it contains."""
     if word.isprintable():
         return shlex.quote(word)
     plain = (chr(byte) if 32 <= byte < 127 and byte not in b"'\\" else f"\\{byte:03o}" for byte in os.fsencode(word))
     return f"$'{''.join(plain)}'"
 
 
-def _as_interrupt(signum, frame):
+def _interrupt(signum: int, frame: FrameType | None) -> None:
     if hasattr(signal, "setitimer"):
-        signal.setitimer(signal.ITIMER_REAL, INSISTING)
+        signal.setitimer(signal.ITIMER_REAL, REPEAT_AFTER)
     raise KeyboardInterrupt
 
 
+# ---- messages on stderr
+
+
 def warn(line: str) -> None:
-    """Tell the user on stderr what has to be known."""
-    end_bar()
+    """Print a message that must be seen."""
+    end_progress()
     click.echo(printable(line), err=True)
 
 
 def say(line: str) -> None:
-    """Tell the user something on stderr, unless asked to be quiet."""
+    """Print a message, unless --quiet."""
     if not click.get_current_context().meta.get("midas.quiet"):
         warn(line)
 
 
-def end_bar() -> None:
-    """Leave the line of a progress bar that did not reach its end."""
+def warn_of_sample(data: str) -> None:
+    """Say that the data are the embedded sample."""
+    if data == "sample":
+        warn("Note: this is the embedded sample, made by a program; its numbers are not those of the real data.")
+
+
+def warn_of_skipped(skipped: Iterable[Skipped], data: str) -> None:
+    """Say how many images of a data set could not be used."""
+    if listed := list(skipped):
+        first = f"{listed[0].name}: {listed[0].reason}"
+        warn(f"{data}: {len(listed):,} images skipped, the first is {first} ('midas preprocess' lists all)")
+
+
+# ---- progress
+
+
+def end_progress() -> None:
+    """End the line of a progress bar that is not complete."""
     if click.get_current_context().meta.pop("midas.bar", False):
         click.echo(err=True)
 
 
 class Progress:
-    """A bar that renews itself on a terminal; a line now and then where stderr is a file or a pipe."""
+    """A progress bar on a terminal; a line now and then where stderr is a file or a pipe."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.meta = click.get_current_context().meta
-        self.terminal = sys.stderr.isatty()
-        self.told = time.monotonic()
+        self.is_terminal = sys.stderr.isatty()
+        self.shown = time.monotonic()
 
-    def epoch(self, record: dict, epochs: int) -> None:
-        """Show an epoch's record."""
+    def epoch(self, record: EpochRecord, epochs: int) -> None:
+        """Show an epoch."""
         names = {"loss": "loss", "accuracy": "accuracy", "val_loss": "val loss", "val_accuracy": "val accuracy"}
-        numbers = "  ".join(f"{title} {record[key]:.4f}" for key, title in names.items() if key in record)
-        line = f"epoch {record['epoch']:>3}/{epochs}  {numbers}  {record['epoch_seconds']:.1f} s"
-        self._show(line, record["epoch"], epochs)
+        values = ((title, getattr(record, key)) for key, title in names.items())
+        numbers = "  ".join(f"{title} {value:.4f}" for title, value in values if value is not None)
+        line = f"epoch {record.epoch:>3}/{epochs}  {numbers}  {record.epoch_seconds:.1f} s"
+        self._show(line, record.epoch, epochs)
 
     def images(self, done: int, total: int) -> None:
-        """Show how many images are read."""
+        """Show how many images have been read."""
         self._now_and_then(f"read {done:,} of {total:,} images", done, total)
 
     def files(self, done: int, total: int) -> None:
-        """Show how many images are written."""
+        """Show how many images have been written."""
         self._now_and_then(f"wrote {done:,} of {total:,} images", done, total)
 
     def bytes(self, done: int, total: int | None) -> None:
-        """Show how much is downloaded."""
+        """Show how much has been downloaded."""
         self._now_and_then(f"{done / 1e6:.1f} of {total / 1e6 if total else 0:.1f} MB", done, total or 0)
 
     def _now_and_then(self, line: str, done: int, total: int) -> None:
-        if self.terminal or done == total or time.monotonic() - self.told > 10:
-            self.told = time.monotonic()
+        if self.is_terminal or done == total or time.monotonic() - self.shown > 10:
+            self.shown = time.monotonic()
             self._show(line, done, total)
 
     def _show(self, line: str, done: int, total: int) -> None:
         if self.meta.get("midas.quiet"):
             return
-        if self.terminal:
+        if self.is_terminal:
             filled = round(20 * done / max(total, 1))
             line = f"\r\033[K[{'#' * filled}{'-' * (20 - filled)}] {line}"
-        self.meta["midas.bar"] = self.terminal and done != total
+        self.meta["midas.bar"] = self.is_terminal and done != total
         click.echo(line, err=True, nl=not self.meta["midas.bar"])
 
 
+# ---- TensorFlow, and results on stdout
+
+
 def load_tensorflow() -> None:
-    """Import TensorFlow without the lines its C++ parts print at every start, which no setting silences."""
+    """Import TensorFlow without the lines that its C++ parts print at every start, which no setting silences."""
+    from midas.learning import backend
+
     if click.get_current_context().meta.get("midas.verbose"):
-        _start_tensorflow()
+        backend.start_tensorflow()
         return
     sys.stderr.flush()
     saved = os.dup(2)
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
     try:
-        _start_tensorflow().get_logger().setLevel("ERROR")  # it warns of every network after the fifth
+        backend.start_tensorflow()
+        import tensorflow
+
+        tensorflow.get_logger().setLevel("ERROR")  # it warns of every network after the fifth
     finally:
         os.dup2(saved, 2)
         os.close(saved)
 
 
-@contextlib.contextmanager
-def _without(*packages: str):
-    """Let imports of these fail, of those that are not yet there."""
-    absent = [name for name in packages if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(absent))
-    try:
-        yield
-    finally:
-        for name in absent:
-            del sys.modules[name]
-
-
-def _start_tensorflow():
-    # Keras looks for these, at a third of the start, for wrappers and plots that are not used here; it does without.
-    with _without("matplotlib", "pandas", "sklearn"):
-        import tensorflow
-
-    for device in tensorflow.config.list_physical_devices("GPU"):  # must be set before anything is computed
-        tensorflow.config.experimental.set_memory_growth(device, True)
-    tensorflow.zeros(1)
-    return tensorflow
-
-
-def emit(value: dict, as_json: bool, text: str) -> None:
-    """Print a result on stdout: one JSON object, or the text made for people."""
-    end_bar()
+def emit(value: Any, as_json: bool, text: str) -> None:
+    """Print a result: one JSON object, or the text for people."""
+    end_progress()
     click.echo(to_json(value) if as_json else text)

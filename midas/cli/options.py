@@ -1,78 +1,81 @@
-"""What the commands have in common: shared options, and what is made of them."""
+"""Options that commands share, and how they become experiments, workspaces and networks."""
 
-import dataclasses
+from __future__ import annotations
+
 import functools
 import os
+from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from midas.cli.console import Progress, say, warn
+from midas.cli.console import Progress, load_tensorflow, say, warn_of_sample, warn_of_skipped
 from midas.errors import MidasError
-from midas.experiments import (
-    MODEL_NAMES,
-    NETWORKS,
-    OPTIMIZERS,
+from midas.experiments import MODEL_NAMES, OPTIMIZERS, STRONGEST, Augmentation, Experiment
+from midas.files import read_json
+from midas.recipes import (
+    DEFAULT_CHECKPOINT,
+    ENSEMBLES,
     PARTS,
-    SMALL,
-    STRONGEST,
-    Augmentation,
-    Experiment,
-    changed,
+    SMALL_DATA,
     named,
     recipes,
     with_recipe,
+    with_setting,
 )
-from midas.runs import read_json
-from midas.studies.study import Workplace
+from midas.studies.study import Workspace
+
+if TYPE_CHECKING:
+    from midas.learning.classifier import Classifier
+
+Decorator = Callable[[Any], Any]
 
 
-def _remember(key):
-    def callback(ctx, param, value):
+def apply(*options: Decorator) -> Decorator:
+    """Combine click options into one decorator; the help lists them in this order."""
+    return lambda command: functools.reduce(lambda f, option: option(f), reversed(options), command)
+
+
+def _remember(key: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    def callback(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
         ctx.meta[key] = value
         return value
 
     return callback
 
 
-def _config(ctx, param, value):
-    if value:
-        record = read_json(Path(value))
-        if not isinstance(record, dict):
-            raise MidasError(f"{value}: not a record of an experiment; give the experiment.json of a run")
-        ctx.meta["midas.config"] = Experiment.from_json(record)
-    return value
-
-
-def apply(*options):
-    """Combine click options into one decorator, listed in the help in this order."""
-    return lambda command: functools.reduce(lambda f, option: option(f), reversed(options), command)
-
-
-def _flag(short: str, long: str, key: str, text: str):
+def _flag(short: str, long: str, key: str, text: str) -> Decorator:
     return click.option(
         short, long, is_flag=True, expose_value=False, is_eager=True, callback=_remember(key), help=text
     )
 
 
-common = apply(
-    _flag("-v", "--verbose", "midas.verbose", "Show tracebacks and TensorFlow's messages."),
-    _flag("-q", "--quiet", "midas.quiet", "No progress on stderr."),
-)
+def _config(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if value:
+        record = read_json(Path(value))
+        if not isinstance(record, dict):
+            raise MidasError(f"{value}: not the settings of an experiment; give the experiment.json of a run")
+        ctx.meta["midas.config"] = Experiment.from_json(record)
+    return value
 
 
 def _home() -> Path:
     try:
         return Path.home()
     except RuntimeError as error:
-        raise MidasError("this user has no home folder for the cache; give one as --cache-dir") from error
+        raise MidasError("this user has no home folder for the cache; give a folder with --cache-dir") from error
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
-seed_option = click.option(
-    "--seed", type=click.IntRange(0, 2**31), default=0, show_default=True, help="Of everything random."
+common = apply(
+    _flag("-v", "--verbose", "midas.verbose", "Show tracebacks and TensorFlow's messages."),
+    _flag("-q", "--quiet", "midas.quiet", "Show no progress."),
 )
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+seed_option = click.option("--seed", type=click.IntRange(0, 2**31), default=0, show_default=True, help="Random seed.")
+strict_option = click.option("--strict", is_flag=True, help="Fail if an image cannot be used.")
 data_dir_option = click.option(
     "--data-dir",
     envvar="MIDAS_DATA",
@@ -97,19 +100,47 @@ cache_dir_option = click.option(
     type=click.Path(file_okay=False, path_type=Path),
     default=lambda: Path(os.environ.get("XDG_CACHE_HOME") or _home() / ".cache") / "midas",
     show_default="~/.cache/midas",
-    help="Where preprocessed data are kept.",
+    help="Where preprocessed data are cached.",
 )
-SIDE = click.IntRange(14, 512)
-size_option = click.option("--size", type=SIDE, default=28, show_default=True, help="Side of the glyphs, pixels.")
+workspace_options = [data_dir_option, runs_dir_option, cache_dir_option]
+SIZE = click.IntRange(14, 512)
+size_option = click.option("--size", type=SIZE, default=28, show_default=True, help="Side of the glyphs in pixels.")
+tta_option = click.option(
+    "--tta",
+    type=click.IntRange(1, 1000),
+    help="Test-time augmentation: average over this many augmented copies of each image.  [default: the network's own]",
+)
+restart_options = [
+    click.option("--resume", is_flag=True, help="Resume an unfinished run."),
+    click.option("--overwrite", is_flag=True, help="Delete what the run directory holds and start again."),
+]
+
+
+def checkpoint_option(help_text: str, default: str) -> Decorator:
+    """Make the option --checkpoint."""
+    return click.option(
+        "--checkpoint",
+        "checkpoints",
+        multiple=True,
+        help=f"{help_text}; may be repeated to average probabilities.  [default: {default}]",
+    )
+
+
+network_option = checkpoint_option(
+    "A run directory, .keras file, folder of several, or the name of a network that ships with midas, such as "
+    "part2-best",
+    "part1",
+)
+
 _STRENGTHS = {
-    "rotation": "Degrees either way.",
-    "shear": "Degrees of slant either way.",
+    "rotation": "Maximum, in degrees.",
+    "shear": "Maximum slant, in degrees.",
     "scale": "Natural logarithm of the largest stretch.",
-    "shift": "Part of the side, either way.",
-    "elastic": "Displacement of the elastic grid's points, part of the side.",
-    "stroke": "Thicken or thin pen strokes; 1 is by a pixel on each side.",
-    "occlusion": "Blacken a rectangle in half of the copies; largest side, part of the image's.",
-    "pen": "Move pen strokes to one width; 1 is by up to a pixel on each side.",
+    "shift": "Maximum, as a fraction of the side.",
+    "elastic": "Displacement of the elastic grid's points, as a fraction of the side.",
+    "stroke": "Thicken or thin strokes; 1 means by one pixel on each side.",
+    "occlusion": "Largest side of a black rectangle in half of the copies, as a fraction of the side.",
+    "pen": "Move strokes toward one width; 1 means by up to one pixel on each side.",
 }
 augmentation_options = [
     click.option(
@@ -119,35 +150,28 @@ augmentation_options = [
         show_default=True,
         help=_STRENGTHS[strength.name],
     )
-    for strength in dataclasses.fields(Augmentation)
+    for strength in fields(Augmentation)
     if strength.name in _STRENGTHS
 ]
-restart_options = [
-    click.option("--resume", is_flag=True, help="Go on with an unfinished run."),
-    click.option("--overwrite", is_flag=True, help="Delete what lies in the run directory and start again."),
-]
-tta_option = click.option(
-    "--tta",
-    type=click.IntRange(1, 1000),
-    help="Average over so many views of each image, itself and deformed ones.  [default: what its card says, or 1]",
-)
 
-
-RECIPES_IN_WORDS = {
+_RECIPES = {
     "plateau": "plateau: ReduceLROnPlateau.",
-    "cosine": "cosine: warm-up, then half a cosine.",
+    "cosine": "cosine: warm-up and cosine decay.",
     "fast": "fast: 99 % within seconds.",
-    "best": "best: the most thorough settings.",
+    "best": "best: the most accurate.",
 }
 
 
-def settings_options(part: str, model: bool = True):
-    """Options that make an experiment, with the part's own defaults; without `model` for all networks alike."""
-    usual = PARTS[part]
+def settings_options(part: str, model: bool = True) -> Decorator:
+    """Make the options of an experiment, with the part's defaults; without `model` those that suit all models."""
+    default = PARTS[part]
     fraction = click.FloatRange(0, 1, min_open=True, max_open=True)
-    theirs = "or the recipe's"
+
+    def default_of(value: Any) -> str:
+        return f"[default: {value}, or the recipe's]"
+
     model_option = click.option(
-        "--model", type=click.Choice(MODEL_NAMES), default=usual.model, help=f"[default: {usual.model}, {theirs}]"
+        "--model", type=click.Choice(MODEL_NAMES), default=default.model, help=default_of(default.model)
     )
     return apply(
         click.option(
@@ -156,7 +180,7 @@ def settings_options(part: str, model: bool = True):
             is_eager=True,
             expose_value=False,
             callback=_config,
-            help="Take the settings from an experiment.json; options given beside it win.",
+            help="Read the settings from an experiment.json; options take precedence.",
         ),
         *([model_option] if model else []),
         click.option(
@@ -164,84 +188,95 @@ def settings_options(part: str, model: bool = True):
             type=click.Choice(list(recipes(part))),
             default="plateau",
             show_default=True,
-            help=" ".join(RECIPES_IN_WORDS[name] for name in recipes(part)),
+            help=" ".join(_RECIPES[name] for name in recipes(part)),
         ),
-        click.option("--epochs", type=click.IntRange(1), help=f"At most.  [default: {usual.epochs}, {theirs}]"),
-        click.option("--batch-size", type=click.IntRange(1), help=f"[default: {usual.batch_size}, {theirs}]"),
+        click.option(
+            "--epochs", type=click.IntRange(1), help=f"Maximum number of epochs.  {default_of(default.epochs)}"
+        ),
+        click.option("--batch-size", type=click.IntRange(1), help=default_of(default.batch_size)),
         click.option(
             "--learning-rate",
             type=click.FloatRange(0, min_open=True),
-            help=f"At the start.  [default: {usual.learning_rate}, {theirs}]",
+            help=f"Initial or peak learning rate.  {default_of(default.learning_rate)}",
         ),
         click.option(
             "--optimizer",
             type=click.Choice(OPTIMIZERS),
-            default=usual.optimizer,
-            help=f"[default: {usual.optimizer}, {theirs}]",
+            default=default.optimizer,
+            help=default_of(default.optimizer),
         ),
-        click.option("--augment/--no-augment", default=True, show_default=True, help="Deform the training images."),
+        click.option("--augment/--no-augment", default=True, show_default=True, help="Augment the training images."),
         click.option(
             "--set",
-            "changes",
+            "assignments",
             multiple=True,
             metavar="NAME=VALUE",
-            help="Any other setting of experiment.json, as label_smoothing=0.1 or augmentation.elastic=0; repeatable.",
+            help="Any other setting of experiment.json, such as label_smoothing=0.1 or augmentation.elastic=0; may be "
+            "repeated.",
         ),
-        click.option("--size", type=SIDE, help=f"Side of the glyphs, pixels.  [default: {usual.size}, {theirs}]"),
-        click.option("--val-fraction", type=fraction, default=usual.val_fraction, show_default=True),
-        click.option("--all-data", is_flag=True, help="No validation: for a final model."),
+        click.option("--size", type=SIZE, help=f"Side of the glyphs in pixels.  {default_of(default.size)}"),
         click.option(
-            "--limit", type=click.IntRange(1), help="Train on so many images; such a run is left out of reports."
+            "--val-fraction",
+            type=fraction,
+            default=default.val_fraction,
+            show_default=True,
+            help="Fraction of the training images for the validation set.",
+        ),
+        click.option("--all-data", is_flag=True, help="Train without a validation set, for a final network."),
+        click.option(
+            "--limit", type=click.IntRange(1), help="Train on this many images only; such runs are not in reports."
         ),
         seed_option,
-        *([click.option("--name", help="Of the run.  [default: made from the settings]")] if model else []),
+        *([click.option("--name", help="Name of the run.  [default: made from the settings]")] if model else []),
     )
 
 
-place_options = [data_dir_option, runs_dir_option, cache_dir_option]
-tensorboard_option = click.option(
-    "--tensorboard", type=click.Path(file_okay=False, path_type=Path), help="Folder for its logs."
-)
-
-
-def training_options(part: str):
-    """Options of the three training commands."""
-    several = "; ".join(f"{networks} with --recipe {name}" for (of, name), networks in NETWORKS.items() if of == part)
+def training_options(part: str) -> Decorator:
+    """Make the options of a training command."""
+    ensembles = [f"{networks} with --recipe {name}" for (of, name), networks in ENSEMBLES.items() if of == part]
     ensemble_option = click.option(
         "--ensemble",
         type=click.IntRange(1),
-        help="Train so many networks, with seeds counted up from --seed; their folder, with all finished seeds in it, "
-        f"is a --checkpoint.  [default: {'; '.join(['1', several]) if several else 1}]",
+        help="Number of networks, with seeds counted up from --seed; --checkpoint takes their folder.  "
+        f"[default: {'; '.join(['1', *ensembles])}]",
     )
-    options = [ensemble_option, *place_options, *restart_options, tensorboard_option, json_option, common]
+    tensorboard_option = click.option(
+        "--tensorboard",
+        type=click.Path(file_okay=False, path_type=Path),
+        help="Folder for TensorBoard's logs.",
+    )
+    options = [ensemble_option, *workspace_options, *restart_options, tensorboard_option, json_option, common]
     return apply(settings_options(part), *options)
 
 
-def protocol_options(ensemble: bool):
-    """Options that say how to cross-validate."""
-    several = click.option(
-        "--ensemble", type=click.IntRange(1), default=1, show_default=True, help="Networks a fold, also as one."
+def protocol_options(ensemble: bool) -> Decorator:
+    """Make the options of a cross-validation."""
+    ensemble_option = click.option(
+        "--ensemble", type=click.IntRange(1), default=1, show_default=True, help="Networks per fold, also averaged."
     )
     return apply(
-        click.option("--folds", type=click.IntRange(2), default=5, show_default=True),
-        click.option("--repeats", type=click.IntRange(1), default=1, show_default=True, help="Each with other folds."),
-        *([several] if ensemble else []),
+        click.option("--folds", type=click.IntRange(2), default=5, show_default=True, help="Number of folds."),
+        click.option(
+            "--repeats", type=click.IntRange(1), default=1, show_default=True, help="Number of splits into folds."
+        ),
+        *([ensemble_option] if ensemble else []),
         tta_option,
     )
 
 
-def make_experiment(part: str, sample: bool, settings: dict) -> Experiment:
-    """Resolve a training command's options to an experiment.
+def make_experiment(part: str, workspace: Workspace, settings: dict[str, Any]) -> Experiment:
+    """Resolve options to an experiment.
 
-    What was given as an option or in the environment wins over the `--config` file, and that over the part's defaults.
+    An option, or its environment variable, takes precedence over the `--config` file, and that over the part's default.
     """
     ctx = click.get_current_context()
-    ours = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
-    given = {name: value for name, value in settings.items() if ctx.get_parameter_source(name) in ours}
+    explicit = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
+    given = {name: value for name, value in settings.items() if ctx.get_parameter_source(name) in explicit}
     config = ctx.meta.get("midas.config")
-    base = config or (dataclasses.replace(PARTS[part], **SMALL) if sample and PARTS[part].test else PARTS[part])
+    is_small = workspace.is_sample and PARTS[part].test
+    base = config or (replace(PARTS[part], **SMALL_DATA) if is_small else PARTS[part])
     if base.part != part:
-        raise MidasError(f"--config is a record of {base.part}, not of {part}")
+        raise MidasError(f"--config has the settings of {base.part}, not of {part}")
     changes = {key: value for key, value in given.items() if key in Experiment.__dataclass_fields__}
     if "recipe" in given:
         base = with_recipe(base, given["recipe"])
@@ -252,45 +287,55 @@ def make_experiment(part: str, sample: bool, settings: dict) -> Experiment:
     if changes.get("loss", base.loss) != "complementary":
         changes.setdefault("rounds", 0)
     if part != "part1":
-        changes["source"] = _source(part, base, given)
-    experiment = dataclasses.replace(base, **changes)
-    for change in given.get("changes", ()):
-        experiment = changed(experiment, change)
+        changes["init_checkpoint"] = _init_checkpoint(part, base, given)
+    experiment = replace(base, **changes)
+    for assignment in given.get("assignments", ()):
+        experiment = with_setting(experiment, assignment)
     if "name" in given or (config and config.name != named(config).name):
         return experiment
-    words = [change.removeprefix("augmentation.") for change in given.get("changes", ())]
-    return dataclasses.replace(experiment, name="-".join([named(experiment).name, *words]))
+    words = [assignment.removeprefix("augmentation.") for assignment in given.get("assignments", ())]
+    return replace(experiment, name="-".join([named(experiment).name, *words]))
 
 
-def _source(part: str, base: Experiment, given: dict) -> str | None:
-    """Say what a pretrained network starts from."""
-    chosen = [given[name] for name in ("source", "from_checkpoint") if given.get(name)]
+def _init_checkpoint(part: str, base: Experiment, given: dict[str, Any]) -> str | None:
+    """Choose the checkpoint of a pretrained initialization."""
+    chosen = [given[name] for name in ("pretrained_on", "from_checkpoint") if given.get(name)]
     if len(chosen) > 1:
-        raise click.UsageError("--source and --from exclude each other")
+        raise click.UsageError("--pretrained-on and --from exclude each other")
     if given.get("init", base.init) == "random":
         if chosen:
-            raise click.UsageError("--source and --from go with --init pretrained")
+            raise click.UsageError("--pretrained-on and --from need --init pretrained")
         return None
-    return chosen[0] if chosen else base.source or {"part2": "digits", "part3": "part1"}[part]
+    return chosen[0] if chosen else base.init_checkpoint or DEFAULT_CHECKPOINT[part]
 
 
-def workplace(data_dir, runs_dir, cache_dir) -> Workplace:
-    """Say where things are, with messages that go to stderr as far as the user wants them."""
+def make_workspace(data_dir: str, runs_dir: Path, cache_dir: Path) -> Workspace:
+    """Make a workspace whose messages go to stderr as far as the user wants them."""
     warn_of_sample(data_dir)
     progress = Progress()
-    return Workplace(
-        Path(runs_dir), str(data_dir), Path(cache_dir), say, warn_of_skipped, progress.epoch, progress.images
+    return Workspace(
+        runs_dir=runs_dir,
+        data_dir=data_dir,
+        cache_dir=cache_dir,
+        say=say,
+        skipped=lambda dataset, name: warn_of_skipped(dataset.skipped, name),
+        epoch=progress.epoch,
+        progress=progress.images,
+        start=load_tensorflow,
     )
 
 
-def warn_of_sample(data: str) -> None:
-    """Say that numbers are not those of the real data."""
-    if data == "sample":
-        warn("Note: this is the embedded sample, made by a program; its numbers are not those of the real data.")
+def load_network(checkpoints: tuple[str, ...], tta: int | None) -> tuple[Classifier, list[Path]]:
+    """Load the network, or ensemble, that --checkpoint and --tta ask for, and list its paths."""
+    load_tensorflow()
+    from midas.learning.checkpoints import find_checkpoint
+    from midas.learning.classifier import Classifier
+
+    paths = [find_checkpoint(each) for each in checkpoints or (None,)]
+    network = Classifier.load(*paths)
+    return replace(network, tta=tta or network.tta), paths
 
 
-def warn_of_skipped(dataset, name: str) -> None:
-    """Say how many images of a data set could not be used."""
-    if dataset.skipped:
-        (first, reason), count = dataset.skipped[0], len(dataset.skipped)
-        warn(f"{name}: {count:,} images skipped, first {first}: {reason} ('midas preprocess' lists them)")
+def names_of(paths: list[Path]) -> str | list[str]:
+    """Give paths as JSON has them: one as a string, several as a list."""
+    return str(paths[0]) if len(paths) == 1 else [str(path) for path in paths]

@@ -1,138 +1,159 @@
-"""What a folder says about an image when folders are wrong: likelihood, posterior, and accuracy without true labels.
+"""Learning from complementary labels: likelihood, posterior and accuracy estimates without true labels.
 
-Arrays to arrays. Throughout, `probabilities` is what a network that never saw these folders says of an image's true
-class, float (n, K), rows summing to 1; `folders` is where the images were filed, int (n,); and `transition` is float
-(K, K), row j the probabilities of the folders that an image of class j is filed in.
+A complementary label names a class that an image does *not* belong to. Throughout, `probabilities` are a network's
+predictions for the true classes of images it was not trained on, float (n, K), rows summing to 1;
+`complementary_labels` are int (n,); and `transition` is float (K, K), row j the probabilities of the labels given to
+images of class j.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 
-from midas.metrics.classification import wilson_interval
+from midas.metrics.significance import bootstrap_interval, wilson_interval
 
-TINY = 1e-12  # keeps logarithms finite where a network is certain
-POSSIBLE = 0.05  # a class less probable than this is ruled out
+EPSILON = 1e-12  # keeps logarithms finite where a network is certain
+MIN_CANDIDATE = 0.05  # classes of lower probability are not candidate labels
 
 
-def even_transition(classes: int, right: float = 0.0) -> np.ndarray:
-    """Give the transition matrix of labels that are right for a share of the images, else evenly wrong.
+@dataclass(frozen=True)
+class AccuracyEstimate:
+    """An estimate of the accuracy on held-out images from their complementary labels alone.
 
-    >>> even_transition(3, right=0.2).round(2).tolist()
+    Attributes:
+        n: number of images.
+        accuracy: unbiased if every label is wrong; can leave 0-1, as unbiased estimates do.
+        interval: its 95 % confidence interval.
+        share_correct: estimated share of labels that are correct after all.
+        adjusted_accuracy: (1 - r - (K - 1) * P(prediction == label)) / (1 - K * r) with that share r, at most 1. Relies
+            on the network not being confident where it errs.
+        adjusted_interval: its 95 % interval, by the percentile bootstrap over images.
+    """
+
+    n: int
+    accuracy: float
+    interval: tuple[float, float]
+    share_correct: float
+    adjusted_accuracy: float
+    adjusted_interval: tuple[float, float]
+
+
+def uniform_transition(classes: int, share_correct: float = 0.0) -> np.ndarray:
+    """Build the transition matrix of labels that are correct for a share of the images and otherwise uniformly wrong.
+
+    >>> uniform_transition(3, share_correct=0.2).round(2).tolist()
     [[0.2, 0.4, 0.4], [0.4, 0.2, 0.4], [0.4, 0.4, 0.2]]
     """
-    matrix = np.full((classes, classes), (1 - right) / (classes - 1))
-    np.fill_diagonal(matrix, right)
+    matrix = np.full((classes, classes), (1 - share_correct) / (classes - 1))
+    np.fill_diagonal(matrix, share_correct)
     return matrix
 
 
-def forward_loss(probabilities: np.ndarray, folders: np.ndarray, transition: np.ndarray) -> float:
-    """Score answers by the folders: the mean of -ln P(folder | image), in nats.
+def forward_loss(probabilities: np.ndarray, complementary_labels: np.ndarray, transition: np.ndarray) -> float:
+    """Compute the mean of -ln P(complementary label | image), in nats.
 
-    The forward correction of Patrini et al. (2017) and Yu et al. (2018) as a measure. Where labels are evenly wrong a
-    perfect network reaches ln(K - 1), and one that knows nothing ln(K).
+    The forward correction of Patrini et al. (2017) and Yu et al. (2018) as a score. For uniform complementary labels a
+    perfect network reaches ln(K - 1), and one that always predicts the uniform distribution ln(K).
 
-    >>> round(forward_loss(np.eye(3), np.array([1, 2, 0]), even_transition(3)), 4)
+    >>> round(forward_loss(np.eye(3), np.array([1, 2, 0]), uniform_transition(3)), 4)
     0.6931
     """
-    of_folder = np.einsum("nj,jn->n", probabilities, transition[:, folders])
-    return float(-np.log(np.maximum(of_folder, TINY)).mean())
+    of_label = np.einsum("nj,jn->n", probabilities, transition[:, complementary_labels])
+    return float(-np.log(np.maximum(of_label, EPSILON)).mean())
 
 
-def share_right(probabilities: np.ndarray, folders: np.ndarray) -> float:
-    """Estimate by maximum likelihood how large a part of the images lies in its own folder, the rest evenly not.
+def estimate_share_correct(probabilities: np.ndarray, complementary_labels: np.ndarray) -> float:
+    """Estimate by maximum likelihood the share of labels that are correct, the others being uniformly wrong.
 
-    Found by expectation maximisation: an image is likelier filed right the surer the network is of its folder. Trusts
-    the network's probabilities: where it is sure and mistaken, the image counts as filed right.
+    Found by expectation maximization: the more confident the network is of the label, the likelier it is correct. It
+    relies on the network's probabilities: a confident error counts as a correct label.
     """
     classes = probabilities.shape[1]
-    of_folder = np.clip(probabilities[np.arange(len(folders)), folders], TINY, 1 - TINY).astype(np.float64)
-    right = 1 / (2 * classes)
+    rows = np.arange(len(complementary_labels))
+    of_label = np.clip(probabilities[rows, complementary_labels], EPSILON, 1 - EPSILON).astype(np.float64)
+    share = 1 / (2 * classes)
     for _ in range(100):
-        filed_right = right * of_folder
-        before, right = right, (filed_right / (filed_right + (1 - right) * (1 - of_folder) / (classes - 1))).mean()
-        if abs(right - before) < 1e-7:
+        correct = share * of_label
+        before, share = share, (correct / (correct + (1 - share) * (1 - of_label) / (classes - 1))).mean()
+        if abs(share - before) < 1e-7:
             break
-    return float(right)
+    return float(share)
 
 
-def posterior(probabilities: np.ndarray, folders: np.ndarray, transition: np.ndarray) -> np.ndarray:
-    """Combine what a network says with where an image was filed, by Bayes' rule: float32 (n, K), rows summing to 1.
+def posterior(probabilities: np.ndarray, complementary_labels: np.ndarray, transition: np.ndarray) -> np.ndarray:
+    """Combine predictions with labels by Bayes' rule: float32 (n, K), rows summing to 1.
 
-    With an even transition of zero diagonal this strikes out the folder and shares the rest out in proportion.
+    With a uniform transition of zero diagonal this rules out the label and renormalizes.
 
-    >>> posterior(np.array([[0.5, 0.3, 0.2]]), np.array([0]), even_transition(3)).round(2).tolist()
+    >>> posterior(np.array([[0.5, 0.3, 0.2]]), np.array([0]), uniform_transition(3)).round(2).tolist()
     [[0.0, 0.6000000238418579, 0.4000000059604645]]
     """
-    joint = np.maximum(probabilities, TINY) * transition[:, folders].T
+    joint = np.maximum(probabilities, EPSILON) * transition[:, complementary_labels].T
     return (joint / joint.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def candidates(probabilities: np.ndarray) -> np.ndarray:
-    """Say which classes an image may be of: bool (n, K), true where the probability is at least `POSSIBLE`, or highest.
+def candidate_labels(probabilities: np.ndarray) -> np.ndarray:
+    """Choose the candidate labels of partial-label learning: bool (n, K).
 
-    >>> candidates(np.array([[0.9, 0.08, 0.02], [0.5, 0.47, 0.03]])).tolist()
+    They are the classes of at least `MIN_CANDIDATE` probability, and the most probable one in any case.
+
+    >>> candidate_labels(np.array([[0.9, 0.08, 0.02], [0.5, 0.47, 0.03]])).tolist()
     [[True, True, False], [True, True, False]]
     """
-    return probabilities >= np.minimum(POSSIBLE, probabilities.max(axis=1, keepdims=True))
+    return probabilities >= np.minimum(MIN_CANDIDATE, probabilities.max(axis=1, keepdims=True))
 
 
-def estimated_accuracy(answers: np.ndarray, folders: np.ndarray, classes: int) -> tuple[float, tuple[float, float]]:
-    """Estimate how many answers are right, from folders that are all evenly wrong.
+def unbiased_accuracy(
+    predictions: np.ndarray, complementary_labels: np.ndarray, classes: int
+) -> tuple[float, tuple[float, float]]:
+    """Estimate the accuracy from labels that are all uniformly wrong, without bias.
 
-    A right answer is never the folder, and a wrong one is in one of K - 1 cases, so the accuracy is
-    1 - (K - 1) * P(answer == folder), without bias. The images must not have been trained on. Each image that is filed
-    right after all costs the estimate K - 1 images where its answer is right.
+    A correct prediction never equals the complementary label, and a wrong one does in one of K - 1 cases, so the
+    accuracy is 1 - (K - 1) * P(prediction == label). Each label that is correct after all costs the estimate K - 1
+    images where its prediction is correct.
 
     Returns:
-        The estimate, and its 95 % interval from Wilson's (1927) for the share of answers that are the folder; both may
-        lie below 0, or the interval above the estimate, as estimates without bias do.
+        The estimate, and its 95 % interval from Wilson's (1927) for the share of predictions that equal the label; both
+        can lie below 0, as unbiased estimates do.
 
-    >>> estimate, interval = estimated_accuracy(np.array([1, 2, 0, 0]), np.array([2, 0, 1, 1]), classes=3)
+    >>> estimate, interval = unbiased_accuracy(np.array([1, 2, 0, 0]), np.array([2, 0, 1, 1]), classes=3)
     >>> estimate, [round(bound, 2) for bound in interval]
     (1.0, [0.02, 1.0])
     """
-    agreeing = int((answers == folders).sum())
-    share, (low, high) = agreeing / len(folders), wilson_interval(agreeing, len(folders))
+    agreeing = int((predictions == complementary_labels).sum())
+    share, (low, high) = agreeing / len(complementary_labels), wilson_interval(agreeing, len(complementary_labels))
     factor = classes - 1
-    # Wilson's bound below 0 of n is 0 but for the last digit.
+    # Wilson's lower bound for 0 of n is 0 up to rounding.
     return 1 - factor * share, (1 - factor * high, 1 - factor * min(low, share))
 
 
-def validate(probabilities: np.ndarray, folders: np.ndarray) -> dict:
-    """Score answers to held-out images by their folders: val_loss, `forward_loss` at its lowest, and val_accuracy."""
-    classes = probabilities.shape[1]
-    transition = even_transition(classes, share_right(probabilities, folders))
-    return {
-        "val_loss": forward_loss(probabilities, folders, transition),
-        "val_accuracy": estimated_accuracy(probabilities.argmax(axis=1), folders, classes)[0],
-    }
+def validation_scores(probabilities: np.ndarray, complementary_labels: np.ndarray) -> dict[str, float]:
+    """Score a validation set by complementary labels as Keras logs it: val_loss and val_accuracy.
 
-
-def estimate(probabilities: np.ndarray, folders: np.ndarray, resamples: int = 200) -> dict:
-    """Estimate the accuracy of answers to images that were not trained on, from their folders alone.
-
-    Returns:
-        accuracy and its interval, as `estimated_accuracy` gives them, for folders that are all wrong; right, the share
-        of images filed right, as `share_right` finds it; and adjusted_accuracy and adjusted_interval, which allow for
-        that share r: (1 - r - (K - 1) * P(answer == folder)) / (1 - K * r), with the interval by the percentile
-        bootstrap (Efron 1979) over images, at most 1. It trusts the network not to be sure where it is mistaken.
+    The loss is the forward loss with the share of correct labels that fits best: a few such images, seen by a confident
+    network, would outweigh all others. The accuracy is estimated.
     """
-    classes, images = probabilities.shape[1], len(folders)
-    answers = probabilities.argmax(axis=1)
-    accuracy, interval = estimated_accuracy(answers, folders, classes)
-
-    def adjusted(chosen) -> tuple[float, float]:
-        right = share_right(probabilities[chosen], folders[chosen])
-        agreeing = (answers[chosen] == folders[chosen]).mean()
-        return right, min(1.0, float((1 - right - (classes - 1) * agreeing) / (1 - classes * right)))
-
-    rng = np.random.default_rng(0)
-    right, best = adjusted(slice(None))
-    spread = [adjusted(rng.integers(0, images, images))[1] for _ in range(resamples)]
+    classes = probabilities.shape[1]
+    transition = uniform_transition(classes, estimate_share_correct(probabilities, complementary_labels))
     return {
-        "images": images,
-        "accuracy": accuracy,
-        "interval": list(interval),
-        "right": right,
-        "adjusted_accuracy": best,
-        "adjusted_interval": np.quantile(spread, (0.025, 0.975)).tolist(),
+        "val_loss": forward_loss(probabilities, complementary_labels, transition),
+        "val_accuracy": unbiased_accuracy(probabilities.argmax(axis=1), complementary_labels, classes)[0],
     }
+
+
+def estimate_accuracy(
+    probabilities: np.ndarray, complementary_labels: np.ndarray, resamples: int = 200
+) -> AccuracyEstimate:
+    """Estimate the accuracy on images that were not trained on, from their complementary labels alone."""
+    classes, n = probabilities.shape[1], len(complementary_labels)
+    predictions = probabilities.argmax(axis=1)
+    accuracy, interval = unbiased_accuracy(predictions, complementary_labels, classes)
+
+    def adjusted(chosen: np.ndarray | slice) -> tuple[float, float]:
+        share = estimate_share_correct(probabilities[chosen], complementary_labels[chosen])
+        agreeing = (predictions[chosen] == complementary_labels[chosen]).mean()
+        return share, min(1.0, float((1 - share - (classes - 1) * agreeing) / (1 - classes * share)))
+
+    share_correct, adjusted_accuracy = adjusted(slice(None))
+    bounds = bootstrap_interval(lambda chosen: adjusted(chosen)[1], n, resamples)
+    return AccuracyEstimate(n, accuracy, interval, share_correct, adjusted_accuracy, bounds)

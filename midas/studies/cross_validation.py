@@ -1,29 +1,38 @@
-"""Cross-validation: every image is answered by networks that never saw it. The judge of all choices made for Part 1."""
+"""Cross-validation: every image is predicted by networks that were not trained on it."""
+
+from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass
 from statistics import mean, stdev
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from midas.errors import MidasError
 from midas.experiments import Experiment
-from midas.metrics import classification as metrics
-from midas.runs import CROSS_VALIDATION, Run, atomic, write_json
-from midas.studies.study import Workplace, load
+from midas.metrics import classification
+from midas.metrics.significance import corrected_resampled_interval
+from midas.records import CrossValidationResult, CrossValidationScores, MeanScore
+from midas.runs import CROSS_VALIDATION, Run
+from midas.studies.study import Workspace
 
-MEASURED = ("accuracy", "case_merged_accuracy", "log_loss", "calibration_error")
+if TYPE_CHECKING:
+    from midas.data.datasets import Dataset
+
+Folds = list[tuple[np.ndarray, np.ndarray]]  # (training, held-out) indices
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Protocol:
     """How to cross-validate.
 
     Attributes:
-        folds: parts the images are split into, stratified; each is answered by networks trained on the others.
-        repeats: how often, each time with another split.
-        ensemble: networks trained for each fold, whose probabilities are averaged.
-        tta: views of each image that probabilities are averaged over.
+        folds: stratified parts of the data; each is predicted by networks trained on the others.
+        repeats: number of different splits into folds.
+        ensemble: networks per fold, whose probabilities are averaged.
+        tta: augmented copies per image that probabilities are averaged over, the image itself included.
     """
 
     folds: int = 5
@@ -31,207 +40,191 @@ class Protocol:
     ensemble: int = 1
     tta: int = 1
 
-    def runs(self, seed: int):
-        """Yield (repeat, fold, member, seed of the training), in the order in which whole repeats are soonest done."""
+    def trainings(self, seed: int) -> Iterator[tuple[int, int, int, int]]:
+        """Yield (repeat, fold, member, seed of the training), in an order that completes whole repeats first."""
         for repeat in range(self.repeats):
             for member in range(self.ensemble):
                 for fold in range(self.folds):
                     yield repeat, fold, member, seed + 100 * repeat + member
 
 
-def cross_validate(
-    experiment: Experiment, place: Workplace, protocol: Protocol, resume: bool = False, overwrite: bool = False
-) -> tuple[Run, bool]:
-    """Cross-validate an experiment: split, then train on each fold's other images as `training.train` always does.
+def stratified_folds(dataset: Dataset, data: str, folds: int, seed: int) -> Folds:
+    """Split a data set into folds, stratified; each image is held out once.
 
-    Every training has a run directory of its own below the one returned, so that what is stopped goes on where it was,
-    and a later call with more repeats or a larger ensemble keeps what is there.
+    Raises:
+        MidasError: a class has fewer images than there are folds.
+    """
+    from sklearn.model_selection import StratifiedKFold
+
+    counts = np.bincount(dataset.labels, minlength=len(dataset.class_names))
+    if counts.min() < folds:
+        name, count = dataset.class_names[counts.argmin()], counts.min()
+        raise MidasError(
+            f"{data}: class {name!r} has {count} image{'s' if count != 1 else ''}, too few for {folds} folds; "
+            "use fewer --folds, or add images to it"
+        )
+    return list(StratifiedKFold(folds, shuffle=True, random_state=seed).split(dataset.labels, dataset.labels))
+
+
+def cross_validate(
+    experiment: Experiment, workspace: Workspace, protocol: Protocol, resume: bool = False, overwrite: bool = False
+) -> Run:
+    """Cross-validate an experiment: split, then train on the other folds as `trainer.train` always does.
+
+    Every training has a run directory below the one returned, so that an interrupted cross-validation resumes where it
+    was, and a later call with more repeats or a larger ensemble keeps finished trainings.
 
     Returns:
-        The directory of the summary (result.json, and predictions.npz of all images, answered by those networks of the
-        first repeat that did not see them), and whether anything had to be done for it.
+        The directory of the summary: result.json, and predictions.npz of all images, predicted by those networks of the
+        first repeat that were not trained on them.
 
     Raises:
         MidasError: the directory holds something else, or unfinished trainings and neither `resume` nor `overwrite`; a
             class has fewer images than there are folds.
     """
-    run = Run(place.root / CROSS_VALIDATION / experiment.run_path)
-    asked = dataclasses.asdict(protocol)
+    run = Run(workspace.root / CROSS_VALIDATION / experiment.run_path)
     if not overwrite:
         run.check(experiment, resume=True)
-        if run.finished and {key: run.result.get(key) for key in asked} == asked:
-            return run, False
-    from midas.learning.trainer import score, train
-
-    data = load(experiment.data, experiment, place)
-    if np.bincount(data.labels).min() < protocol.folds:
-        raise MidasError(f"{experiment.data}: a class has fewer than {protocol.folds} images; use fewer --folds")
+        if run.finished and _protocol_of(run) == protocol:
+            workspace.say(f"{run.path}: already finished, nothing to do (--overwrite trains it again)")
+            return run
+    workspace.start()
+    data = workspace.load(experiment.data, experiment.size)
+    splits = [
+        stratified_folds(data, experiment.data, protocol.folds, experiment.seed + repeat)
+        for repeat in range(protocol.repeats)
+    ]
     with run.locked():
         (run / "result.json").unlink(missing_ok=True)
-        if overwrite:  # all at once, so that stopped and resumed it does not take up what was to be done again
+        if overwrite:  # all trainings now, so that a later --resume does not keep any of the old ones
             for old in run.path.glob("*-fold/*/*/*/experiment.json"):
                 Run(old.parent).clear()
         run.start(experiment)
-        trainings = list(protocol.runs(experiment.seed))
+        trainings = list(protocol.trainings(experiment.seed))
         for number, (repeat, fold, member, seed) in enumerate(trainings, 1):
-            trained = _training(run, protocol, repeat, fold, seed)
+            trained = _training_run(run, protocol, repeat, fold, seed)
             held_out = f"fold {fold + 1} of {protocol.folds}, split {experiment.seed + repeat}"
-            fold_experiment = dataclasses.replace(experiment, seed=seed, test=held_out)
-            trained.check(fold_experiment, resume)
-            ours, theirs = _split(data.labels, protocol.folds, experiment.seed + repeat)[fold]
-            part, test = data.take(ours), data.take(theirs)
-            if not trained.finished:
-                with trained.locked():
-                    train(fold_experiment, trained, part, report=place.epoch)
-                    score(fold_experiment, trained, part, test)
-            elif trained.card["data_digest"] != part.digest:
-                raise MidasError(f"{trained.path}: the data changed since it was trained; start again with --overwrite")
+            training = dataclasses.replace(experiment, seed=seed, test=held_out)
+            _train_fold(training, trained, data, splits[repeat][fold], workspace, resume)
             result = trained.result
-            place.say(
+            workspace.say(
                 f"{number} of {len(trainings)}: repeat {repeat + 1}, fold {fold + 1}, network {member + 1}: "
-                f"{100 * result['accuracy']:.2f} % of {result['n']} images, {result['train_seconds']:.0f} s"
+                f"accuracy {100 * result.accuracy:.2f} % on {result.n} images, {result.train_seconds:.0f} s"
             )
-        _summarise(run, experiment, protocol, data)
-    return run, True
+        _summarize(run, experiment, protocol, data, splits)
+    return run
 
 
-def _training(run: Run, protocol: Protocol, repeat: int, fold: int, seed: int) -> Run:
+def _protocol_of(run: Run) -> Protocol:
+    result = run.cross_validation
+    return Protocol(result.folds, result.repeats, result.ensemble, result.tta)
+
+
+def _training_run(run: Run, protocol: Protocol, repeat: int, fold: int, seed: int) -> Run:
     return Run(run / f"{protocol.folds}-fold" / f"repeat-{repeat}" / f"fold-{fold}" / f"seed-{seed}")
 
 
-def _split(labels: np.ndarray, folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Split into (training, held-out) indices, stratified: each image is held out once."""
-    from sklearn.model_selection import StratifiedKFold
+def _train_fold(
+    experiment: Experiment,
+    run: Run,
+    data: Dataset,
+    fold: tuple[np.ndarray, np.ndarray],
+    workspace: Workspace,
+    resume: bool,
+) -> None:
+    from midas.learning import trainer
 
-    return list(StratifiedKFold(folds, shuffle=True, random_state=seed).split(labels, labels))
+    run.check(experiment, resume)
+    part, held_out = (data.take(indices) for indices in fold)
+    if not run.finished:
+        with run.locked():
+            trainer.score(trainer.train(experiment, run, part, report=workspace.epoch), held_out)
+    elif run.card.data_digest != part.digest:
+        raise MidasError(f"{run.path}: the data changed since it was trained; start again with --overwrite")
 
 
-def _summarise(run: Run, experiment: Experiment, protocol: Protocol, data) -> None:
-    """Score all folds, alone and together, and write card.json, predictions.npz and result.json."""
+def _summarize(run: Run, experiment: Experiment, protocol: Protocol, data: Dataset, splits: list[Folds]) -> None:
+    """Score all folds, for single networks and the ensemble, and write card.json, predictions.npz and result.json."""
     from midas.learning.classifier import Classifier
 
-    splits = [_split(data.labels, protocol.folds, experiment.seed + repeat) for repeat in range(protocol.repeats)]
-    views = sorted({1, protocol.tta})
-    shape = (len(views), protocol.repeats, protocol.ensemble, len(data), len(data.class_names))
-    answers, results = np.zeros(shape, np.float32), []
-    for repeat, fold, member, seed in protocol.runs(experiment.seed):
-        trained = _training(run, protocol, repeat, fold, seed)
+    copies = sorted({1, protocol.tta})
+    shape = (len(copies), protocol.repeats, protocol.ensemble, len(data), len(data.class_names))
+    probabilities, results = np.zeros(shape, np.float32), []
+    for repeat, fold, member, seed in protocol.trainings(experiment.seed):
+        trained = _training_run(run, protocol, repeat, fold, seed)
         results.append(trained.result)
-        network, (_, theirs) = Classifier.load(trained.path), splits[repeat][fold]
-        for view, tta in enumerate(views):
-            asked = dataclasses.replace(network, tta=tta)
-            answers[view, repeat, member, theirs] = asked.probabilities(data.images[theirs], data.places[theirs])
+        network, (_, held_out) = Classifier.load(trained.path), splits[repeat][fold]
+        glyphs = data.glyphs.take(held_out)
+        for index, tta in enumerate(copies):
+            probabilities[index, repeat, member, held_out] = dataclasses.replace(network, tta=tta).probabilities(glyphs)
     scores = []
-    for together in sorted({1, protocol.ensemble}):
-        for tta, answered in zip(views, answers, strict=True):
-            asked = answered.mean(axis=1, keepdims=True) if together > 1 else answered
-            score, calibrated = _score(asked, data.labels, data.class_names, splits)
-            scores.append({"networks": together, "tta": tta, **score})
-    # Each image once: the first repeat, answered in the last and most elaborate way.
-    with atomic(run / "predictions.npz") as temporary:
-        np.savez_compressed(temporary, **data.predictions(calibrated[0, 0]))
-    write_json(run / "card.json", network.card)
-    write_json(
-        run / "result.json",
-        {
-            "part": experiment.part,
-            "name": experiment.name,
-            "seed": experiment.seed,
-            "scored": "held-out folds",
-            "n": len(data),
+    for networks in sorted({1, protocol.ensemble}):
+        for tta, of_copies in zip(copies, probabilities, strict=True):
+            of_networks = of_copies.mean(axis=1, keepdims=True) if networks > 1 else of_copies
+            score, calibrated = _score(of_networks, data.labels, data.class_names, splits, networks, tta)
+            scores.append(score)
+    # Each image once: the first repeat, predicted with all networks and copies.
+    run.write_predictions(data.predictions(calibrated[0, 0]))
+    run.write(network.card)
+    run.write(
+        CrossValidationResult(
+            part=experiment.part,
+            name=experiment.name,
+            seed=experiment.seed,
+            scored="held-out folds",
+            n=len(data),
             **dataclasses.asdict(protocol),
-            "scores": scores,
-            "errors": metrics.error_kinds(calibrated[:, 0], data.labels, data.class_names),
-            "epochs": mean(result["epochs"] for result in results),
-            "train_seconds": round(mean(result["train_seconds"] for result in results), 1),
-            **{key: network.card[key] for key in ("model", "parameters", "multiply_adds", "sample")},
-        },
+            scores=tuple(scores),
+            errors=classification.error_kinds(calibrated[:, 0], data.labels, data.class_names),
+            epochs=mean(result.epochs for result in results),
+            train_seconds=round(mean(result.train_seconds for result in results), 1),
+            model=network.card.model,
+            parameters=network.card.parameters or 0,
+            macs=network.card.macs or 0,
+            sample=network.card.sample,
+        )
     )
 
 
-def _score(answers: np.ndarray, labels: np.ndarray, class_names, splits) -> tuple[dict, np.ndarray]:
-    """Score the answers (repeats, networks, n, k): mean, spread and interval of each measure, temperature included.
+def _score(
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    class_names: tuple[str, ...],
+    splits: list[Folds],
+    networks: int,
+    tta: int,
+) -> tuple[CrossValidationScores, np.ndarray]:
+    """Score probabilities (repeats, networks, n, k): mean, spread and interval of each score, and calibrate them.
 
-    The temperature a fold's answers are calibrated with is fitted on the other folds' answers. Accuracies and log loss
-    spread over folds and repeats, networks averaged. The calibration error grows as images get fewer, so it is that of
-    all images of a repeat, and spreads over repeats.
+    The temperature of a fold is fitted on the other folds. Accuracies and log loss spread over folds and repeats,
+    averaged over networks. The calibration error grows as images get fewer, so it is computed for all images of a
+    repeat, and spreads over repeats.
     """
-    calibrated, values = np.empty_like(answers), {name: [] for name in MEASURED}
+    calibrated = np.empty_like(probabilities)
+    values: dict[str, list[float]] = {"accuracy": [], "case_merged_accuracy": [], "log_loss": []}
+    errors = []
     for repeat, folds in enumerate(splits):
-        for network, probabilities in enumerate(answers[repeat]):
+        for network, of_network in enumerate(probabilities[repeat]):
             for others, held_out in folds:
-                temperature = metrics.fit_temperature(probabilities[others], labels[others])
-                calibrated[repeat, network, held_out] = metrics.calibrate(probabilities[held_out], temperature)
-        whole = [metrics.summarise(probabilities, labels, class_names) for probabilities in calibrated[repeat]]
-        values["calibration_error"].append(mean(one["calibration_error"] for one in whole))
+                temperature = classification.fit_temperature(of_network[others], labels[others])
+                calibrated[repeat, network, held_out] = classification.calibrate(of_network[held_out], temperature)
+        errors.append(mean(classification.calibration_error(each, labels) for each in calibrated[repeat]))
         for _, held_out in folds:
-            parts = [metrics.summarise(one[held_out], labels[held_out], class_names) for one in calibrated[repeat]]
-            for name in ("accuracy", "case_merged_accuracy", "log_loss"):
-                if parts[0][name] is not None:
-                    values[name].append(mean(part[name] for part in parts))
-    tested = len(splits[0][0][1])
-    score = {name: _spread(found, tested, len(labels) - tested) for name, found in values.items() if found}
-    score["calibration_error"]["interval"] = None  # repeats answer the same images, so theirs would mean nothing
-    flat = answers.reshape(-1, answers.shape[-1])
-    temperature = metrics.fit_temperature(flat, np.tile(labels, len(flat) // len(labels)))
-    return {**score, "temperature": round(temperature, 4)}, calibrated
+            parts = [classification.score(each[held_out], labels[held_out], class_names) for each in calibrated[repeat]]
+            for name, found in values.items():
+                if getattr(parts[0], name) is not None:
+                    found.append(mean(getattr(part, name) for part in parts))
+    n_test = len(splits[0][0][1])
+    spread = {name: _mean_score(found, n_test, len(labels) - n_test) for name, found in values.items() if found}
+    # Repeats predict the same images, so an interval of their calibration errors would be meaningless.
+    calibration_error = dataclasses.replace(_mean_score(errors, n_test, len(labels) - n_test), interval=None)
+    flat = probabilities.reshape(-1, probabilities.shape[-1])
+    temperature = classification.fit_temperature(flat, np.tile(labels, len(flat) // len(labels)))
+    score = CrossValidationScores(networks, tta, round(temperature, 4), calibration_error=calibration_error, **spread)
+    return score, calibrated
 
 
-def _spread(values: list[float], tested: int, trained: int) -> dict:
+def _mean_score(values: list[float], n_test: int, n_train: int) -> MeanScore:
     if len(values) < 2:
-        return {"mean": values[0], "standard_deviation": None, "interval": None}
-    return {
-        "mean": mean(values),
-        "standard_deviation": stdev(values),
-        "interval": list(metrics.mean_interval(values, tested, trained)),
-    }
-
-
-def table(results: list[dict]) -> str:
-    """Lay out the results of cross-validations as text, a line for each way to answer."""
-    head = ("name", "networks", "tta", "accuracy %", "95 % interval", "case ignored %", "log loss", "ECE %", "seconds")
-    rows = [head]
-    for result in results:
-        for score in result["scores"]:
-            rows.append(
-                (
-                    result["name"],
-                    str(score["networks"]),
-                    str(score["tta"]),
-                    _mean_and_deviation(score["accuracy"], 100, 2),
-                    "-".join(f"{100 * bound:.2f}" for bound in score["accuracy"]["interval"] or ()) or "-",
-                    _mean_and_deviation(score.get("case_merged_accuracy"), 100, 2),
-                    _mean_and_deviation(score["log_loss"], 1, 4),
-                    _mean_and_deviation(score["calibration_error"], 100, 2),
-                    f"{result['train_seconds']:.0f}",
-                )
-            )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [[cell.rjust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
-    return "\n".join("  ".join([row[0].strip().ljust(widths[0]), *row[1:]]).rstrip() for row in lines)
-
-
-def _mean_and_deviation(spread: dict | None, scale: float, decimals: int) -> str:
-    if spread is None:
-        return "-"
-    text = f"{scale * spread['mean']:.{decimals}f}"
-    return (
-        text
-        if spread["standard_deviation"] is None
-        else f"{text} ± {scale * spread['standard_deviation']:.{decimals}f}"
-    )
-
-
-def write_comparison(results: list[dict], place: Workplace) -> Path:
-    """Write compare-models.json, and draw compare-models.png, which is returned: accuracy against cost.
-
-    Raises:
-        MidasError: a file cannot be written.
-    """
-    from midas.report import plots
-
-    path = place.root / CROSS_VALIDATION / "compare-models.png"
-    with atomic(path) as temporary:
-        plots.accuracy_against_cost(results).savefig(temporary, dpi=120)
-    write_json(path.with_suffix(".json"), {"models": results})
-    return path
+        return MeanScore(values[0], None, None)
+    return MeanScore(mean(values), stdev(values), corrected_resampled_interval(values, n_test, n_train))

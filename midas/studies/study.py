@@ -1,141 +1,191 @@
-"""The whole study: which run needs which data and which other run before it."""
+"""The study of the three parts: which run needs which data, and which other run first."""
 
-import dataclasses
+from __future__ import annotations
+
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from midas.experiments import PARTS, SMALL, Experiment, named
+from midas.experiments import Experiment
+from midas.recipes import INITIALIZATIONS, PARTS, SMALL_DATA, named, teachers
+from midas.records import EpochRecord
 from midas.runs import Run
 
-QUICK_EPOCHS = {"part1": 12, "part1-digits": 12, "mnist": 2, "part3": 2}
+if TYPE_CHECKING:
+    from midas.data.datasets import Dataset
+
+QUICK_EPOCHS = {"part1": 12, "part1-digits": 12, "mnist": 2, "part3": 2}  # by training set
+
+
+def _start_tensorflow() -> None:
+    from midas.learning.backend import start_tensorflow
+
+    start_tensorflow()
 
 
 @dataclass(frozen=True)
-class Workplace:
-    """Where things are and how a user is told what happens.
+class Workspace:
+    """Where data and runs are, and how the user is informed.
 
     Attributes:
         runs_dir: root of the run directories.
-        data_dir: folder of the data, or "sample".
-        cache_dir: where preprocessed data are kept.
-        say: called with a line of text now and then.
-        skipped: called with each data set and its name, to tell of images that cannot be used.
+        data_dir: folder of the data sets, or "sample".
+        cache_dir: where preprocessed data are cached.
+        say: called with a line of text.
+        skipped: called with each data set that is loaded and its name, to report images that could not be used.
         epoch: called after each epoch with its record and the number of epochs.
         progress: called with (done, total) images while data are read.
+        start: called before TensorFlow is needed.
     """
 
     runs_dir: Path
     data_dir: str
     cache_dir: Path
     say: Callable[[str], None] = lambda line: None
-    skipped: Callable = lambda dataset, name: None
-    epoch: Callable[[dict, int], None] = lambda record, epochs: None
+    skipped: Callable[[Dataset, str], None] = lambda dataset, name: None
+    epoch: Callable[[EpochRecord, int], None] = lambda record, epochs: None
     progress: Callable[[int, int], None] | None = None
+    start: Callable[[], None] = _start_tensorflow
 
     @property
     def is_sample(self) -> bool:
+        """Whether the data are the embedded sample."""
         return self.data_dir == "sample"
 
     @property
     def root(self) -> Path:
-        """Where the run directories lie; those on the sample are kept apart from real ones."""
+        """Root of these runs; those on the sample are kept apart from real ones."""
         return self.runs_dir / "sample" if self.is_sample else self.runs_dir
 
     def run(self, experiment: Experiment) -> Run:
-        """The directory of an experiment."""
+        """Give the run directory of an experiment."""
         return Run(self.root / experiment.run_path)
+
+    def load(self, name: str, size: int) -> Dataset:
+        """Load a data set that experiments name, and report images that could not be used."""
+        from midas.data import datasets
+
+        data = datasets.load(name, self.data_dir, size, self.cache_dir, progress=self.progress)
+        self.skipped(data, name)
+        return data
 
 
 def perform(
     experiment: Experiment,
-    place: Workplace,
+    workspace: Workspace,
     resume: bool = False,
     overwrite: bool = False,
     tensorboard: Path | None = None,
-) -> tuple[Run, bool]:
-    """Do one experiment, and before it the one that it starts from.
-
-    Returns:
-        The finished run, and whether anything had to be done for it.
+) -> Run:
+    """Train and score one experiment, after those that it builds on. Nothing is done for a finished run.
 
     Raises:
         MidasError: the directory holds something else, or an unfinished run and neither `resume` nor `overwrite`.
     """
-    run = place.run(experiment)
+    run = workspace.run(experiment)
     if not overwrite:
         run.check(experiment, resume)
         if run.finished:
-            return run, False
-    source = _source(experiment, place)
-    teachers = [perform(teaching, place, resume=True)[0].path for teaching in experiment.taught_by]
+            workspace.say(f"{run.path}: already finished, nothing to do (--overwrite trains it again)")
+            return run
+    init_checkpoint = _init_checkpoint(experiment, workspace)
+    taught_by = [_finished(teacher, workspace) for teacher in teachers(experiment)]
+    workspace.start()
     from midas.data import datasets
-    from midas.learning.trainer import score, train  # heavy, and not needed to find that nothing is to be done
-    from midas.report import previews as inspection
+    from midas.learning.trainer import score, train  # imports TensorFlow
+    from midas.report import previews
 
-    data = load(experiment.data, experiment, place)
+    data = workspace.load(experiment.data, experiment.size)
     if experiment.test:
-        datasets.find(experiment.test, place.data_dir)  # known to be there before hours are spent, but not yet read
+        datasets.open_named(experiment.test, workspace.data_dir)  # must exist before hours are spent; not read yet
     with run.locked():
-        if not overwrite:  # another process may have been at it since
+        if not overwrite:  # another process may have worked on it meanwhile
             run.check(experiment, resume=True)
             if run.finished:
-                return run, False
+                return run
         images = min(experiment.limit or len(data), len(data))
-        place.say(f"{experiment.run_path}: {images:,} images of {experiment.data}, those for validation included")
-        train(experiment, run, data, source, teachers, place.epoch, tensorboard, overwrite)
-        test = load(experiment.test, experiment, place) if experiment.test else None
-        came_from = datasets.find(experiment.data.removesuffix("-digits"), place.data_dir)
-        inspection.keep(run, experiment, data, came_from, test)
-        score(experiment, run, data, test, source)
-    return run, True
+        workspace.say(f"{experiment.run_path}: {images:,} images of {experiment.data}, validation set included")
+        training = train(
+            experiment, run, data, init_checkpoint, taught_by, workspace.epoch, tensorboard, overwrite=overwrite
+        )
+        test = workspace.load(experiment.test, experiment.size) if experiment.test else None
+        source = datasets.open_named(experiment.data.removesuffix("-digits"), workspace.data_dir)
+        previews.keep_samples(run, experiment, data, source, test)
+        score(training, test)
+    return run
 
 
-def load(name: str, experiment: Experiment, place: Workplace):
-    """Load a data set as an experiment needs it, and warn of what in it cannot be used."""
-    from midas.data import datasets
-
-    data = datasets.load(name, place.data_dir, experiment.size, place.cache_dir, progress=place.progress)
-    place.skipped(data, name)
-    return data
-
-
-def preprocess(experiments: list[Experiment], place: Workplace) -> None:
-    """Read into the cache all that these experiments need, so that what is missing is known before anything is trained.
+def perform_seeds(
+    experiment: Experiment,
+    networks: int,
+    workspace: Workspace,
+    resume: bool = False,
+    overwrite: bool = False,
+    tensorboard: Path | None = None,
+) -> list[Run]:
+    """Perform an experiment with several seeds, counted up from its own.
 
     Raises:
-        MidasError: a data set is missing or unusable.
+        MidasError: as `perform`; for any of the seeds, before the first is trained.
     """
-    needed = {name: e for e in experiments for name in (e.data.removesuffix("-digits"), e.test) if name}
-    for name, experiment in needed.items():
-        load(name, experiment, place)
+    seeds = [replace(experiment, seed=experiment.seed + index) for index in range(networks)]
+    for each in seeds if not overwrite else ():
+        workspace.run(each).check(each, resume)
+    logs = [tensorboard / f"seed-{each.seed}" if tensorboard and networks > 1 else tensorboard for each in seeds]
+    return [perform(each, workspace, resume, overwrite, log) for each, log in zip(seeds, logs, strict=True)]
 
 
-def _source(experiment: Experiment, place: Workplace) -> Path | None:
-    """Find the checkpoint to start from; a network of Part 1 is trained on the spot where there is none."""
-    if experiment.init == "random":
-        return None
-    if experiment.source not in PARTS:
-        return Path(experiment.source)
-    shared = {name: getattr(experiment, name) for name in ("model", "size", "seed")}
-    before = dataclasses.replace(PARTS[experiment.source], **shared)
-    before = named(before) if before.part == "part1" else before
-    run = place.run(before)
-    return run.path if run.finished else perform(before, place, resume=True)[0].path
+def run_study(workspace: Workspace, quick: bool, seed: int, resume: bool = False, overwrite: bool = False) -> list[Run]:
+    """Perform the whole study. All data are read first, so that missing data are noticed before anything is trained.
+
+    Raises:
+        MidasError: as `perform`, or a data set is missing or unusable.
+    """
+    listed = experiments(workspace.is_sample, quick, seed)
+    unfinished = [each for each in listed if overwrite or not workspace.run(each).finished]
+    needed = {name: each.size for each in unfinished for name in (each.data.removesuffix("-digits"), each.test) if name}
+    for name, size in needed.items():
+        workspace.load(name, size)
+    return [perform(each, workspace, resume, overwrite) for each in listed]
 
 
 def experiments(sample: bool, quick: bool, seed: int) -> list[Experiment]:
-    """List the whole study in the order in which one run needs another; a quick one does without rounds in Part 3."""
-    changes = {**(SMALL if sample else {}), **({"rounds": 0} if quick else {})}
-    chosen = [PARTS["part1"], dataclasses.replace(PARTS["part1"], model=PARTS["part3"].model), PARTS["digits"]]
-    for init, digits, part1 in (("random", None, None), ("pretrained", "digits", "part1")):
-        chosen.append(dataclasses.replace(PARTS["part2"], init=init, source=digits))
+    """List the experiments of the study in an order in which each finds those that it builds on.
+
+    Args:
+        sample: with settings for the small data sets of the embedded sample.
+        quick: with few epochs, and without self-training rounds.
+        seed: random seed.
+    """
+    part1, digits, part2, part3 = (PARTS[name] for name in ("part1", "digits", "part2", "part3"))
+    chosen = [part1, replace(part1, model=part3.model), digits]
+    for for_part2, for_part3 in (("random", "random"), ("digits", "part1")):
+        chosen.append(replace(part2, **INITIALIZATIONS[for_part2]))
         chosen += [
-            dataclasses.replace(PARTS["part3"], init=init, source=part1, loss=loss, rounds=rounds)
-            for loss, rounds in (("given", 0), ("complementary", 0), ("complementary", PARTS["part3"].rounds))
+            replace(part3, **INITIALIZATIONS[for_part3], loss=loss, rounds=rounds)
+            for loss, rounds in (("cross-entropy", 0), ("complementary", 0), ("complementary", part3.rounds))
         ]
-    chosen = [dataclasses.replace(e, seed=seed, **(changes if e.test else {})) for e in chosen]
-    chosen = [e if e.name == "digits" else named(e) for e in chosen]
+    changes = {**(SMALL_DATA if sample else {}), **({"rounds": 0} if quick else {})}
+    chosen = [replace(each, seed=seed, **(changes if each.test else {})) for each in chosen]
+    chosen = [each if each.name == "digits" else named(each) for each in chosen]
     if quick:
-        chosen = [dataclasses.replace(e, epochs=QUICK_EPOCHS[e.data]) for e in chosen]
-    return sorted(dict.fromkeys(chosen), key=lambda experiment: experiment.part)
+        chosen = [replace(each, epochs=QUICK_EPOCHS[each.data]) for each in chosen]
+    return sorted(dict.fromkeys(chosen), key=lambda each: each.part)
+
+
+def _init_checkpoint(experiment: Experiment, workspace: Workspace) -> Path | None:
+    """Find the checkpoint of a pretrained initialization; a network of Part 1 is trained if there is none yet."""
+    if experiment.init == "random" or experiment.init_checkpoint is None:
+        return None
+    if experiment.init_checkpoint not in PARTS:
+        return Path(experiment.init_checkpoint)
+    shared = {name: getattr(experiment, name) for name in ("model", "size", "seed")}
+    pretraining = replace(PARTS[experiment.init_checkpoint], **shared)
+    return _finished(named(pretraining) if pretraining.part == "part1" else pretraining, workspace)
+
+
+def _finished(experiment: Experiment, workspace: Workspace) -> Path:
+    """Perform an experiment that another one builds on, if it is not finished."""
+    run = workspace.run(experiment)
+    return run.path if run.finished else perform(experiment, workspace, resume=True).path

@@ -1,0 +1,137 @@
+"""The public functions of the package; TensorFlow is imported by the first call that needs it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from midas.data.datasets import Dataset
+    from midas.learning.classifier import Classifier
+    from midas.records import EpochRecord
+    from midas.runs import Run
+    from midas.studies.custom import TrainedRun
+
+
+def load(checkpoint: str | os.PathLike | Run | None = None, *, tta: int | None = None) -> Classifier:
+    """Load a network.
+
+    Args:
+        checkpoint: a run, a run directory, a `.keras` file, a folder of several (an ensemble), or the name of a network
+            that ships with midas: "part1" (0-9, A-Z, a-z), "part2-best", "part3-random", "part3-pretrained" or
+            "part3-best" (digits). None loads "part1".
+        tta: average probabilities over this many augmented copies of each image, the image itself included; None for
+            what the network's card says.
+
+    Raises:
+        MidasError: there is no such network, or it cannot be read.
+
+    >>> reader = load("part2-best")
+    >>> "".join(reader.class_names)
+    '0123456789'
+    """
+    from midas.learning import backend
+
+    backend.start_tensorflow()
+    import dataclasses
+
+    from midas.learning.checkpoints import find_checkpoint
+    from midas.learning.classifier import Classifier
+
+    path = getattr(checkpoint, "path", checkpoint)
+    network = Classifier.load(find_checkpoint(path))
+    return dataclasses.replace(network, tta=tta) if tta else network
+
+
+def load_dataset(
+    path: str | os.PathLike, *, size: int = 28, split: str | None = None, cache_dir: str | os.PathLike | None = None
+) -> Dataset:
+    """Read labeled images into normalized glyphs.
+
+    Args:
+        path: a folder or archive of class folders, an `.npz` or IDX file, or "sample" for the drawings of the embedded
+            sample.
+        size: side of the glyphs in pixels.
+        split: "train" or "test", for data sets that have both; None reads everything.
+        cache_dir: where to cache the glyphs; None caches nothing.
+
+    Raises:
+        MidasError: it cannot be read, or has no labels.
+
+    >>> import tempfile, numpy
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     images = numpy.zeros((4, 28, 28), numpy.uint8)
+    ...     images[:, 4:24, 13:15] = 255
+    ...     numpy.savez(f"{folder}/ones.npz", images=images, labels=[1, 1, 7, 7])
+    ...     data = load_dataset(f"{folder}/ones.npz")
+    >>> len(data), data.class_names, data.images.shape
+    (4, ('1', '7'), (4, 28, 28))
+    """
+    from midas.data import datasets
+
+    return datasets.load_dataset(path, size=size, split=split, cache_dir=cache_dir)
+
+
+def train(
+    data: Dataset | str | os.PathLike,
+    test: Dataset | str | os.PathLike | None = None,
+    *,
+    name: str | None = None,
+    recipe: str = "plateau",
+    runs_dir: str | os.PathLike = "checkpoints",
+    resume: bool = False,
+    overwrite: bool = False,
+    report: Callable[[EpochRecord, int], None] = lambda record, epochs: None,
+    **settings: Any,
+) -> TrainedRun:
+    """Train a network on labeled images of any classes.
+
+    The validation set, a fifth unless `val_fraction` says otherwise, is split off first. Calling it again with the same
+    settings and data returns the finished run.
+
+    Args:
+        data: training set, or a path as `load_dataset` takes it.
+        test: test set, scored once at the end; without one the validation set is scored.
+        name: of the run; by default made from the settings.
+        recipe: "plateau" (ReduceLROnPlateau) or "cosine" (warm-up and cosine decay).
+        runs_dir: root of the run directories; the run is written to `custom/NAME/seed-SEED` below it.
+        resume: continue an interrupted run.
+        overwrite: train again.
+        report: called after each epoch with its record and the number of epochs.
+        **settings: any setting of `Experiment`, such as `epochs`, `model`, `batch_size` or `seed`.
+
+    Returns:
+        The run: `run.result` has the scores, `run.classifier()` loads the network.
+
+    Raises:
+        MidasError: the data cannot be read or split, a setting is not allowed, or the run directory holds another run.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     data = load_dataset("sample").only("AB")
+    ...     run = train(data, epochs=2, runs_dir=folder)
+    ...     run.result.n, run.classifier().class_names
+    (16, ('A', 'B'))
+    """
+    from midas.studies import custom
+
+    size = settings.get("size", 28)
+    description = str(data) if isinstance(data, str | os.PathLike) else "in memory"
+    if isinstance(data, str | os.PathLike):
+        data = load_dataset(data, size=size, split="train")
+    if isinstance(test, str | os.PathLike):
+        test = load_dataset(test, size=size, split="test")
+    return custom.train(
+        data,
+        description,
+        test,
+        name=name,
+        recipe=recipe,
+        runs_dir=Path(runs_dir),
+        resume=resume,
+        overwrite=overwrite,
+        report=report,
+        **settings,
+    )

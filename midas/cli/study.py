@@ -1,0 +1,201 @@
+"""Commands of many trainings: run, cross-validate, compare-models, compare; and what came out: list, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from midas.cli.console import emit
+from midas.cli.options import (
+    apply,
+    cache_dir_option,
+    common,
+    data_dir_option,
+    json_option,
+    make_experiment,
+    make_workspace,
+    protocol_options,
+    restart_options,
+    runs_dir_option,
+    seed_option,
+    settings_options,
+    workspace_options,
+)
+from midas.experiments import MODEL_NAMES
+from midas.files import plain
+from midas.recipes import INITIALIZATIONS, with_model
+
+
+@click.command("run", epilog="Example: midas run --data-dir sample")
+@click.option("--quick", is_flag=True, help="Few epochs, to see everything work; kept apart from full runs.")
+@apply(seed_option, data_dir_option, runs_dir_option, cache_dir_option, *restart_options, json_option, common)
+def run_study(
+    quick: bool,
+    seed: int,
+    data_dir: str,
+    runs_dir: Path,
+    cache_dir: Path,
+    resume: bool,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Run the whole study: all parts from all initializations, one table, one page."""
+    from midas.report import page, tables
+    from midas.studies import study
+
+    workspace = make_workspace(data_dir, runs_dir / "quick" if quick else runs_dir, cache_dir)
+    runs = study.run_study(workspace, quick, seed, resume, overwrite)
+    path = workspace.root / "report.html"
+    numbers = page.write_report(runs, path)
+    table = tables.results_table([page.run_state(run) for run in runs])
+    emit({**numbers, "page": str(path)}, as_json, f"{table}\n{path}")
+
+
+@click.command("cross-validate", epilog="Example: midas cross-validate --recipe best --all-data --repeats 2 --tta 8")
+@apply(settings_options("part1"), protocol_options(ensemble=True))
+@apply(*workspace_options, *restart_options, json_option, common)
+def cross_validate(
+    folds: int,
+    repeats: int,
+    ensemble: int,
+    tta: int | None,
+    data_dir: str,
+    runs_dir: Path,
+    cache_dir: Path,
+    resume: bool,
+    overwrite: bool,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Cross-validate a training of Part 1.
+
+    More --repeats or a larger --ensemble keep the networks of an earlier call.
+    """
+    from midas.report.tables import cross_validation_table
+    from midas.studies import cross_validation
+
+    workspace = make_workspace(data_dir, runs_dir, cache_dir)
+    experiment = make_experiment("part1", workspace, settings)
+    protocol = cross_validation.Protocol(folds, repeats, ensemble, tta or 1)
+    run = cross_validation.cross_validate(experiment, workspace, protocol, resume, overwrite)
+    result = run.cross_validation
+    table = cross_validation_table([result])
+    emit({**plain(result), "path": str(run.path)}, as_json, f"{table}\n{run.path}")
+
+
+@click.command("compare-models", epilog="Example: midas compare-models --recipe cosine --epochs 40 --all-data")
+@click.argument("names", nargs=-1, type=click.Choice(MODEL_NAMES), metavar="[MODEL]...")
+@apply(settings_options("part1", model=False), protocol_options(ensemble=False))
+@apply(*workspace_options, *restart_options, json_option, common)
+def compare_models(
+    names: tuple[str, ...],
+    folds: int,
+    repeats: int,
+    tta: int | None,
+    data_dir: str,
+    runs_dir: Path,
+    cache_dir: Path,
+    resume: bool,
+    overwrite: bool,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Cross-validate several architectures on the same folds.
+
+    Writes compare-models.json and compare-models.png (accuracy against cost) to the folder of the cross-validations.
+    """
+    from midas.report import comparison, tables
+    from midas.runs import CROSS_VALIDATION
+    from midas.studies import cross_validation
+
+    workspace = make_workspace(data_dir, runs_dir, cache_dir)
+    experiment = make_experiment("part1", workspace, settings)
+    protocol = cross_validation.Protocol(folds, repeats, 1, tta or 1)
+    results = [
+        cross_validation.cross_validate(each, workspace, protocol, resume, overwrite).cross_validation
+        for each in (with_model(experiment, name) for name in names or MODEL_NAMES)
+    ]
+    figure = comparison.write_model_comparison(results, workspace.root / CROSS_VALIDATION / "compare-models.png")
+    table = tables.cross_validation_table(results)
+    emit({"models": results, "figure": str(figure)}, as_json, f"{table}\n{figure}")
+
+
+@click.command(epilog="Example: midas compare part2 --seeds 5 --images-per-class 1 --images-per-class 10")
+@click.argument("part", type=click.Choice(["part2", "part3"]))
+@click.option("--seeds", type=click.IntRange(2), default=5, show_default=True, help="Trainings per initialization.")
+@click.option(
+    "--init",
+    "initializations",
+    multiple=True,
+    type=click.Choice(list(INITIALIZATIONS)),
+    help="May be repeated; the first is the baseline.  [default: all]",
+)
+@click.option(
+    "--images-per-class",
+    multiple=True,
+    type=click.IntRange(1),
+    help="Also train on this many images per class (label efficiency); may be repeated.",
+)
+@click.option("--model", type=click.Choice(MODEL_NAMES), help="[default: compact]")
+@click.option("--epochs", type=click.IntRange(1), help="[default: 10]")
+@click.option("--resume", is_flag=True, help="Resume an unfinished run.")
+@apply(*workspace_options, json_option, common)
+def compare(
+    part: str,
+    seeds: int,
+    initializations: tuple[str, ...],
+    images_per_class: tuple[int, ...],
+    resume: bool,
+    data_dir: str,
+    runs_dir: Path,
+    cache_dir: Path,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Compare initializations over paired seeds, with statistical tests.
+
+    Finished runs are kept, so more --seeds, initializations or numbers of images add to them. Seeds count from 0.
+    """
+    from midas.report.tables import comparison_table
+    from midas.studies import transfer
+
+    workspace = make_workspace(data_dir, runs_dir, cache_dir)
+    changes = {name: value for name, value in settings.items() if value is not None}
+    found, files = transfer.compare(
+        part, initializations or list(INITIALIZATIONS), range(seeds), workspace, images_per_class, resume, **changes
+    )
+    paths = list(map(str, files))
+    emit({**plain(found), "files": paths}, as_json, "\n".join([comparison_table(found), "", *paths]))
+
+
+@click.command("list", epilog="Example: midas list --json")
+@apply(runs_dir_option, json_option, common)
+def list_runs(runs_dir: Path, as_json: bool) -> None:
+    """List the runs, their state and headline numbers."""
+    from midas.report import page, tables
+    from midas.runs import find_runs
+
+    states = [page.run_state(run) for run in find_runs(runs_dir)]
+    emit({"runs": states}, as_json, tables.results_table(states) if states else f"{runs_dir}: no runs yet")
+
+
+@click.command("report", epilog="Example: midas report --out report.html")
+@click.argument("runs", nargs=-1, type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="[default: report.html in the runs folder]"
+)
+@apply(runs_dir_option, json_option, common)
+def write_report(runs: tuple[Path, ...], out: Path | None, runs_dir: Path, as_json: bool) -> None:
+    """Write one page about finished runs: those given, or all below the runs folder."""
+    from midas.report import page
+    from midas.runs import Run, find_comparisons, find_runs
+
+    out = out or runs_dir / "report.html"
+    chosen = list(map(Run, runs)) or find_runs(runs_dir)
+    numbers = page.write_report(chosen, out, comparisons=() if runs else find_comparisons(runs_dir))
+    emit(numbers, as_json, str(out))
+
+
+COMMANDS = (run_study, cross_validate, compare_models, compare, list_runs, write_report)

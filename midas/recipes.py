@@ -1,0 +1,233 @@
+"""The named experiments of the three parts, and recipes: settings that are replaced together."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from dataclasses import replace
+from typing import Any
+
+from midas.errors import MidasError
+from midas.experiments import Augmentation, Experiment
+
+# Settings without an option of their own, changed by --set.
+SETTABLE = (
+    "freeze_backbone",
+    "weight_decay",
+    "label_smoothing",
+    "patience",
+    "min_delta",
+    "stop_patience",
+    "tta",
+)
+
+_MNIST = Experiment(
+    part="part2",
+    name="random",
+    data="mnist",
+    test="mnist-test",
+    batch_size=128,
+    epochs=15,
+    patience=1,
+    stop_patience=4,
+    val_fraction=0.1,
+)
+
+_AFFINE = Augmentation(elastic=0.0, stroke=0.0)
+
+# The experiments that the commands run by default; "digits" is the pretraining of Part 2, "custom" any other data set.
+PARTS = {
+    "part1": Experiment(part="part1", name="compact", data="part1", test=None),
+    "digits": Experiment(part="part2", name="digits", data="part1-digits", test=None),
+    "part2": _MNIST,
+    # The complementary labels of 6,000 images determine the validation loss to 0.002, its standard error: smaller
+    # differences do not count for the schedule, and nothing stops early. Affine augmentation alone needs fewer epochs.
+    "part3": replace(
+        _MNIST,
+        part="part3",
+        name="random-complementary",
+        data="part3",
+        model="deep",
+        loss="complementary",
+        rounds=1,
+        batch_size=256,
+        learning_rate=4e-3,
+        epochs=14,
+        patience=2,
+        min_delta=2e-3,
+        stop_patience=None,
+        augmentation=_AFFINE,
+    ),
+    "custom": Experiment(part="custom", name="compact", data="custom", test=None),
+}
+
+# Initializations of Parts 2 and 3, as settings, by the name that comparisons give them.
+INITIALIZATIONS: dict[str, dict[str, Any]] = {
+    "random": {},
+    "digits": {"init": "pretrained", "init_checkpoint": "digits"},
+    "digits-frozen": {"init": "pretrained", "init_checkpoint": "digits", "freeze_backbone": True},
+    "part1": {"init": "pretrained", "init_checkpoint": "part1"},
+    "part1-frozen": {"init": "pretrained", "init_checkpoint": "part1", "freeze_backbone": True},
+}
+DEFAULT_CHECKPOINT = {"part2": "digits", "part3": "part1"}  # what a pretrained initialization starts from
+
+# Settings that replace the part's own ones together, by the name of `--recipe`.
+COMMON_RECIPES: dict[str, dict[str, Any]] = {
+    "plateau": {},
+    "cosine": {"schedule": "cosine", "learning_rate": 4e-3, "stop_patience": None},
+}
+_ADAMW = {
+    "schedule": "cosine",
+    "optimizer": "adamw",
+    "learning_rate": 3e-3,
+    "weight_decay": 0.02,
+    "stop_patience": None,
+}
+_DEEPER = {**_ADAMW, "model": "deeper", "batch_size": 256, "epochs": 12, "tta": 8, "augmentation": _AFFINE}
+_FAST = {
+    **COMMON_RECIPES["cosine"],
+    "model": "fast",
+    "learning_rate": 1.6e-2,
+    "batch_size": 256,
+    "epochs": 4,
+    "augmentation": Augmentation(rotation=0.0, shear=0.0, scale=0.0, shift=0.04, elastic=0.0, stroke=0.0),
+}
+# Recipes of one part. "best" is the most accurate; on MNIST it uses the optimizer that won in Part 1.
+PART_RECIPES: dict[str, dict[str, dict[str, Any]]] = {
+    "part1": {"best": {**_ADAMW, "model": "placed", "size": 36, "label_smoothing": 0.1, "epochs": 100}},
+    "part2": {"fast": _FAST, "best": _DEEPER},
+    "part3": {"best": {**_DEEPER, "rounds": 2}},
+}
+
+# How many networks a part's recipe averages, if more than one.
+ENSEMBLES = {("part3", "best"): 2}
+
+# What replaces the settings of Parts 2 and 3 for data sets of about a thousand images, as in the embedded sample.
+SMALL_DATA = {
+    "batch_size": 32,
+    "learning_rate": 2e-3,
+    "epochs": 25,
+    "patience": 8,
+    "min_delta": 1e-4,
+    "stop_patience": None,
+    "rounds": 0,
+}
+
+# Settings that do not tell one recipe from another.
+_FREE = ("model", "size", "epochs", "batch_size", "learning_rate")
+
+
+def recipes(part: str) -> dict[str, dict[str, Any]]:
+    """List the recipes of a part with the settings they stand for."""
+    return {**COMMON_RECIPES, **PART_RECIPES.get(part, {})}
+
+
+def with_recipe(experiment: Experiment, recipe: str) -> Experiment:
+    """Apply a recipe; settings of the recipe it followed before go back to the part's own.
+
+    >>> with_recipe(with_recipe(PARTS["part2"], "cosine"), "plateau") == PARTS["part2"]
+    True
+    """
+    choices, part = recipes(experiment.part), PARTS[experiment.part]
+    before = choices[recipe_of(experiment)]
+    defaults = {key: getattr(part, key) for key, value in before.items() if getattr(experiment, key) == value}
+    return replace(experiment, **{**defaults, **choices[recipe]})
+
+
+def recipe_of(experiment: Experiment) -> str:
+    """Name the recipe that an experiment follows, whatever its model, size, epochs, batch size and learning rate.
+
+    >>> recipe_of(with_recipe(PARTS["part1"], "best"))
+    'best'
+    """
+    return next(
+        name
+        for name, settings in reversed(recipes(experiment.part).items())
+        if all(getattr(experiment, key) == value for key, value in settings.items() if key not in _FREE)
+    )
+
+
+def with_setting(experiment: Experiment, assignment: str) -> Experiment:
+    """Change one of the settings without an option of their own, written NAME=VALUE.
+
+    NAME is in `SETTABLE`, or `augmentation.` and one of the strengths; VALUE is JSON.
+
+    Raises:
+        MidasError: there is no such setting, or it cannot have this value.
+
+    >>> with_setting(PARTS["part1"], "augmentation.elastic=0").augmentation.elastic
+    0
+    """
+    name, _, text = assignment.partition("=")
+    strength = name.removeprefix("augmentation.")
+    strengths = dataclasses.asdict(experiment.augmentation) if experiment.augmentation else {}
+    is_strength = strength != name and strength in strengths
+    if not is_strength and name not in SETTABLE:
+        choices = ", ".join([*SETTABLE, *(f"augmentation.{each}" for each in strengths)])
+        raise MidasError(f"--set {assignment}: no such setting; write NAME=VALUE with one of {choices}")
+    try:
+        value = json.loads(text)
+        new = {"augmentation": {**strengths, strength: value}} if is_strength else {name: value}
+        return Experiment.from_json({**experiment.to_json(), **new})
+    except (ValueError, MidasError) as error:
+        raise MidasError(f"--set {assignment}: {name} cannot be {text!r} ({error})") from error
+
+
+def with_model(experiment: Experiment, model: str) -> Experiment:
+    """Change the model, and the name accordingly."""
+    other = replace(experiment, model=model)
+    suffix = experiment.name.removeprefix(named(experiment).name)
+    return replace(other, name=named(other).name + suffix)
+
+
+def named(experiment: Experiment) -> Experiment:
+    """Name an experiment after the settings that differ from the default of its part.
+
+    >>> named(replace(PARTS["part3"], init="pretrained", init_checkpoint="part1")).name
+    'pretrained-complementary'
+    """
+    recipe = recipe_of(experiment)
+    expected = replace(PARTS[experiment.part], **recipes(experiment.part)[recipe])
+    if experiment.part in ("part1", "custom"):
+        words = [experiment.model]
+    else:
+        words = [experiment.init]
+        words += [experiment.loss] if experiment.part == "part3" else []
+        if experiment.loss == "complementary" and experiment.rounds != expected.rounds:
+            words.append(_rounds(experiment.rounds))
+        words += [experiment.model] if experiment.model != expected.model else []
+    if experiment.init_checkpoint not in (None, DEFAULT_CHECKPOINT.get(experiment.part)):
+        words.append(experiment.init_checkpoint if experiment.init_checkpoint in ("digits", "part1") else "from")
+    words += [recipe] if recipe != "plateau" else []
+    words += [f"{experiment.size}px"] if experiment.size != 28 else []
+    words += ["all-data"] if not experiment.val_fraction else []
+    words += [f"limit-{experiment.limit}"] if experiment.limit else []
+    return replace(experiment, name="-".join(words))
+
+
+def teachers(experiment: Experiment) -> tuple[Experiment, ...]:
+    """List the experiments whose networks provide the candidate labels of the last self-training round.
+
+    They are the same experiment with one round less. After the default number of rounds, they are the part's default
+    experiments from both initializations: large networks are for the last round only. They have the same seed in any
+    case, and so split off the same validation set.
+
+    >>> [each.name for each in teachers(with_recipe(PARTS["part3"], "best"))]
+    ['random-complementary', 'pretrained-complementary']
+    >>> [each.name for each in teachers(PARTS["part3"])]
+    ['random-complementary-plain']
+    """
+    if not experiment.rounds:
+        return ()
+    default = PARTS[experiment.part]
+    if experiment.rounds == default.rounds + 1:
+        same = {name: getattr(experiment, name) for name in ("data", "test", "size", "val_fraction", "limit", "seed")}
+        pretrained = {"init": "pretrained", "init_checkpoint": experiment.init_checkpoint or "part1"}
+        return tuple(named(replace(default, **same, **init)) for init in (INITIALIZATIONS["random"], pretrained))
+    name = re.sub("-1-round$|-[0-9]+-rounds$", "", experiment.name)
+    return (replace(experiment, rounds=experiment.rounds - 1, name=f"{name}-{_rounds(experiment.rounds - 1)}"),)
+
+
+def _rounds(count: int) -> str:
+    return f"{count}-round{'s' if count > 1 else ''}" if count else "plain"

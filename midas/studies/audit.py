@@ -1,0 +1,100 @@
+"""Label audits: how many labels of a data set are wrong, how, and which, without knowing a single true one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from midas.data.datasets import Dataset
+from midas.errors import MidasError
+from midas.metrics import label_noise
+from midas.records import EpochRecord
+from midas.report import label_audit
+from midas.studies import out_of_fold
+
+if TYPE_CHECKING:
+    from midas.learning.classifier import Classifier
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to audit.
+
+    Attributes:
+        folds: out-of-fold networks to train, without a reference model.
+        epochs: of each of them; None for a number that suits the size of the data.
+        limit: audit this many images only, drawn in proportion to the classes; None for all.
+        max_suspects: suspects to list.
+        cleanlab: compare with cleanlab.
+        seed: random seed.
+        out: folder for the report's files; None writes none.
+    """
+
+    folds: int = 3
+    epochs: int | None = None
+    limit: int | None = None
+    max_suspects: int = 20
+    cleanlab: bool = False
+    seed: int = 0
+    out: Path | None = None
+
+
+def audit(
+    whole: Dataset,
+    data: str,
+    options: Options,
+    network: Classifier | None = None,
+    checkpoints: Iterable[Path] = (),
+    report: Callable[[EpochRecord, int], None] = lambda record, epochs: None,
+) -> dict[str, Any]:
+    """Audit the labels of a data set.
+
+    Args:
+        whole: the data set.
+        data: its name, for messages.
+        options: how to audit.
+        network: a reference model that was not trained on these labels; None trains networks on them, and predicts each
+            image out of fold.
+        checkpoints: where the reference model was loaded from.
+        report: called after each epoch of those trainings.
+
+    Returns:
+        What `report.label_audit.describe` returns, with how the predictions were made, and the files written.
+
+    Raises:
+        MidasError: there is one class only, or as `out_of_fold.predict`.
+    """
+    if len(whole.class_names) < 2:
+        raise MidasError(f"{data}: has one class only; an audit needs at least two")
+    dataset = whole.take(label_noise.subsample(whole.labels, options.limit, options.seed))
+    about: dict[str, Any] = {"data": data, "limit": options.limit, "seed": options.seed}
+    if network:
+        paths = [str(path) for path in checkpoints]
+        about["predictions"] = {
+            "checkpoint": paths[0] if len(paths) == 1 else paths,
+            "tta": network.tta,
+            "independent": whole.digest not in _training_digests(checkpoints),
+        }
+        outputs = network.outputs_of(dataset.class_names, data)
+        probabilities = network.probabilities(dataset.glyphs, outputs)[:, outputs]
+    else:
+        epochs = options.epochs or out_of_fold.default_epochs(len(dataset), options.folds)
+        about["predictions"] = {"checkpoint": None, "folds": options.folds, "epochs": epochs}
+        probabilities = out_of_fold.predict(dataset, data, options.folds, epochs, options.seed, report)
+    found = label_noise.audit(probabilities, dataset.labels, independent=network is not None)
+    summary = {**about, **label_audit.describe(found, dataset, options.max_suspects)}
+    if options.cleanlab:
+        summary["cleanlab"] = label_noise.compare_with_cleanlab(found, probabilities, dataset.labels)
+    if options.out:
+        summary = label_audit.write(found, dataset, summary, options.max_suspects, options.out)
+    return summary
+
+
+def _training_digests(checkpoints: Iterable[Path]) -> set[str]:
+    """Collect the digests of the data that networks were trained on, as far as their cards have them."""
+    from midas.learning.checkpoints import card_file, checkpoint_files, read_card
+
+    cards = (read_card(card_file(file)) for path in checkpoints for file in checkpoint_files(path))
+    return {card.data_digest for card in cards if card.data_digest}

@@ -1,0 +1,87 @@
+"""Transfer learning: the same training from several initializations, paired by seed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from midas.data.datasets import DIGITS
+from midas.experiments import Experiment
+from midas.recipes import INITIALIZATIONS, PARTS, SMALL_DATA
+from midas.records import Comparison
+from midas.report import comparison
+from midas.runs import COMPARISON, Run
+from midas.studies.study import Workspace, perform
+
+SHORT = {"model": "compact", "epochs": 10, "stop_patience": None, "rounds": 0}  # two minutes each on two cores
+FEW_STEPS = 300  # of a training on few images, as far as that takes 10 to 100 epochs
+
+
+def experiment(
+    part: str, initialization: str, seed: int, images_per_class: int | None = None, **changes: Any
+) -> Experiment:
+    """Describe one of the trainings compared: the part's default, shortened, and on few images if asked for.
+
+    Args:
+        part: "part2" or "part3".
+        initialization: a key of `INITIALIZATIONS`.
+        seed: random seed of the split, the order, the augmentation and the initial weights, those of the pretraining
+            included.
+        images_per_class: train on this many, without a validation set; None for all but the validation set.
+        **changes: other settings, for all initializations alike.
+    """
+    few: dict[str, Any] = {}
+    if images_per_class:
+        images = images_per_class * len(DIGITS)
+        batch = min(int(SMALL_DATA["batch_size"]), images)
+        few = {"limit": images, "val_fraction": 0.0, "batch_size": batch, "schedule": "cosine", "learning_rate": 2e-3}
+        few["epochs"] = min(max(10, math.ceil(FEW_STEPS / math.ceil(images / batch))), 100)
+    # Not the bare initialization, as the pretraining on digits is a run named "digits" of the same part.
+    suffix = f"-{images_per_class}-per-class" if images_per_class else ""
+    settings = {**SHORT, **INITIALIZATIONS[initialization], **changes, **few}
+    return replace(PARTS[part], **settings, name=f"from-{initialization}{suffix}", seed=seed)
+
+
+def compare(
+    part: str,
+    initializations: Sequence[str],
+    seeds: Iterable[int],
+    workspace: Workspace,
+    images_per_class: Sequence[int] = (),
+    resume: bool = False,
+    **changes: Any,
+) -> tuple[Comparison, list[Path]]:
+    """Train from every initialization with every seed, unless already done, and write how the trainings differ.
+
+    Seed by seed, so that an interrupted comparison has complete pairs. The runs lie in `comparison/` below the root, in
+    a folder for the model and the number of epochs, where comparison.json and figures of the part are written.
+
+    Args:
+        part: "part2" or "part3".
+        initializations: keys of `INITIALIZATIONS`; the first is the baseline.
+        seeds: of the trainings; the same for each initialization.
+        workspace: where things are.
+        images_per_class: train on these numbers of images as well, for label efficiency.
+        resume: resume unfinished runs.
+        **changes: settings of all trainings.
+
+    Returns:
+        The comparison, and the files written.
+    """
+    kind, seeds = experiment(part, initializations[0], 0, **changes), list(seeds)
+    folder = workspace.runs_dir / COMPARISON / f"{kind.model}-{kind.epochs}-epochs"
+    workspace = replace(workspace, runs_dir=folder)
+    runs: dict[tuple[str, int | None], list[Run]] = {
+        (initialization, count): [] for count in (None, *images_per_class) for initialization in initializations
+    }
+    for number, (seed, one) in enumerate(product(seeds, runs), 1):
+        run = perform(experiment(part, one[0], seed, one[1], **changes), workspace, resume)
+        runs[one].append(run)
+        accuracy = f"test accuracy {100 * run.result.accuracy:.2f} %"
+        workspace.say(f"{number} of {len(seeds) * len(runs)}: {run.path}: {accuracy}")
+    found = comparison.summarize(part, runs)
+    return found, comparison.write(found, workspace.root / part)

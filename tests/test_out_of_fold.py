@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+from tiny import dataset
+
+from midas.errors import MidasError
+from midas.studies import out_of_fold
+
+
+def test_every_image_is_predicted_by_a_network_that_was_not_trained_on_it(monkeypatch):
+    from midas.learning import trainer
+
+    seen, train = [], trainer.train
+
+    def spy(experiment, run, data, **options):
+        seen.append(set(data.names))
+        return train(experiment, run, data, **options)
+
+    monkeypatch.setattr(trainer, "train", spy)
+    data, reported = dataset("01"), []
+    probabilities = out_of_fold.predict(
+        data, "drawings", folds=2, epochs=2, report=lambda record, epochs: reported.append((record.epoch, epochs))
+    )
+    assert probabilities.shape == (20, 2) and probabilities.sum(axis=1) == pytest.approx(1)
+    assert seen[0] | seen[1] == set(data.names) and not seen[0] & seen[1]
+    assert reported == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_the_same_seed_gives_the_same_predictions():
+    first, second = (out_of_fold.predict(dataset("01"), "drawings", folds=2, epochs=1, seed=3) for _ in range(2))
+    assert np.array_equal(first, second)
+
+
+def test_a_class_that_is_too_small_is_named():
+    data = dataset("01").take(np.arange(11))
+    with pytest.raises(MidasError, match="drawings: class '1' has 1 image, too few for 3 folds"):
+        out_of_fold.predict(data, "drawings", folds=3, epochs=1)
+
+
+def test_a_training_that_diverges_is_one_line_that_names_the_data(monkeypatch):
+    monkeypatch.setitem(out_of_fold.PARTS, "custom", _diverging())
+    with pytest.raises(MidasError, match=r"drawings: .*no longer a number.*--epochs"):
+        out_of_fold.predict(dataset("01"), "drawings", folds=2, epochs=2)
+
+
+def _diverging():
+    import dataclasses
+
+    from midas.recipes import PARTS
+
+    return dataclasses.replace(PARTS["custom"], optimizer="sgd", weight_decay=0.0, augmentation=None, epochs=2)
