@@ -1,176 +1,208 @@
-"""What happens between two epochs: save whole files, record, report, and take up where a stopped run was."""
+"""Keras callbacks: complete checkpoints, epoch records, validation by complementary labels, and exact resumption."""
+
+from __future__ import annotations
 
 import math
-import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
 from midas.errors import MidasError
-from midas.experiments import PROBED
-from midas.runs import Run, temporary_name, writing
+from midas.experiments import PROBE_STEPS
+from midas.files import temporary_name, writing
+from midas.records import EpochRecord, Probe
+from midas.runs import Run
+
+Logs = dict[str, Any] | None
 
 
-class Checkpoint(keras.callbacks.ModelCheckpoint):
-    """`ModelCheckpoint` that never leaves half a file under the final name.
+class AtomicCheckpoint(keras.callbacks.ModelCheckpoint):
+    """`ModelCheckpoint` that never leaves an incomplete file under the final name.
 
-    With `save_best_only`, an epoch is kept unless an earlier one was better by `tolerance` or more: among epochs that
-    the validation loss cannot tell apart the last is the one at the lowest learning rate. As `chosen` has it.
+    With `save_best_only`, an epoch is saved unless an earlier one was better by `tolerance` or more: of epochs whose
+    validation losses do not differ, the last has the lowest learning rate. `best_epoch` finds the same epoch.
+
+    Args:
+        path: of the checkpoint.
+        tolerance: by how much a value must be lower to count as better.
+        lowest: lowest value so far.
+        **options: of `ModelCheckpoint`.
     """
 
-    def __init__(self, path, tolerance: float = 0.0, lowest: float = math.inf, **options):
+    best: float
+
+    def __init__(self, path: Path, tolerance: float = 0.0, lowest: float = math.inf, **options: Any) -> None:
         self.path, self.tolerance, self.temporary = path, tolerance, temporary_name(path)
         name = str(self.temporary).replace("{", "{{").replace("}", "}}")  # Keras formats it
         super().__init__(name, mode="min", initial_value_threshold=lowest, **options)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        """Save the network, if it is to be saved."""
         lowest = self.best
         self.best += self.tolerance
         with writing(self.path):
             try:
                 super().on_epoch_end(epoch, logs)
                 if self.temporary.exists():
-                    os.replace(self.temporary, self.path)
+                    self.temporary.replace(self.path)
             finally:
                 self.temporary.unlink(missing_ok=True)
         self.best = min(lowest, (logs or {}).get(self.monitor, lowest))
 
 
-def chosen(records: list[dict], tolerance: float) -> dict:
+def best_epoch(records: Sequence[EpochRecord], tolerance: float) -> EpochRecord:
     """Find the epoch whose network is used: the last that was not worse than an earlier one by `tolerance` or more.
 
-    Where nothing was held out, it is the last.
+    Without a validation set it is the last.
 
     >>> losses = (1.0, 0.5, 0.9, 0.55, 0.8)
-    >>> chosen([{"epoch": n, "val_loss": loss} for n, loss in enumerate(losses, 1)], tolerance=0.1)["epoch"]
+    >>> best_epoch([EpochRecord(n, val_loss=loss) for n, loss in enumerate(losses, 1)], tolerance=0.1).epoch
     4
     """
     lowest, found = math.inf, records[-1]
     for record in records:
-        if record.get("val_loss", math.inf) < lowest + tolerance:
-            found, lowest = record, min(lowest, record["val_loss"])
+        if record.val_loss is not None and record.val_loss < lowest + tolerance:
+            found, lowest = record, min(lowest, record.val_loss)
     return found
 
 
-class Record(keras.callbacks.Callback):
-    """Append one JSON line an epoch to the run's metrics, tell the user, and stop when nothing gets better.
+def out_of_patience(records: Sequence[EpochRecord], patience: int | None) -> bool:
+    """Tell whether the lowest validation loss was at least `patience` epochs ago; None never runs out.
 
-    Early steps are the ones that tell one start of a training from another, so some of them are recorded by themselves.
+    >>> out_of_patience([EpochRecord(1, val_loss=1.0), EpochRecord(2, val_loss=2.0), EpochRecord(3, val_loss=3.0)], 2)
+    True
+    """
+    losses = [record.val_loss for record in records if record.val_loss is not None]
+    if patience is None or not losses or len(losses) < len(records):
+        return False
+    return len(losses) - 1 - losses.index(min(losses)) >= patience
+
+
+class EpochRecorder(keras.callbacks.Callback):
+    """Record each epoch in the run, report it, and stop a training that no longer improves.
+
+    The first steps distinguish initializations, so the validation set is also scored after some of them.
 
     Args:
-        run: where to write.
-        records: of the epochs done so far; appended to.
-        patience: epochs without a better validation loss after which training stops, or None.
+        run: where to record.
+        records: epochs trained so far; appended to.
+        patience: epochs without a lower validation loss before training stops, or None.
         report: called with (record, epochs) after each epoch.
-        probe: scores the held-out images, called after each of the steps `PROBED`; None where none are held out.
+        probe: scores the validation set, called after each of `PROBE_STEPS`; None without a validation set.
 
     Raises:
-        MidasError: the loss is not finite, so that nothing is left to be learnt.
+        MidasError: the loss is not finite.
     """
 
     def __init__(
         self,
         run: Run,
-        records: list[dict],
+        records: list[EpochRecord],
         patience: int | None,
-        report: Callable[[dict, int], None],
-        probe: Callable[[], dict] | None = None,
-    ):
+        report: Callable[[EpochRecord, int], None],
+        probe: Callable[[], dict[str, float]] | None = None,
+    ) -> None:
         super().__init__()
         self.run, self.records, self.patience, self.report, self.probe = run, records, patience, report, probe
 
-    def on_epoch_begin(self, epoch, logs=None):
-        self.rate = float(self.model.optimizer.learning_rate)
-        self.before, self.probes = epoch * self.params["steps"], []
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        """Start the clock."""
+        self.learning_rate = float(self.model.optimizer.learning_rate)
+        self.steps_before, self.probes = epoch * self.params["steps"], list[Probe]()
         self.began = time.perf_counter()
         if epoch == 0:
-            self._probe(0)
+            self._probe_after(0)
 
-    def on_train_batch_end(self, batch, logs=None):
-        self._probe(self.before + batch + 1)
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        """Score the validation set after some of the first steps."""
+        self._probe_after(self.steps_before + batch + 1)
 
-    def _probe(self, step):
-        """Score the held-out images; the clock stands still meanwhile."""
-        if self.probe and step in PROBED:
+    def _probe_after(self, step: int) -> None:
+        """Score the validation set, if it is time; the clock is paused meanwhile."""
+        if self.probe and step in PROBE_STEPS:
             paused = time.perf_counter()
-            self.probes.append({"step": step, **self.probe(), "seconds": round(paused - self.began, 3)})
+            self.probes.append(Probe(step, **self.probe(), seconds=round(paused - self.began, 3)))
             self.began += time.perf_counter() - paused
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        """Record the epoch."""
         seconds = round(time.perf_counter() - self.began, 3)
         values = {name: float(value) for name, value in (logs or {}).items()}
         if not all(map(math.isfinite, values.values())):
             raise MidasError(
-                f"{self.run.path}: the loss is no longer a number; --overwrite with a lower --learning-rate"
+                f"{self.run.path}: the loss is no longer a number; lower the --learning-rate and --overwrite the run"
             )
-        steps = self.before + self.params["steps"]
-        record = {"epoch": epoch + 1, **values, "learning_rate": self.rate, "steps": steps, "epoch_seconds": seconds}
-        if self.probes:
-            record["probes"] = self.probes
+        record = EpochRecord(
+            epoch=epoch + 1,
+            **{name: values.get(name) for name in ("loss", "accuracy", "val_loss", "val_accuracy")},
+            learning_rate=self.learning_rate,
+            steps=self.steps_before + self.params["steps"],
+            epoch_seconds=seconds,
+            probes=tuple(self.probes),
+        )
         self.records.append(record)
-        self.run.append_metrics(record)
+        self.run.append_epoch(record)
         self.model.stop_training = out_of_patience(self.records, self.patience)
         self.report(record, self.params["epochs"])
 
 
-def out_of_patience(records: list[dict], patience: int | None) -> bool:
-    """Whether the lowest validation loss lies at least `patience` epochs back.
-
-    >>> out_of_patience([{"val_loss": 1.0}, {"val_loss": 2.0}, {"val_loss": 3.0}], 2)
-    True
-    """
-    losses = [record.get("val_loss") for record in records]
-    if patience is None or not losses or None in losses:
-        return False
-    return len(losses) - 1 - losses.index(min(losses)) >= patience
-
-
-class ValidateByFolders(keras.callbacks.Callback):
-    """Score held-out images by folders that say what an image is not, for the callbacks behind it in the list.
-
-    Writes `val_loss`, the forward negative log-likelihood of the folders with the share filed right that fits it best:
-    a few such images, held against a network that is sure, would drown all others. And `val_accuracy`, estimated.
+class ComplementaryValidation(keras.callbacks.Callback):
+    """Add validation scores from complementary labels to the logs, for the callbacks after it in the list.
 
     Args:
-        probe: scores them, as `complementary.validate` does.
+        probe: scores the validation set, as `metrics.complementary.validation_scores` does.
     """
 
-    def __init__(self, probe: Callable[[], dict]):
+    def __init__(self, probe: Callable[[], dict[str, float]]) -> None:
         super().__init__()
         self.probe = probe
 
-    def on_epoch_end(self, epoch, logs=None):
-        logs.update(self.probe())
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        """Score the validation set."""
+        if logs is not None:
+            logs.update(self.probe())
 
 
-class Reseed(keras.callbacks.Callback):
-    """Make an epoch's dropout depend on the seed and the epoch's number alone: checkpoints do not keep its state."""
+class ReseedDropout(keras.callbacks.Callback):
+    """Make dropout depend on the seed and the epoch alone, as checkpoints do not keep the state of its generator."""
 
-    def __init__(self, seed: int):
+    def __init__(self, seed: int) -> None:
         super().__init__()
         self.seed = seed
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        """Seed the generators."""
         generators = [layer.seed_generator for layer in self.model.layers if hasattr(layer, "seed_generator")]
-        for place, generator in enumerate(generators):
-            low, high = np.random.SeedSequence([self.seed, epoch, place]).generate_state(2)
+        for index, generator in enumerate(generators):
+            low, high = np.random.SeedSequence([self.seed, epoch, index]).generate_state(2)
             generator.state.assign([int(low), int(high)])
 
 
-class Replay(keras.callbacks.Callback):
-    """Bring a `ReduceLROnPlateau` to where it stood, by showing it the epochs that a resumed run has behind it.
+class ReplayPlateau(keras.callbacks.Callback):
+    """Restore a `ReduceLROnPlateau` by showing it the epochs that a resumed run has behind it.
 
-    Keras resets that callback's memory when training begins, so this has to stand behind it in the list.
+    Keras resets that callback when training begins, so this one must come after it in the list.
+
+    Args:
+        plateau: the callback to restore.
+        records: epochs trained so far.
+        learning_rate: initial learning rate.
     """
 
-    def __init__(self, plateau: keras.callbacks.ReduceLROnPlateau, records: list[dict], learning_rate: float):
+    def __init__(
+        self, plateau: keras.callbacks.ReduceLROnPlateau, records: list[EpochRecord], learning_rate: float
+    ) -> None:
         super().__init__()
         self.plateau, self.records, self.learning_rate = plateau, records, learning_rate
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
+        """Replay the epochs."""
         if self.records:
             self.model.optimizer.learning_rate = self.learning_rate
         for record in list(self.records):
-            self.plateau.on_epoch_end(record["epoch"] - 1, dict(record))
+            logged = {name: value for name, value in vars(record).items() if value is not None and name != "probes"}
+            self.plateau.on_epoch_end(record.epoch - 1, logged)

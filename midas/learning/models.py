@@ -1,11 +1,19 @@
-"""The networks, by name, from a square of grey levels to one logit a class: Keras `Sequential` stacks, or graphs."""
+"""The architectures, by name: Keras `Sequential` or functional models from glyphs to one logit per class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
 from keras import layers
 
-BORDER = 2  # pixels on each side, which `fast` does not look at: in MNIST hardly any has ink
-MOMENTUM = 0.9  # of the running statistics: Keras's 0.99 needs hundreds of steps, and an epoch here may have thirty
+from midas.data.glyphs import Glyphs
+from midas.experiments import MODEL_NAMES
+
+BORDER = 2  # pixels on each side that `fast` crops: in MNIST they hardly ever have ink
+MOMENTUM = 0.9  # of batch normalization: Keras's 0.99 needs hundreds of steps, and an epoch here can have thirty
 
 
 def _baseline(classes: int) -> list:
@@ -33,7 +41,7 @@ def _large_kernels(classes: int, width: int, dropout: float) -> list:
 
 
 def _dense_head(classes: int, width: int, dropout: float, before: float = 0.2) -> list:
-    """End one of ours: one dense layer with batch normalisation (Ioffe and Szegedy 2015), dropout on both sides."""
+    """One dense layer with batch normalization (Ioffe and Szegedy 2015), and dropout on both sides."""
     return [
         layers.Flatten(),
         *([layers.Dropout(before)] if before else []),
@@ -45,7 +53,7 @@ def _dense_head(classes: int, width: int, dropout: float, before: float = 0.2) -
 
 
 def _compact(classes: int) -> list:
-    """Ours: three convolutions, each pooled before it is normalised, which costs a quarter."""
+    """Three convolutions, each pooled before batch normalization, which then costs a quarter."""
     convolutions = [
         layer
         for filters, kernel in ((20, 5), (40, 3), (80, 3))
@@ -59,14 +67,14 @@ def _compact(classes: int) -> list:
 
 
 def _fast(classes: int) -> list:
-    """Ours: two convolutions of what lies within the border, pooled before all else, for accuracy within seconds."""
+    """Two convolutions without padding, each pooled before its activation: accuracy within seconds."""
     convolutions = [
         layer
         for filters, kernel in ((24, 5), (48, 3))
         for layer in (
             layers.Conv2D(filters, kernel),
             layers.MaxPooling2D(),
-            layers.ReLU(),  # the same as before the pool, of a quarter of the numbers
+            layers.ReLU(),  # after pooling it gives the same for a quarter of the values
             layers.BatchNormalization(momentum=MOMENTUM),
         )
     ]
@@ -74,7 +82,7 @@ def _fast(classes: int) -> list:
 
 
 def _deep(classes: int, filters: tuple[int, int, int] = (16, 32, 64)) -> list:
-    """Ours: `vgg`'s pairs of 3x3 convolutions, each normalised."""
+    """Pairs of 3x3 convolutions as in `vgg`, each with batch normalization."""
     convolutions = []
     for count in filters:
         for _ in range(2):
@@ -90,14 +98,14 @@ def _deep(classes: int, filters: tuple[int, int, int] = (16, 32, 64)) -> list:
 def _alexnet(classes: int) -> list:
     """In the style of AlexNet (Krizhevsky et al. 2012): five convolutions, two dense layers with dropout 0.5.
 
-    Batch normalisation stands where AlexNet has its local response normalisation: without any, it does not learn here.
+    Batch normalization replaces AlexNet's local response normalization: without any, it does not learn here.
     """
     convolutions = [
         layer
         for filters, kernel, pooled in ((24, 5, True), (48, 5, True), (96, 3, False), (96, 3, False), (64, 3, True))
         for layer in (
             layers.Conv2D(filters, kernel, padding="same", activation="relu"),
-            # Pools overlap, as there.
+            # Overlapping pools, as in AlexNet.
             *([layers.MaxPooling2D(3, 2), layers.BatchNormalization(momentum=MOMENTUM)] if pooled else []),
         )
     ]
@@ -125,21 +133,21 @@ def _vgg(classes: int) -> list:
     ]
 
 
-def _resnet(x, classes: int):
+def _resnet(x: Any, classes: int) -> Any:
     """In the style of ResNet (He et al. 2016): three stages of two residual blocks, 16, 32 and 64 filters."""
-    x = _normalised(layers.Conv2D(16, 3, padding="same", use_bias=False)(x))
+    x = _normalized(layers.Conv2D(16, 3, padding="same", use_bias=False)(x))
     for filters, stride in ((16, 1), (16, 1), (32, 2), (32, 1), (64, 2), (64, 1)):
-        straight = x
+        shortcut = x
         if stride > 1:
-            straight = layers.Conv2D(filters, 1, stride, use_bias=False)(x)
-        x = _normalised(layers.Conv2D(filters, 3, stride, padding="same", use_bias=False)(x))
+            shortcut = layers.Conv2D(filters, 1, stride, use_bias=False)(x)
+        x = _normalized(layers.Conv2D(filters, 3, stride, padding="same", use_bias=False)(x))
         x = layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
-        x = layers.ReLU()(layers.add([layers.BatchNormalization(momentum=MOMENTUM)(x), straight]))
+        x = layers.ReLU()(layers.add([layers.BatchNormalization(momentum=MOMENTUM)(x), shortcut]))
     return layers.Dense(classes)(layers.Dropout(0.3)(layers.GlobalAveragePooling2D()(x)))
 
 
-def _placed(x, place, classes: int):
-    """`compact` with more filters, told the glyph's size and place on the page before its dense layer."""
+def _placed(x: Any, place: Any, classes: int) -> Any:
+    """`compact` with more filters, and the glyph's size and position on the page as inputs of its dense layer."""
     for filters, kernel in ((32, 5), (64, 3), (128, 3)):
         x = layers.Conv2D(filters, kernel, padding="same", activation="relu")(x)
         x = layers.BatchNormalization(momentum=MOMENTUM)(layers.MaxPooling2D()(x))
@@ -149,11 +157,11 @@ def _placed(x, place, classes: int):
     return layers.Dense(classes)(layers.Dropout(0.4)(x))
 
 
-def _normalised(x):
+def _normalized(x: Any) -> Any:
     return layers.ReLU()(layers.BatchNormalization(momentum=MOMENTUM)(x))
 
 
-SEQUENCES = {
+SEQUENTIAL: dict[str, Callable[[int], list]] = {
     "compact": _compact,
     "fast": _fast,
     "deep": _deep,
@@ -164,73 +172,80 @@ SEQUENCES = {
     "alexnet": _alexnet,
     "vgg": _vgg,
 }
-GRAPHS = {"resnet": _resnet}
-PLACED = {"placed": _placed}  # these take the glyph's place on the page as well
-MODELS = (*SEQUENCES, *GRAPHS, *PLACED)
+FUNCTIONAL: dict[str, Callable[[Any, int], Any]] = {"resnet": _resnet}
+PLACED: dict[str, Callable[[Any, Any, int], Any]] = {"placed": _placed}  # these also take the place on the page
 
 
 def build(name: str, size: int, classes: int) -> keras.Model:
     """Build a network with random weights.
 
     Args:
-        name: one of `MODELS`.
+        name: one of `experiments.MODEL_NAMES`.
         size: side of the input in pixels.
         classes: number of outputs.
 
     Returns:
-        A network to float32 logits (n, classes), from uint8 glyphs (n, size, size), 0-255, and, if it uses them, their
-        places on the page as well, float32 (n, 5), as `inputs` gives them.
+        A network from what `inputs` gives, uint8 images (n, size, size) and for some networks float32 places (n, 5), to
+        float32 logits (n, classes).
 
     Raises:
         KeyError: there is no such network.
     """
     glyph = keras.Input((size, size), dtype="uint8", name="glyph")
-    entrance = [layers.Reshape((size, size, 1)), layers.Rescaling(1 / 255)]
-    if name in SEQUENCES:
-        return keras.Sequential([glyph, *entrance, *SEQUENCES[name](classes)], name=name)
+    first = [layers.Reshape((size, size, 1)), layers.Rescaling(1 / 255)]
+    if name in SEQUENTIAL:
+        return keras.Sequential([glyph, *first, *SEQUENTIAL[name](classes)], name=name)
     x = glyph
-    for layer in entrance:
+    for layer in first:
         x = layer(x)
-    if name in GRAPHS:
-        return keras.Model(glyph, GRAPHS[name](x, classes), name=name)
+    if name in FUNCTIONAL:
+        return keras.Model(glyph, FUNCTIONAL[name](x, classes), name=name)
     place = keras.Input((5,), name="place")
     return keras.Model([glyph, place], PLACED[name](x, place, classes), name=name)
 
 
 def takes_places(model: keras.Model) -> bool:
-    """Whether a network is told a glyph's place on the page."""
+    """Tell whether a network takes the place of a glyph on the page."""
     return len(model.inputs) > 1
 
 
-def inputs(model: keras.Model, images: np.ndarray, places: np.ndarray):
-    """Give a network what it takes: the glyphs, or glyphs and places."""
-    return (images, places) if takes_places(model) else images
+def inputs(model: keras.Model, glyphs: Glyphs) -> Any:
+    """Give a network its inputs, in memory: the images, or images and places."""
+    images = np.asarray(glyphs.images)
+    return (images, glyphs.places) if takes_places(model) else images
 
 
-def multiply_adds(model: keras.Model) -> int:
-    """Count the multiply-adds of the convolutions and dense layers for one image."""
-    return sum(_layer_multiply_adds(layer) for layer in model.layers)
+def count_macs(model: keras.Model) -> int:
+    """Count the multiply-accumulate operations (MACs) of convolutions and dense layers for one image."""
+    return sum(_layer_macs(layer) for layer in model.layers)
 
 
-def _layer_multiply_adds(layer) -> int:
+def _layer_macs(layer: keras.Layer) -> int:
     if not isinstance(layer, layers.Conv2D | layers.Dense):
         return 0
     weights = 1
     for n in layer.kernel.shape:
         weights *= n
-    places = layer.output.shape[1] * layer.output.shape[2] if isinstance(layer, layers.Conv2D) else 1
-    return weights * places
+    positions = layer.output.shape[1] * layer.output.shape[2] if isinstance(layer, layers.Conv2D) else 1
+    return weights * positions
+
+
+def describe(size: int, classes: int) -> list[dict[str, Any]]:
+    """List all architectures with their parameters and MACs."""
+    networks = ((name, build(name, size, classes)) for name in MODEL_NAMES)
+    return [{"model": name, "parameters": each.count_params(), "macs": count_macs(each)} for name, each in networks]
 
 
 def copy_weights(source: keras.Model, target: keras.Model, head: bool) -> None:
-    """Copy the weights of one network into another of the same kind.
+    """Copy the weights of one network into another of the same architecture.
 
     Args:
-        source, target: networks made by `build` with the same name and size.
-        head: whether the last layer is copied too.
+        source: network made by `build`.
+        target: network made by `build` with the same name and size.
+        head: copy the last layer, too.
 
     Raises:
-        ValueError: the networks are not of the same kind.
+        ValueError: the architectures differ.
     """
     if len(source.layers) != len(target.layers):
         raise ValueError("the networks have different layers")

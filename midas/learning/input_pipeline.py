@@ -1,0 +1,142 @@
+"""From a data set to augmented batches: the split, the order of the images, and TensorFlow's pipeline."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from sklearn.model_selection import train_test_split
+
+from midas.data.augmentation import augment, augment_places
+from midas.data.datasets import Dataset
+from midas.data.glyphs import Glyphs
+from midas.errors import MidasError
+from midas.experiments import Experiment
+from midas.learning import models
+
+
+def split(data: Dataset, experiment: Experiment) -> tuple[Dataset, Dataset]:
+    """Split off the validation set: stratified, by the experiment's seed.
+
+    Returns:
+        The training set and the validation set, which is empty if `val_fraction` is 0.
+
+    Raises:
+        MidasError: a class has too few images.
+    """
+    chosen = _limited(data.labels, experiment)
+    if not experiment.val_fraction:
+        return data.take(np.sort(chosen)), data.take(chosen[:0])
+    try:
+        training, validation = train_test_split(
+            chosen,
+            test_size=experiment.val_fraction,
+            stratify=data.labels[chosen],
+            random_state=experiment.seed,
+        )
+    except ValueError as error:
+        images, classes = len(chosen), len(data.class_names)
+        raise MidasError(
+            f"{experiment.data}: {images:,} images of {classes} classes are too few for a validation set of "
+            f"{100 * experiment.val_fraction:g} %; use more images, a larger --val-fraction, or --all-data"
+        ) from error
+    return data.take(np.sort(training)), data.take(np.sort(validation))
+
+
+def _limited(labels: np.ndarray, experiment: Experiment) -> np.ndarray:
+    """Choose the images to use at all, as evenly over the classes as the limit allows."""
+    if not experiment.limit:
+        return np.arange(len(labels))
+    shuffled = np.random.default_rng(experiment.seed).permutation(len(labels))
+    rank = np.empty(len(labels), int)
+    for label in np.unique(labels):
+        members = shuffled[labels[shuffled] == label]
+        rank[members] = np.arange(len(members))
+    return shuffled[np.argsort(rank[shuffled], kind="stable")][: experiment.limit]
+
+
+def steps_per_epoch(training: Dataset, experiment: Experiment) -> int:
+    """Count the batches of an epoch, an incomplete last one included."""
+    return math.ceil(len(training) / experiment.batch_size)
+
+
+def batches(
+    training: Dataset,
+    experiment: Experiment,
+    model: keras.Model,
+    first_epoch: int = 0,
+    targets: np.ndarray | None = None,
+) -> Iterator[tuple[Any, np.ndarray]]:
+    """Yield shuffled, augmented batches without end; each epoch depends on the seed and its own number alone.
+
+    That makes a resumed run equal to one that was never interrupted.
+
+    Args:
+        training: training set.
+        experiment: has the batch size, the augmentation and the seed.
+        model: takes the inputs.
+        first_epoch: epochs to skip.
+        targets: (n, ...) in place of the labels.
+
+    Yields:
+        (inputs, targets): what `models.inputs` makes of the glyphs, and int64 labels (b,) or the given targets.
+    """
+    targets = training.labels if targets is None else targets
+    for epoch in itertools.count(first_epoch):
+        rng = np.random.default_rng([experiment.seed, epoch])
+        order = rng.permutation(len(training))
+        for start in range(0, len(training), experiment.batch_size):
+            chosen = order[start : start + experiment.batch_size]
+            glyphs = training.glyphs[chosen]
+            if experiment.augmentation:
+                images, places = augment(np.asarray(glyphs.images), experiment.augmentation, rng), glyphs.places
+                if models.takes_places(model):
+                    places = augment_places(places, experiment.augmentation, rng)
+                glyphs = Glyphs(images, places)
+            yield models.inputs(model, glyphs), targets[chosen]
+
+
+@contextlib.contextmanager
+def feed(
+    training: Dataset,
+    experiment: Experiment,
+    model: keras.Model,
+    first_epoch: int = 0,
+    targets: np.ndarray | None = None,
+) -> Iterator[tf.data.Dataset]:
+    """Give `batches` to TensorFlow as a `tf.data.Dataset` in a `with` block; the next batch is made while it computes.
+
+    Keras would wrap a generator in `from_generator`, which has a patch for Python 3.11 that makes malloc return every
+    large array to the system at once: augmentation would spend three quarters of its time on page faults.
+    """
+    stream, failures = [batches(training, experiment, model, first_epoch, targets)], list[Exception]()
+    none = training.take(np.arange(0))
+    example = models.inputs(model, none.glyphs), none.labels if targets is None else targets[:0]
+    specs = [tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in tf.nest.flatten(example)]
+
+    def read() -> list[np.ndarray]:
+        try:
+            return tf.nest.flatten(next(stream[0]))
+        except Exception as error:
+            failures.append(error)
+            raise
+
+    def next_batch(_: Any) -> Any:
+        arrays = tf.numpy_function(read, [], [spec.dtype for spec in specs])
+        arrays = [tf.ensure_shape(array, spec.shape) for array, spec in zip(arrays, specs, strict=True)]
+        return tf.nest.pack_sequence_as(example, arrays)
+
+    try:
+        yield tf.data.Dataset.counter().map(next_batch).prefetch(1)
+    except tf.errors.OpError:
+        if failures:
+            raise failures.pop() from None  # instead of TensorFlow's account of it
+        raise
+    finally:
+        stream.clear()  # TensorFlow never releases a function, which would keep network and data forever
