@@ -32,15 +32,16 @@ def load(checkpoint: str | os.PathLike | Run | None = None, *, tta: int | None =
     >>> "".join(reader.class_names)
     '0123456789'
     """
+    import dataclasses
+
     from midas.learning import backend
 
     backend.start_tensorflow()
-    import dataclasses
-
     from midas.learning.checkpoints import find_checkpoint
     from midas.learning.classifier import Classifier
+    from midas.runs import Run
 
-    path = getattr(checkpoint, "path", checkpoint)
+    path = checkpoint.path if isinstance(checkpoint, Run) else checkpoint
     network = Classifier.load(find_checkpoint(path))
     return dataclasses.replace(network, tta=tta) if tta else network
 
@@ -94,13 +95,14 @@ def train(
     Args:
         data: training set, or a path as `load_dataset` takes it.
         test: test set, scored once at the end; without one the validation set is scored.
-        name: of the run; by default made from the settings.
+        name: of the run; by default made from the data's path and the settings.
         recipe: "plateau" (ReduceLROnPlateau) or "cosine" (warm-up and cosine decay).
         runs_dir: root of the run directories; the run is written to `custom/NAME/seed-SEED` below it.
         resume: continue an interrupted run.
         overwrite: train again.
         report: called after each epoch with its record and the number of epochs.
-        **settings: any setting of `Experiment`, such as `epochs`, `model`, `batch_size` or `seed`.
+        **settings: any setting of `Experiment`, such as `epochs`, `model`, `batch_size` or `seed`; with
+            `init="pretrained"`, `init_checkpoint` is a path or the name of a network that ships with midas.
 
     Returns:
         The run: `run.result` has the scores, `run.classifier()` loads the network.
@@ -108,17 +110,19 @@ def train(
     Raises:
         MidasError: the data cannot be read or split, a setting is not allowed, or the run directory holds another run.
 
-    >>> import tempfile
+    >>> import tempfile, numpy
+    >>> images = numpy.zeros((20, 28, 28), numpy.uint8)
+    >>> images[:10, 4:24, 13:15], images[10:, 13:15, 4:24] = 255, 255  # bars, upright and lying
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     data = load_dataset("sample").only("AB")
-    ...     run = train(data, epochs=2, runs_dir=folder)
+    ...     numpy.savez(f"{folder}/bars.npz", images=images, labels=["up"] * 10 + ["flat"] * 10)
+    ...     run = train(f"{folder}/bars.npz", epochs=1, runs_dir=folder)
     ...     run.result.n, run.classifier().class_names
-    (16, ('A', 'B'))
+    (4, ('flat', 'up'))
     """
     from midas.studies import custom
 
     size = settings.get("size", 28)
-    description = str(data) if isinstance(data, str | os.PathLike) else "in memory"
+    description = str(data) if isinstance(data, str | os.PathLike) else "array"
     if isinstance(data, str | os.PathLike):
         data = load_dataset(data, size=size, split="train")
     if isinstance(test, str | os.PathLike):

@@ -104,7 +104,7 @@ PART_RECIPES: dict[str, dict[str, dict[str, Any]]] = {
 ENSEMBLES = {("part3", "best"): 2}
 
 # What replaces the settings of Parts 2 and 3 for data sets of about a thousand images, as in the embedded sample.
-SMALL_DATA = {
+SMALL_DATA: dict[str, Any] = {
     "batch_size": 32,
     "learning_rate": 2e-3,
     "epochs": 25,

@@ -307,9 +307,10 @@ def read_record(path: Path, kind: type[Record], remedy: str) -> Record:
     Raises:
         MidasError: it cannot be read, or a value does not have its field's type.
     """
+    values = read_json(path)
     try:
-        return parse(kind, read_json(path))
-    except ValueError as error:
+        return parse(kind, values)
+    except (ValueError, MidasError) as error:
         raise MidasError(f"{path}: {error}; {remedy}") from error
 
 

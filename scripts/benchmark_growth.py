@@ -2,12 +2,15 @@
 
     python scripts/benchmark_growth.py growth.png
 
-The images are digits of the embedded sample, each deformed in its own way, in IDX files as MNIST's are. Trained is
-Part 2's default network, for one epoch on nine tenths of them, with the validation on the rest. Each size and step has
-a process of its own. Nothing else is kept.
+The images are digits of the embedded sample, each randomly deformed, in IDX files like those of MNIST. Part 2's default
+network is trained for one epoch on nine tenths of them, with validation on the rest. Each size and step runs in its own
+process. Only the figure is kept.
 """
 
+from __future__ import annotations
+
 import argparse
+import dataclasses
 import json
 import os
 import resource
@@ -16,15 +19,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 SIZES = (2_480, 60_000, 600_000)
 BLOCK = 10_000
-STEPS = ("preprocess", "train")
+STEPS = {"preprocess": "preprocessing", "train": "training, one epoch"}  # with titles
 
 
 def write_digits(folder: Path, count: int) -> None:
-    """Write so many deformed digits and their labels as IDX files."""
+    """Write this many deformed digits and their labels as IDX files."""
     import numpy as np
 
     from midas.data import sample
@@ -32,81 +37,77 @@ def write_digits(folder: Path, count: int) -> None:
     from midas.experiments import Augmentation
 
     digits, labels = sample.digits("train")
-    which = np.arange(count) % len(digits)
+    indices = np.arange(count) % len(digits)
     folder.mkdir()
-    (folder / "train-labels-idx1-ubyte").write_bytes(
-        struct.pack(">4BI", 0, 0, 8, 1, count) + bytes(labels[which].tolist())
-    )
+    header = struct.pack(">4BI", 0, 0, 8, 1, count)
+    (folder / "train-labels-idx1-ubyte").write_bytes(header + bytes(labels[indices].tolist()))
     with (folder / "train-images-idx3-ubyte").open("wb") as file:
         file.write(struct.pack(">4B3I", 0, 0, 8, 3, count, *digits.shape[1:]))
         for start in range(0, count, BLOCK):
-            chosen = digits[which[start : start + BLOCK]]
+            chosen = digits[indices[start : start + BLOCK]]
             file.write(augment(chosen, Augmentation(), np.random.default_rng(start)).tobytes())
 
 
-def measure(step: str, folder: Path) -> dict:
-    """Do one step in this process; `preprocess` fills the cache that `train` starts from."""
+def measure(step: str, folder: Path) -> dict[str, Any]:
+    """Run one step in this process; `preprocess` fills the cache that `train` starts from."""
     from midas.data import datasets
+    from midas.data.memmap import ImageFile
+    from midas.data.sources import open_source
 
+    start = time.perf_counter()
+    data = datasets.cached(open_source(folder, "train"), 28, folder / "cache")
     if step == "train":
-        import dataclasses
-
-        from midas.experiments import PARTS
-        from midas.learning import trainer as training
+        from midas.learning.trainer import train
+        from midas.recipes import PARTS
         from midas.runs import Run
-    began = time.perf_counter()
-    data = datasets.cached(datasets.open_source(folder, "train"), 28, folder / "cache")
-    if step == "train":
-        began = time.perf_counter()
-        training.train(dataclasses.replace(PARTS["part2"], epochs=1), Run(folder / "run"), data)
-    seconds = time.perf_counter() - began
+
+        start = time.perf_counter()
+        train(dataclasses.replace(PARTS["part2"], epochs=1), Run(folder / "run"), data)
+    seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    streamed = isinstance(data.images, datasets.Stored)
+    streamed = isinstance(data.images, ImageFile)
     return {"images": len(data), "step": step, "seconds": seconds, "peak_mb": peak, "streamed": streamed}
 
 
-def apart(step: str, folder: Path) -> dict:
-    """Do one step in a fresh process."""
+def measure_apart(step: str, folder: Path) -> dict[str, Any]:
+    """Run one step in a new process."""
     command = [sys.executable, __file__, "--step", step, str(folder)]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, env=environment).stdout)
 
 
-def draw(found: list[dict], file: Path) -> None:
+def draw(found: Sequence[dict[str, Any]], file: Path) -> None:
     """Draw seconds and peak memory over the number of images."""
     from matplotlib.figure import Figure
 
-    from midas.data.memmap import HELD
+    from midas.data.memmap import MAX_IN_MEMORY
 
     figure = Figure(figsize=(10, 4.5), layout="constrained")
     for axes, key, title in zip(
         figure.subplots(1, 2), ("seconds", "peak_mb"), ("Time, s", "Peak memory, MB"), strict=True
     ):
-        for step, mark in zip(STEPS, "os", strict=True):
+        for (step, name), mark in zip(STEPS.items(), "os", strict=True):
             counts, values = zip(*((row["images"], row[key]) for row in found if row["step"] == step), strict=True)
-            axes.loglog(
-                counts, values, marker=mark, label={"preprocess": "preprocessing", "train": "training, one epoch"}[step]
-            )
+            axes.loglog(counts, values, marker=mark, label=name)
             if key == "seconds":
-                straight = [values[-1] * count / counts[-1] for count in counts]
-                axes.loglog(counts, straight, ":", color="grey", label="in proportion" if step == "train" else None)
+                linear = [values[-1] * count / counts[-1] for count in counts]
+                axes.loglog(counts, linear, ":", color="gray", label="linear growth" if step == "train" else None)
             for count, value in zip(counts, values, strict=True):
-                axes.annotate(
-                    f"{value:,.{int(value < 10)}f}", (count, value), (0, 6), textcoords="offset points", ha="center"
-                )
+                text = f"{value:,.{int(value < 10)}f}"
+                axes.annotate(text, (count, value), (0, 6), textcoords="offset points", ha="center")
         if key == "peak_mb":
             sizes = [row["images"] for row in found]
-            axes.loglog(sizes, [count * 28**2 / 1e6 for count in sizes], ":", color="grey", label="the images alone")
-        axes.axvline(HELD / 28**2, color="grey", linewidth=0.8, linestyle="--", label="from here on streamed")
+            axes.loglog(sizes, [count * 28**2 / 1e6 for count in sizes], ":", color="gray", label="the images alone")
+        axes.axvline(MAX_IN_MEMORY / 28**2, color="gray", linewidth=0.8, linestyle="--", label="streamed from here on")
         axes.set(title=title, xlabel="images of 28×28")
         axes.margins(0.12)
         axes.legend()
     figure.savefig(file, dpi=110)
 
 
-def table(found: list[dict]) -> str:
-    """Lay out what was found as Markdown."""
-    lines = ["| images | step | time | images/s | peak memory | images are |", "|---|---|---|---|---|---|"]
+def table(found: Sequence[dict[str, Any]]) -> str:
+    """Format the measurements as Markdown."""
+    lines = ["| images | step | time | images per second | peak memory | images are |", "|---|---|---|---|---|---|"]
     for row in found:
         where = "streamed from disk" if row["streamed"] else "held in memory"
         rate = row["images"] / row["seconds"]
@@ -117,10 +118,10 @@ def table(found: list[dict]) -> str:
 
 def main() -> None:
     """Measure, draw and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("path", type=Path, help="the figure (PNG); with --step the folder of data")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
-    parser.add_argument("--step", choices=STEPS, help="do one step in this process, and print what it took")
+    parser.add_argument("--step", choices=STEPS, help="run one step in this process, and print its cost")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if options.step:
@@ -131,7 +132,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             data = Path(folder, "data")
             write_digits(data, size)
-            found += [apart(step, data) for step in STEPS]
+            found += [measure_apart(step, data) for step in STEPS]
     draw(found, options.path)
     print(json.dumps(found, indent=1) if options.json else table(found))
 

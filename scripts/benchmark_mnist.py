@@ -1,17 +1,18 @@
 """Time the training to an accuracy on MNIST: ours, the network of Keras's own example, and ours written in PyTorch.
 
     python scripts/benchmark_mnist.py --data-dir data            # five seeds, 15 minutes on two cores
-    python scripts/benchmark_mnist.py --data-dir data --choose   # how long to train, by held-out images
+    python scripts/benchmark_mnist.py --data-dir data --choose   # how long to train, by validation images
 
-How long each one trains for an accuracy is fixed in `LENGTHS`, beforehand: it is the shortest training after which, by
-`--choose`, the held-out images of other seeds were right that often in the mean. Test images are scored when it ends.
-All train on the same 54,000 images. Every training is a process of its own; the contenders take turns. The clock runs
-from the call of `compile`, so that building the graph counts, and stands still while images are scored.
+The length of each training is fixed beforehand in `LENGTHS`: the shortest one that reaches the accuracy on validation
+images in the mean over other seeds (`--choose`). The test set is scored at the end. All train on the same 54,000
+images. Each training runs in its own process; the contenders take turns. The clock runs from the call of `compile`, so
+building the graph counts, and stops while images are scored.
 
-PyTorch trains as long as ours. Keras's example (https://keras.io/examples/vision/mnist_convnet) goes on at one rate, so
-one training passes all its marks; the learning rate of ours falls to nothing at the end, so each length is a training
-of its own.
+PyTorch uses our lengths. Keras's example (https://keras.io/examples/vision/mnist_convnet) has a constant learning rate,
+so one training passes all its lengths. Our learning rate falls to nothing at the end, so each length needs a training.
 """
+
+from __future__ import annotations
 
 import argparse
 import dataclasses
@@ -22,17 +23,23 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+if TYPE_CHECKING:
+    import keras
+
+    from midas.data.datasets import Dataset
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-LEVELS = (98.0, 99.0, 99.4)  # per cent of the test images
-EPOCH = {"midas": 211, "keras": 422, "torch": 211}  # steps, of 256 and of 128 images
+LEVELS = (98.0, 99.0, 99.4)  # test accuracy in percent
+EPOCH = {"midas": 211, "keras": 422, "torch": 211}  # steps, with batches of 256 and 128 images
 # Steps to each of the levels; None where it was not reached.
-LENGTHS = {
+LENGTHS: dict[str, tuple[int | None, ...]] = {
     "midas": (105, 211, 4 * 211),
     "keras": (2 * 422, 8 * 422, None),
     "torch": (105, 211, 4 * 211),
@@ -41,26 +48,31 @@ CANDIDATES = {
     "midas": [[steps] for steps in (60, 80, 105, 211, 633, 844)],
     "keras": [[422 * epoch for epoch in range(1, 11)]],
 }
-CHOOSING = 100  # is added to the seeds, when lengths are chosen
+CHOOSING = 100  # added to the seeds with which lengths are chosen
+
+Predict = Callable[[np.ndarray], np.ndarray]  # images (n, 28, 28) to probabilities or logits (n, 10)
+Score = Callable[[Predict], float]  # accuracy in percent
 
 
-def ours(training, marks: list[int], seed: int, score: Callable) -> list[dict]:
-    """Train `midas train-part2 --recipe fast` for so many steps."""
-    from midas.experiments import PARTS, with_recipe
+def ours(training: Dataset, marks: list[int], seed: int, score: Score) -> list[dict[str, Any]]:
+    """Train as `midas train-part2 --recipe fast` does, for the steps in `marks`, which is one number."""
     from midas.learning import models
-    from midas.learning.trainer import compile_model, feed, prepare_keras
+    from midas.learning.backend import set_seed
+    from midas.learning.input_pipeline import feed
+    from midas.learning.trainer import compile_model
+    from midas.recipes import PARTS, with_recipe
 
     (steps,) = marks
-    prepare_keras(seed)
+    set_seed(seed)
     experiment = dataclasses.replace(with_recipe(PARTS["part2"], "fast"), epochs=1, seed=seed)
     model = models.build(experiment.model, experiment.size, len(training.class_names))
     with feed(training, experiment, model) as stream:
-        began = time.perf_counter()
+        start = time.perf_counter()
         compile_model(model, experiment, steps)
-        return _timed_fit(model, began, marks, score, x=stream, steps_per_epoch=steps)
+        return _timed_fit(model, start, marks, score, x=stream, steps_per_epoch=steps)
 
 
-def keras_example(training, marks: list[int], seed: int, score: Callable) -> list[dict]:
+def keras_example(training: Dataset, marks: list[int], seed: int, score: Score) -> list[dict[str, Any]]:
     """Train the network of Keras's example with its published settings."""
     import keras
     from keras import layers
@@ -76,47 +88,53 @@ def keras_example(training, marks: list[int], seed: int, score: Callable) -> lis
         layers.Dense(10, activation="softmax"),
     ]
     model = keras.Sequential([keras.Input((28, 28, 1)), *stack])
-    options = {"x": _scaled(training.images), "y": training.labels, "batch_size": 128}
-    began = time.perf_counter()
+    options: dict[str, Any] = {"x": _scaled(np.asarray(training.images)), "y": training.labels, "batch_size": 128}
+    start = time.perf_counter()
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    return _timed_fit(model, began, marks, score, epochs=marks[-1] // EPOCH["keras"], **options)
+    return _timed_fit(model, start, marks, score, epochs=marks[-1] // EPOCH["keras"], **options)
 
 
 def _scaled(images: np.ndarray) -> np.ndarray:
     return (images / 255).astype(np.float32)[..., None]
 
 
-def _timed_fit(model, began: float, marks: list[int], score: Callable, **options) -> list[dict]:
-    """Fit, and note seconds since the clock said `began`, and accuracy, after each of the steps in `marks`."""
+def _timed_fit(
+    model: keras.Model, start: float, marks: list[int], score: Score, **options: Any
+) -> list[dict[str, Any]]:
+    """Fit, and measure the seconds since `start` and the accuracy after each of the steps in `marks`."""
     import keras
 
-    found, takes_bytes = [], model.inputs[0].dtype == "uint8"
+    found: list[dict[str, Any]] = []
+    takes_bytes = model.inputs[0].dtype == "uint8"
+
+    def predict(images: np.ndarray) -> np.ndarray:
+        return model.predict(images if takes_bytes else _scaled(images), 1000, verbose=0)
 
     class Clock(keras.callbacks.Callback):
-        step = paused = 0
+        step, paused = 0, 0.0
 
-        def on_train_batch_end(self, batch, logs=None):
+        def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
             self.step += 1
             if self.step in marks:
-                seconds = time.perf_counter() - began - self.paused
-                right = score(lambda images: model.predict(images if takes_bytes else _scaled(images), 1000, verbose=0))
-                found.append({"steps": self.step, "seconds": seconds, "accuracy": right})
-                self.paused = time.perf_counter() - began - seconds
+                seconds = time.perf_counter() - start - self.paused
+                found.append({"steps": self.step, "seconds": seconds, "accuracy": score(predict)})
+                self.paused = time.perf_counter() - start - seconds
 
     model.fit(**options, callbacks=[Clock()], verbose=0)
     return found
 
 
-def ours_in_torch(training, marks: list[int], seed: int, score: Callable) -> list[dict]:
+def ours_in_torch(training: Dataset, marks: list[int], seed: int, score: Score) -> list[dict[str, Any]]:
     """Train the same network on the same batches with the same schedule in PyTorch."""
     import math
 
     import torch
     from torch import nn
 
-    from midas.experiments import PARTS, with_recipe
+    from midas.learning.input_pipeline import batches
     from midas.learning.models import BORDER, MOMENTUM
-    from midas.learning.trainer import FLOOR, WARM_UP, batches
+    from midas.learning.trainer import MIN_RATE, WARM_UP
+    from midas.recipes import PARTS, with_recipe
 
     (steps,) = marks
     torch.manual_seed(seed)
@@ -137,116 +155,125 @@ def ours_in_torch(training, marks: list[int], seed: int, score: Callable) -> lis
     optimizer = torch.optim.Adam(model.parameters(), experiment.learning_rate, eps=1e-7)
     warm_up = max(1, round(WARM_UP * steps))
 
-    def rate(step):
+    def rate(step: int) -> float:
         if step < warm_up:
-            return FLOOR + (1 - FLOOR) * step / warm_up
-        return FLOOR + (1 - FLOOR) * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up))) / 2
+            return MIN_RATE + (1 - MIN_RATE) * step / warm_up
+        return MIN_RATE + (1 - MIN_RATE) * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up))) / 2
 
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
 
-    def answers(images):
+    def predict(images: np.ndarray) -> np.ndarray:
         model.eval()
         with torch.no_grad():
-            return torch.cat([model(part) for part in _tensor(images).split(1000)]).numpy()
+            return torch.cat([model(part) for part in tensor(images).split(1000)]).numpy()
 
-    def _tensor(images):
+    def tensor(images: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(images).unsqueeze(1).float().div(255).contiguous(memory_format=torch.channels_last)
 
-    began = time.perf_counter()
+    start = time.perf_counter()
     stream = batches(training, experiment, SimpleNamespace(inputs=["glyph"]))
     for _, (images, labels) in zip(range(steps), stream, strict=False):
         optimizer.zero_grad()
-        nn.functional.cross_entropy(model(_tensor(images)), torch.from_numpy(labels)).backward()
+        nn.functional.cross_entropy(model(tensor(images)), torch.from_numpy(labels)).backward()
         optimizer.step()
         schedule.step()
-    seconds = time.perf_counter() - began
-    return [{"steps": steps, "seconds": seconds, "accuracy": score(answers)}]
+    seconds = time.perf_counter() - start
+    return [{"steps": steps, "seconds": seconds, "accuracy": score(predict)}]
 
 
 CONTENDERS = {"midas": ours, "keras": keras_example, "torch": ours_in_torch}
 
 
-def one(
+def train(
     contender: str, marks: list[int], seed: int, data_dir: str, cache_dir: str | None, choosing: bool
-) -> list[dict]:
+) -> list[dict[str, Any]]:
     """Train one network in this process."""
     from midas.data.datasets import load
-    from midas.experiments import PARTS
-    from midas.learning.trainer import split
+    from midas.learning.input_pipeline import split
+    from midas.recipes import PARTS
 
-    training, held_out = split(
-        load("mnist", data_dir, cache_dir=cache_dir), dataclasses.replace(PARTS["part2"], seed=seed)
-    )
-    scored = held_out if choosing else load("mnist-test", data_dir, cache_dir=cache_dir)
-    return CONTENDERS[contender](
-        training, marks, seed, lambda answer: 100 * float((answer(scored.images).argmax(1) == scored.labels).mean())
-    )
+    experiment = dataclasses.replace(PARTS["part2"], seed=seed)
+    training, validation = split(load("mnist", data_dir, cache_dir=cache_dir), experiment)
+    scored = validation if choosing else load("mnist-test", data_dir, cache_dir=cache_dir)
+
+    def score(predict: Predict) -> float:
+        return 100 * float((predict(np.asarray(scored.images)).argmax(1) == scored.labels).mean())
+
+    return CONTENDERS[contender](training, marks, seed, score)
 
 
-def apart(*words) -> list[dict]:
-    """Do one training in a process of its own."""
-    command = [sys.executable, __file__, "--one", json.dumps(words)]
+def train_apart(contender: str, marks: list[int], seed: int, *options: Any) -> list[dict[str, Any]]:
+    """Train one network in a process of its own."""
+    command = [sys.executable, __file__, "--train", json.dumps([contender, marks, seed, *options])]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise SystemExit(f"{words[0]}, seed {words[2]}: {done.stderr[-2000:]}")
+        raise SystemExit(f"{contender}, seed {seed}: {done.stderr[-2000:]}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def spread(values: list[float], digits: int) -> str:
+def spread(values: Sequence[float], digits: int) -> str:
     """Write a mean and its standard deviation."""
     deviation = statistics.stdev(values) if len(values) > 1 else 0.0
     return f"{statistics.fmean(values):.{digits}f} ± {deviation:.{digits}f}"
 
 
-def choose(options) -> None:
-    """Print the accuracy on held-out images for every candidate length."""
-    print("| contender | epochs | held-out images right | seconds |\n|---|---|---|---|")
+def choose(options: argparse.Namespace) -> None:
+    """Print the validation accuracy for every candidate length."""
+    print("| contender | epochs | validation accuracy | seconds |\n|---|---|---|---|")
     for contender in [name for name in options.only if name in CANDIDATES]:
         for marks in CANDIDATES[contender]:
             runs = [
-                apart(contender, marks, CHOOSING + seed, options.data_dir, options.cache_dir, True)
+                train_apart(contender, marks, CHOOSING + seed, options.data_dir, options.cache_dir, True)
                 for seed in range(options.seeds)
             ]
             for found in zip(*runs, strict=True):
-                right, seconds = ([run[key] for run in found] for key in ("accuracy", "seconds"))
+                accuracies, seconds = ([run[key] for run in found] for key in ("accuracy", "seconds"))
                 epochs = found[0]["steps"] / EPOCH[contender]
-                print(f"| {contender} | {epochs:.2f} | {spread(right, 2)} % | {spread(seconds, 1)} |", flush=True)
+                print(f"| {contender} | {epochs:.2f} | {spread(accuracies, 2)} % | {spread(seconds, 1)} |", flush=True)
 
 
-def measure(options) -> list[dict]:
-    """Train all contenders by turns; one record for each level and contender."""
+def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Train all contenders in turn; one record for each level and contender."""
     contenders = [name for name in options.only if name != "torch" or importlib.util.find_spec("torch")]
-    jobs = {name: [[steps] for steps in LENGTHS[name]] for name in contenders}
+    jobs = {name: [[steps] for steps in LENGTHS[name] if steps] for name in contenders}
     if "keras" in jobs:
         jobs["keras"] = [sorted({steps for steps in LENGTHS["keras"] if steps} | {3 * EPOCH["keras"]})]
-    found = {name: {} for name in contenders}
+    found: dict[str, dict[int, list[dict[str, Any]]]] = {name: {} for name in contenders}
     for seed in range(options.seeds):
         for name in contenders:
             for marks in jobs[name]:
-                for mark in apart(name, marks, seed, options.data_dir, options.cache_dir, False):
+                for mark in train_apart(name, marks, seed, options.data_dir, options.cache_dir, False):
                     found[name].setdefault(mark["steps"], []).append(mark)
                     print(f"seed {seed} {name}: {mark}", file=sys.stderr, flush=True)
+    levels = {name: dict(zip(LENGTHS[name], LEVELS, strict=True)) for name in contenders}
     return [
-        {"contender": name, "level": level, "steps": steps, "epochs": steps / EPOCH[name], "runs": marks}
+        {
+            "contender": name,
+            "level": levels[name].get(steps),
+            "steps": steps,
+            "epochs": steps / EPOCH[name],
+            "runs": marks,
+        }
         for name in contenders
         for steps, marks in sorted(found[name].items())
-        for level in [next((level for level, at in zip(LEVELS, LENGTHS[name], strict=True) if at == steps), None)]
     ]
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--data-dir", default=os.environ.get("MIDAS_DATA", "data"))
     parser.add_argument("--cache-dir", default=os.environ.get("MIDAS_CACHE_DIR"))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--only", choices=CONTENDERS, nargs="*", default=list(CONTENDERS))
-    parser.add_argument("--choose", action="store_true", help="how long to train, by held-out images of other seeds")
+    parser.add_argument(
+        "--choose", action="store_true", help="compare lengths of training by validation images of other seeds"
+    )
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--one", type=json.loads, help=argparse.SUPPRESS)
+    parser.add_argument("--train", type=json.loads, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.one:
-        print(json.dumps(one(*options.one)))
+    if options.train:
+        print(json.dumps(train(*options.train)))
         return
     if options.choose:
         choose(options)
@@ -255,13 +282,13 @@ def main() -> None:
     if options.json:
         print(json.dumps(found, indent=1))
         return
-    print("| to | contender | epochs | test images right | by seed | seconds of training |\n|---|---|---|---|---|---|")
+    print("| to | contender | epochs | test accuracy | by seed | seconds of training |\n|---|---|---|---|---|---|")
     for record in sorted(found, key=lambda record: record["level"] or 100):
-        right, seconds = ([run[key] for run in record["runs"]] for key in ("accuracy", "seconds"))
+        accuracies, seconds = ([run[key] for run in record["runs"]] for key in ("accuracy", "seconds"))
         level = f"{record['level']:.1f} %" if record["level"] else "-"
-        each = ", ".join(f"{value:.2f}" for value in right)
+        each = ", ".join(f"{value:.2f}" for value in accuracies)
         print(
-            f"| {level} | {record['contender']} | {record['epochs']:.2f} | {spread(right, 2)} % | {each} "
+            f"| {level} | {record['contender']} | {record['epochs']:.2f} | {spread(accuracies, 2)} % | {each} "
             f"| {spread(seconds, 1)} |"
         )
 

@@ -28,14 +28,15 @@ What to do when something does not work is in [TROUBLESHOOTING.md](TROUBLESHOOTI
 
 def reference() -> str:
     """Lay out the help of all commands as Markdown."""
-    group = click.Context(main, info_name="midas", max_content_width=WIDTH, terminal_width=WIDTH)
+    settings = {**main.context_settings, "max_content_width": WIDTH, "terminal_width": WIDTH}
+    group = click.Context(main, info_name="midas", **settings)
     parts = [HEAD]
     commands = main.list_commands(group)
     for section in SECTIONS:
         names = [name for name in commands if main.commands[name].callback.__module__.endswith(f".{section.lower()}")]
         parts.append(f"## {section}\n")
         for name in names:
-            context = click.Context(main.commands[name], group, name, max_content_width=WIDTH, terminal_width=WIDTH)
+            context = click.Context(main.commands[name], group, name, **settings)
             parts.append(f"### midas {name}\n\n```text\n{main.commands[name].get_help(context)}\n```\n")
     return "\n".join(parts)
 

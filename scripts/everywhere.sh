@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Test with the oldest and the newest Python and dependencies that are allowed, and the Pythons between. Needs uv.
+# Run the tests with the oldest and the newest Python and packages that are allowed, and the Pythons between. Needs uv.
 # Takes options of pytest.
 set -euo pipefail
 cd "$(dirname "$0")/.."

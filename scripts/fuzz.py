@@ -2,11 +2,13 @@
 
     python scripts/fuzz.py --inputs 20000 --seed 0
 
-Inputs are sound files, damaged: bytes set, parts cut out, doubled or zeroed, numbers made huge, two files joined; and
-files made to do harm: bombs, links and paths that lead out, pickles, layers with code. Readers work in processes of
-their own, so that one that dies is found out. A failure is a traceback, more than 10 s of computing for one input, more
-than 2 GB of memory, or a file outside the folder. Prints a Markdown table; the exit status is 1 if anything failed.
+Inputs are valid files, damaged: bytes set, parts removed, repeated or zeroed, numbers made huge, two files joined; and
+files made to do harm: zip bombs, links and paths that lead outside, pickles, layers that contain code. Readers work in
+processes of their own, so that a crash is noticed. Failures are a traceback, more than 10 s of CPU time for one input,
+more than 2 GB of memory, or a file outside the folder. Prints a Markdown table; the exit status is 1 after a failure.
 """
+
+from __future__ import annotations
 
 import argparse
 import gzip
@@ -22,18 +24,26 @@ import tarfile
 import tempfile
 import time
 import zipfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from midas.runs import Run
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 SLOWEST, LARGEST = 10, 2 * 2**30  # seconds, bytes
-BATCH = 1000  # inputs a process
+BATCH = 1000  # inputs per process
 HUGE = (0, 1, 0x7F, 0xFF, 0xFFFF, 2**31 - 1, 2**32 - 1)
 
+Read = Callable[[int], None]  # reads the input of this number
 
-# ---- sound files
+
+# ---- valid files
 
 
 def _page() -> np.ndarray:
@@ -45,10 +55,10 @@ def _page() -> np.ndarray:
 def _image(suffix: str) -> bytes:
     import cv2
 
-    return cv2.imencode(suffix, _page())[1].tobytes()
+    return bytes(cv2.imencode(suffix, _page())[1].tobytes())
 
 
-def _npz(**arrays) -> bytes:
+def _npz(**arrays: Any) -> bytes:
     file = io.BytesIO()
     np.savez(file, **arrays)
     return file.getvalue()
@@ -58,7 +68,7 @@ def _idx(array: np.ndarray) -> bytes:
     return struct.pack(f">4B{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
 
 
-def _zip(files: dict[str, bytes]) -> bytes:
+def _zip(files: Mapping[str, bytes]) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         for name, data in files.items():
@@ -66,7 +76,7 @@ def _zip(files: dict[str, bytes]) -> bytes:
     return file.getvalue()
 
 
-def _tar(files: dict[str, bytes], links: dict[str, str] | None = None) -> bytes:
+def _tar(files: Mapping[str, bytes], links: Mapping[str, str] | None = None) -> bytes:
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w") as archive:
         for name, data in files.items():
@@ -81,10 +91,10 @@ def _tar(files: dict[str, bytes], links: dict[str, str] | None = None) -> bytes:
 
 
 def data_files() -> dict[str, list[bytes]]:
-    """Give sound and hostile data sets by the name of the file they are read from."""
+    """Make valid and hostile data sets, by the name of the file that they are read from."""
     digits = np.arange(6 * 28 * 28).reshape(6, 28, 28).astype(np.uint8)
     labels = np.arange(6).astype(np.uint8)
-    tree = {f"{folder}/{n}.png": _image(".png") for folder in "ab" for n in range(2)}
+    tree = {f"{label}/{n}.png": _image(".png") for label in "ab" for n in range(2)}
     bomb = _zip({"a/1.png": bytes(300 * 2**20)})
     out = {"../../out/1.png": _image(".png"), "/out/2.png": _image(".png")}
     objects = _npz(images=digits, labels=np.array([{"a": 1}] * 6, dtype=object))
@@ -101,42 +111,42 @@ def data_files() -> dict[str, list[bytes]]:
 
 
 def damaged(data: bytes, others: list[bytes], rng: np.random.Generator) -> bytes:
-    """Damage a file in one to four ways, or leave it as it is."""
-    spoilt = bytearray(data)
+    """Damage a file in up to four ways."""
+    spoiled = bytearray(data)
     for _ in range(rng.integers(0, 5)):
-        if not spoilt:
+        if not spoiled:
             break
-        start = int(rng.integers(len(spoilt)))
-        length = int(min(len(spoilt) - start, rng.choice((1, 2, 4, 16, 256))))
+        start = int(rng.integers(len(spoiled)))
+        length = int(min(len(spoiled) - start, rng.choice((1, 2, 4, 16, 256))))
         match rng.integers(7):
             case 0:
-                spoilt[start] = rng.integers(256)
+                spoiled[start] = rng.integers(256)
             case 1:
-                del spoilt[start:]
+                del spoiled[start:]
             case 2:
-                del spoilt[start : start + length]
+                del spoiled[start : start + length]
             case 3:
-                spoilt[start:start] = spoilt[start : start + length] * int(rng.integers(1, 4))
+                spoiled[start:start] = spoiled[start : start + length] * int(rng.integers(1, 4))
             case 4:
-                spoilt[start : start + length] = bytes(length)
+                spoiled[start : start + length] = bytes(length)
             case 5:
                 order = rng.choice(("<I", ">I", "<H", ">H"))
                 value = int(rng.choice(HUGE)) & (0xFFFFFFFF if order[1] == "I" else 0xFFFF)
-                spoilt[start : start + struct.calcsize(order)] = struct.pack(order, value)
+                spoiled[start : start + struct.calcsize(order)] = struct.pack(order, value)
             case 6:
                 other = others[rng.integers(len(others))]
-                spoilt[start:] = other[min(start, len(other)) :]
-    return bytes(spoilt)
+                spoiled[start:] = other[min(start, len(other)) :]
+    return bytes(spoiled)
 
 
-# ---- readers: each takes a folder to write to, and gives a function of the number of an input
+# ---- readers: each takes a folder to write to and a seed, and returns a function that reads an input by its number
 
 
-def read_data(folder: Path, seed: int):
+def read_data(folder: Path, seed: int) -> Read:
     """Read data sets and images as preprocess, evaluate and predict do."""
     from midas.data import datasets
-    from midas.data import sources as archives
-    from midas.data.preprocessing import UnreadableImage
+    from midas.data.images import UnreadableImage
+    from midas.data.sources import open_source
 
     files = data_files()
     everything = [data for several in files.values() for data in several]
@@ -147,7 +157,7 @@ def read_data(folder: Path, seed: int):
         name = list(files)[rng.integers(len(files))]
         path = folder / name
         path.write_bytes(damaged(files[name][rng.integers(len(files[name]))], everything, rng))
-        source = archives.open_source(path)
+        source = open_source(path)
         try:
             if name.startswith("image"):
                 for entry in source.entries():
@@ -160,71 +170,80 @@ def read_data(folder: Path, seed: int):
     return one
 
 
-def read_runs(folder: Path, seed: int):
-    """Read run directories as list and analyze do, and now and then as report does."""
-    from midas.experiments import PARTS
-    from midas.metrics import classification as metrics
-    from midas.report import analysis, comparison
-    from midas.report import page as report
+def read_runs(folder: Path, seed: int) -> Read:
+    """Read run directories as list, analyze and compare do, and now and then as report does."""
+    from midas.report import comparison, page, tables
     from midas.runs import Run, find_runs
 
     run = Run(folder / "runs" / "part2" / "random" / "seed-0")
+    files = run_files(run)
+
+    def one(number: int) -> None:
+        rng = np.random.default_rng([seed, number])
+        for name, data in files.items():
+            (run / name).write_bytes(data)
+        name = list(files)[rng.integers(len(files))]
+        data = files[name]
+        if name.endswith(".json") and rng.random() < 0.7:
+            data = json.dumps(_retyped(json.loads(data), rng)).encode()
+        else:
+            data = damaged(data, list(files.values()), rng)
+        (run / name).write_bytes(data)
+        tables.results_table([page.run_state(found) for found in find_runs(folder / "runs")])
+        if number % 20 == 0:
+            page.write_report(list(find_runs(folder / "runs")), folder / "report.html")
+        elif number % 2:
+            run.predictions()
+        else:
+            comparison.summarize("part2", {("random", None): [run, run]})
+
+    return one
+
+
+def run_files(run: Run) -> dict[str, bytes]:
+    """Write the experiment of a run of Part 2, and return the contents of its files by name."""
+    from midas.files import to_json
+    from midas.metrics import classification
+    from midas.recipes import PARTS
+    from midas.records import Card, Environment, EpochRecord, Result
+
     run.start(PARTS["part2"])
-    n, names = 20, list("0123456789")
+    n, names = 20, tuple("0123456789")
     rng = np.random.default_rng(0)
     probabilities = rng.dirichlet(np.ones(10), n).astype(np.float32)
     labels = rng.integers(0, 10, n)
-
-    result = {"part": "part2", "name": "random", "seed": 0, "scored": "mnist-test", "train_seconds": 1.0, "epochs": 2}
-    result |= metrics.summarise(probabilities, labels, names)
-    line = {"epoch": 1, "loss": 1.0, "accuracy": 0.5, "val_loss": 1.0, "val_accuracy": 0.5, "learning_rate": 0.001}
-    line |= {"steps": 10, "epoch_seconds": 1.0}
-    sound = {
+    scores: dict[str, Any] = vars(classification.score(probabilities, labels, names))
+    about: dict[str, Any] = {"part": "part2", "name": "random", "seed": 0, "scored": "mnist-test"}
+    result = Result(**about, **scores, epochs=2, best_epoch=2, train_seconds=1.0)
+    epochs = [
+        EpochRecord(epoch, 1.0, 0.5, 1.0, 0.5, learning_rate=0.001, steps=10 * epoch, epoch_seconds=1.0)
+        for epoch in (1, 2)
+    ]
+    return {
         "experiment.json": (run / "experiment.json").read_bytes(),
-        "card.json": json.dumps({"class_names": names, "size": 28, "model": "compact"}).encode(),
-        "environment.json": json.dumps({"midas": "0.1.0", "argv": ["midas"]}).encode(),
-        "metrics.jsonl": "".join(json.dumps({**line, "epoch": n, "steps": 10 * n}) + "\n" for n in (1, 2)).encode(),
-        "result.json": json.dumps(result).encode(),
+        "card.json": to_json(Card(names, size=28, model="compact")).encode(),
+        "environment.json": to_json(Environment(midas="0.1.0", argv=("midas",))).encode(),
+        "metrics.jsonl": "".join(to_json(record, indent=None) + "\n" for record in epochs).encode(),
+        "result.json": to_json(result).encode(),
         "predictions.npz": _npz(
             probabilities=probabilities,
             labels=labels,
             names=np.array([f"{i}.png" for i in range(n)]),
             images=rng.integers(0, 256, (n, 28, 28)).astype(np.uint8),
-            mapped=np.arange(n),
+            embedded=np.arange(n),
             features=rng.normal(size=(n, 4)).astype(np.float16),
         ),
     }
 
-    def one(number: int) -> None:
-        rng = np.random.default_rng([seed, number])
-        for name, data in sound.items():
-            (run / name).write_bytes(data)
-        name = list(sound)[rng.integers(len(sound))]
-        data = sound[name]
-        if name.endswith(".json") and rng.random() < 0.7:
-            data = json.dumps(_retyped(json.loads(data), rng)).encode()
-        else:
-            data = damaged(data, list(sound.values()), rng)
-        (run / name).write_bytes(data)
-        report.table([report.state(found) for found in find_runs(folder / "runs")])
-        if number % 20 == 0:
-            report.write_report(list(find_runs(folder / "runs")), folder / "report.html")
-        elif number % 2:
-            analysis.load_predictions(run)
-        else:
-            comparison.summarise("part2", {("random", None): [run, run]})
 
-    return one
-
-
-def _retyped(value, rng: np.random.Generator):
-    """Put something of another kind somewhere into JSON."""
-    strange = (None, True, -1, 1e308, "", "x" * 50, [], {}, [[1]], {"a": {}}, "\n", 2**70)
+def _retyped(value: Any, rng: np.random.Generator) -> Any:
+    """Replace something in JSON by something of another type, or remove it."""
+    strange: tuple[Any, ...] = (None, True, -1, 1e308, "", "x" * 50, [], {}, [[1]], {"a": {}}, "\n", 2**70)
     if not isinstance(value, dict | list) or not value or rng.random() < 0.2:
         return strange[rng.integers(len(strange))]
     keys = list(value) if isinstance(value, dict) else range(len(value))
-    key = keys[int(rng.integers(len(keys)))]
-    changed = dict(value) if isinstance(value, dict) else list(value)
+    key: Any = keys[int(rng.integers(len(keys)))]
+    changed: Any = dict(value) if isinstance(value, dict) else list(value)
     if isinstance(changed, dict) and rng.random() < 0.2:
         del changed[key]
     else:
@@ -232,14 +251,16 @@ def _retyped(value, rng: np.random.Generator):
     return changed
 
 
-def read_checkpoints(folder: Path, seed: int):
-    """Load networks as evaluate and predict do; one that runs code would leave a file."""
+def read_checkpoints(folder: Path, seed: int) -> Read:
+    """Load networks as evaluate and predict do, and as resuming does; code that runs would leave a folder."""
     import keras
 
+    from midas.data.glyphs import Glyphs
     from midas.learning import models
-    from midas.learning.classifier import Classifier, load_for_training
+    from midas.learning.checkpoints import load_for_training
+    from midas.learning.classifier import Classifier
 
-    sound = models.build("original", 14, 3)
+    valid = models.build("original", 14, 3)
     harm = folder.parent / "harm"
     code = keras.Sequential(
         [
@@ -248,11 +269,11 @@ def read_checkpoints(folder: Path, seed: int):
         ]
     )
     files = []
-    for number, model in enumerate((sound, code)):
+    for number, model in enumerate((valid, code)):
         model.save(folder / f"{number}.keras")
         files.append((folder / f"{number}.keras").read_bytes())
     card = {"class_names": list("abc"), "size": 14, "model": "original"}
-    if harm.exists():  # by building the layer here
+    if harm.exists():  # made by building the layer here
         harm.rmdir()
 
     def one(number: int) -> None:
@@ -262,7 +283,7 @@ def read_checkpoints(folder: Path, seed: int):
         (folder / "net.json").write_text(json.dumps(changed))
         try:
             network = Classifier.load(folder / "net.keras")
-            network.probabilities(np.zeros((1, network.size, network.size), np.uint8))
+            network.probabilities(Glyphs.without_places(np.zeros((1, network.size, network.size), np.uint8)))
         finally:
             assert not harm.exists(), "code was run"
             if number % 10 == 0:
@@ -274,7 +295,11 @@ def read_checkpoints(folder: Path, seed: int):
     return one
 
 
-READERS = {"data": read_data, "runs": read_runs, "checkpoints": read_checkpoints}
+READERS: dict[str, Callable[[Path, int], Read]] = {
+    "data": read_data,
+    "runs": read_runs,
+    "checkpoints": read_checkpoints,
+}
 SHARES = {"data": 0.7, "runs": 0.25, "checkpoints": 0.05}  # of the inputs
 
 
@@ -282,25 +307,25 @@ SHARES = {"data": 0.7, "runs": 0.25, "checkpoints": 0.05}  # of the inputs
 
 
 class TooSlow(BaseException):
-    """One input took longer than `SLOWEST`; no reader that catches every `Exception` shall hide it."""
+    """One input took longer than `SLOWEST`; not an `Exception`, so that no reader can catch it."""
 
 
-def _too_slow(signum, frame):
+def _too_slow(signum: int, frame: FrameType | None) -> None:
     raise TooSlow
 
 
-def work(reader: str, seed: int, first: int, count: int) -> dict:
-    """Give one reader some inputs: how many were read and refused, what failed, the slowest, the memory used."""
+def work(reader: str, seed: int, first: int, count: int) -> dict[str, Any]:
+    """Give a reader some inputs: how many were read and refused, what failed, the slowest, and the memory used."""
     from midas.errors import MidasError
 
     signal.signal(signal.SIGPROF, _too_slow)
-    found = {"read": 0, "refused": 0, "failures": [], "slowest": 0.0}
+    found: dict[str, Any] = {"read": 0, "refused": 0, "failures": [], "slowest": 0.0}
     with tempfile.TemporaryDirectory() as outer:
         folder = Path(outer) / "in" / "side"
         folder.mkdir(parents=True)
         one = READERS[reader](folder, seed)
         for number in range(first, first + count):
-            print(number, file=sys.stderr, flush=True)  # so that a process that dies tells where
+            print(number, file=sys.stderr, flush=True)  # tells where a process died
             began = time.process_time()
             signal.setitimer(signal.ITIMER_PROF, SLOWEST)
             try:
@@ -324,8 +349,8 @@ def work(reader: str, seed: int, first: int, count: int) -> dict:
     return found
 
 
-def apart(reader: str, seed: int, first: int, count: int) -> dict:
-    """Do `work` in a process of its own."""
+def work_apart(reader: str, seed: int, first: int, count: int) -> dict[str, Any]:
+    """Run `work` in a process of its own."""
     command = [sys.executable, __file__, "--work", reader, str(first), str(count), "--seed", str(seed)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
@@ -337,8 +362,8 @@ def apart(reader: str, seed: int, first: int, count: int) -> dict:
 
 
 def main() -> None:
-    """Share the inputs out, and print what came of it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Distribute the inputs, and print the outcome."""
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--inputs", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", choices=READERS, nargs="*", default=list(READERS))
@@ -354,7 +379,7 @@ def main() -> None:
     )
     for reader in options.only:
         inputs = round(options.inputs * SHARES[reader])
-        batches = [apart(reader, options.seed, n, min(BATCH, inputs - n)) for n in range(0, inputs, BATCH)]
+        batches = [work_apart(reader, options.seed, n, min(BATCH, inputs - n)) for n in range(0, inputs, BATCH)]
         read, refused = (sum(batch[key] for batch in batches) for key in ("read", "refused"))
         wrong = [f"{reader} {failure}" for batch in batches for failure in batch["failures"]]
         slowest, memory = (max(batch[key] for batch in batches) for key in ("slowest", "memory"))

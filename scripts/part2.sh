@@ -1,6 +1,6 @@
 #!/bin/bash
-# Part 2: the same training on MNIST from random weights and from the digits of Part 1. Takes train-part2's options
-# (not --ensemble).
+# Part 2: the same training on MNIST from random weights and from those of the digits of Part 1. Takes the options of
+# midas train-part2, except --ensemble.
 set -euo pipefail
 for init in random pretrained; do
     run=$(midas train-part2 --init $init --resume "$@" | tee /dev/stderr | tail -n 1)

@@ -1,13 +1,14 @@
 #!/bin/bash
-# Part 3 in full: three seeds, both starts, the folders taken for classes and for what images are not; then the best
-# recipe's network, and both networks on true labels beside it, deformed alike; at last what networks of the best recipe
-# say together, for which a fourth seed is trained. Takes options of the training commands.
+# Part 3 in full: three seeds, both initializations, the labels taken as correct and as complementary; then one network
+# of the best recipe, and both networks on true labels for comparison, with the same augmentation; at last the ensembles
+# of the best recipe, for which a fourth seed is trained. Takes options of the training commands.
 set -euo pipefail
 deep=(--model deep --batch-size 256 --learning-rate 0.004 --epochs 14 --set patience=2 --set stop_patience=null)
 for seed in 0 1 2; do
     midas train-part1 --model deep --seed $seed --resume
     for init in random pretrained; do
-        midas train-part3 --init $init --loss given --epochs 5 --name $init-given-5 --seed $seed --resume "$@"
+        midas train-part3 --init $init --loss cross-entropy --epochs 5 --name $init-cross-entropy-5 --seed $seed \
+            --resume "$@"
         midas train-part3 --init $init --seed $seed --resume "$@"
     done
     midas train-part3 --recipe best --ensemble 1 --seed $seed --resume "$@"

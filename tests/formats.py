@@ -30,7 +30,7 @@ def page(character: str = "L", width: int = 120, height: int = 90, ink: int = 0,
 
 
 def encode(image: np.ndarray, format: str = "PNG", mode: str | None = None, **options) -> bytes:
-    """Encode grey levels as a file of any format and, where given, Pillow mode."""
+    """Encode gray levels as a file of any format and, where given, Pillow mode."""
     picture = Image.fromarray(image)
     return save(picture.convert(mode) if mode else picture, format, **options)
 
@@ -42,7 +42,7 @@ def save(picture: Image.Image, format: str = "PNG", **options) -> bytes:
 
 
 def bmp(pixels: np.ndarray) -> bytes:
-    """Encode BGRA as a BMP of 32 bits with a mask for transparency, which Pillow and OpenCV 4 do not write."""
+    """Encode BGRA as a BMP of 32 bits with a mask for transparency, which neither Pillow nor OpenCV 4 writes."""
     height, width, _ = pixels.shape
     header = struct.pack("<2sI4xI", b"BM", 122 + pixels.size, 122)
     header += struct.pack("<IiiHHII16x", 108, width, height, 1, 32, 3, pixels.size)
@@ -57,7 +57,7 @@ def tree(*folders: str, images: int = 2) -> dict[str, bytes]:
 
 
 def pack(path: Path, form: str, files: dict[str, bytes | None]) -> Path:
-    """Write files as a folder or archive beside `path`, whose ending is added; None stands for an empty folder."""
+    """Write files as a folder or archive at `path` plus suffix; None stands for an empty folder."""
     path = path if form == "folder" else path.with_name(f"{path.name}.{form}")
     {"folder": _folder, "zip": _zip}.get(form, _tar)(path, files)
     return path
@@ -87,21 +87,21 @@ def _tar(path: Path, files) -> None:
 
 
 def idx(array: np.ndarray, zipped: bool = False) -> bytes:
-    """Give the content of an IDX file of bytes."""
+    """Encode an array as an IDX file of bytes."""
     data = struct.pack(f">4B{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
     return gzip.compress(data, mtime=0) if zipped else data
 
 
 def npz(**arrays) -> bytes:
-    """Give the content of an .npz file."""
+    """Encode arrays as an .npz file."""
     file = io.BytesIO()
     np.savez(file, **arrays)
     return file.getvalue()
 
 
 def mutated(data: bytes, changes: list[tuple[float, int]], keep: float) -> bytes:
-    """Set bytes at relative places and cut the end off; places and `keep` are in 0-1."""
+    """Set bytes at relative positions and cut off the end; positions and `keep` are in 0-1."""
     damaged = bytearray(data)
-    for place, value in changes:
-        damaged[int(place * (len(damaged) - 1))] = value
+    for position, value in changes:
+        damaged[int(position * (len(damaged) - 1))] = value
     return bytes(damaged[: int(keep * len(damaged))])

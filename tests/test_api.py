@@ -60,7 +60,7 @@ def test_predict_takes_paths_arrays_and_lists(tmp_path):
     reader = midas.load()
     for images in (path, str(path), page, [path, page], np.stack([page, page]), np.dstack([page] * 3)):
         predictions = reader.predict(images)
-        assert len(predictions) == (2 if isinstance(images, list) or np.ndim(images) == 3 and len(images) == 2 else 1)
+        assert len(predictions) == (2 if isinstance(images, list) or (np.ndim(images) == 3 and len(images) == 2) else 1)
         assert {prediction.label for prediction in predictions} == {predictions[0].label} <= set("Ww")
     first = reader.predict(path)[0]
     assert first.source == str(path) and 0 < first.probability <= 1 and len(first.alternatives) == 2
@@ -93,7 +93,7 @@ def test_train_on_own_classes_and_use_the_run(tmp_path):
     data = dataset("AB", 10)
     run = midas.train(data, epochs=3, runs_dir=tmp_path, seed=1)
     assert run.result.n == 4 and run.result.scored == "validation"
-    assert run.path == tmp_path / "custom" / "compact" / "seed-1"
+    assert run.path == tmp_path / "custom" / "array-compact" / "seed-1"
     assert json.loads((run / "card.json").read_text())["class_names"] == ["A", "B"]
     assert run.classifier().class_names == midas.load(run).class_names == ("A", "B")
     before = (run / "result.json").stat().st_mtime_ns
@@ -103,6 +103,8 @@ def test_train_on_own_classes_and_use_the_run(tmp_path):
         midas.train(dataset("ab", 10), epochs=3, runs_dir=tmp_path, seed=1)
     with pytest.raises(midas.MidasError, match="no such setting"):
         midas.train(data, epoch=3, runs_dir=tmp_path)
+    tuned = midas.train(data, epochs=1, runs_dir=tmp_path, name="tuned", init="pretrained", init_checkpoint=str(run.path))
+    assert tuned.card.trained_on == ("array", "array")
     tested = midas.train(data, dataset("AB", 3), epochs=1, runs_dir=tmp_path, name="tested")
     assert tested.result.scored == "test" and tested.result.n == 6
 
@@ -111,7 +113,7 @@ def test_a_data_set_is_read_from_a_path(tmp_path):
     data = midas.load_dataset(write_drawings(tmp_path, "AB", 3) / "trainPart1")
     assert data.class_names == ("A", "B") and data.images.shape == (6, 28, 28)
     run = midas.train(tmp_path / "trainPart1", epochs=1, runs_dir=tmp_path / "runs", val_fraction=0.34)
-    assert run.experiment.data == str(tmp_path / "trainPart1")
+    assert run.experiment.data == str(tmp_path / "trainPart1") and run.experiment.name == "trainPart1-compact"
 
 
 def test_a_classifier_shows_itself_in_a_notebook():

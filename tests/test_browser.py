@@ -1,4 +1,4 @@
-"""The page in a real browser: nothing fails, all loads, tables sort, cells tell their count, a phone is wide enough."""
+"""The page in a real browser: no errors, images load, tables sort, cells show their count, and it fits on a phone."""
 
 import html
 import json
@@ -48,10 +48,10 @@ window.onload = () => {
 def page(tmp_path_factory):
     root = tmp_path_factory.mktemp("page")
     run(root / "runs", "part1", "compact", 0, LETTERS, n=150)
-    run(root / "runs", "part2", "random", 0, mapped=60)
+    run(root / "runs", "part2", "random", 0, embedded=60)
     run(root / "runs", "part2", "random", 1)
     there = root / "runs" / "comparison" / "compact-10-epochs"
-    comparison.write(compared(there), there / "part2")
+    comparison.write(compared(), there / "part2")
     write_report(find_runs(root / "runs"), root / "report.html", comparisons=find_comparisons(root / "runs"))
     text = (root / "report.html").read_text(encoding="utf-8")
     watched = root / "watched.html"
@@ -69,5 +69,5 @@ def test_the_page_in_a_browser(page, width, tmp_path):
     found = json.loads(html.unescape(shown.group(1)))
     assert found["failures"] == [] and found["unloaded"] == 0 and found["images"] > 8
     assert found["up"] == sorted(found["up"]) and found["down"] == found["up"][::-1] and len(found["up"]) == 3
-    assert found["told"] == found["title"] and " answered " in found["told"]
+    assert found["told"] == found["title"] and " predicted as " in found["told"]
     assert found["wide"] <= found["window"] <= max(width, 500)

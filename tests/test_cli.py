@@ -74,6 +74,12 @@ def test_help_imports_nothing_heavy():
     assert done.stderr == ""
 
 
+def test_no_summary_is_cut_at_80_columns():
+    shown = CliRunner().invoke(main, ["--help"], terminal_width=80).output
+    assert "..." not in shown and max(map(len, shown.splitlines())) <= 80
+    assert all(f"  {command} " in shown for command in COMMANDS)
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_an_example(command):
     result = CliRunner().invoke(main, [command, "-h"])

@@ -1,4 +1,4 @@
-"""Files made to do harm, or damaged: refused in one line, and nothing of theirs is run."""
+"""Hostile and damaged files are refused in one line, and no code in them runs."""
 
 import json
 import zipfile
@@ -8,10 +8,14 @@ import keras
 import numpy as np
 import pytest
 
+from midas.data.glyphs import Glyphs
 from midas.errors import MidasError
+from midas.files import write_json
 from midas.learning import models
-from midas.learning.classifier import Classifier, load_for_training
-from midas.runs import write_json
+from midas.learning.checkpoints import load_for_training
+from midas.learning.classifier import Classifier
+
+BLANK = Glyphs.without_places(np.zeros((1, 28, 28), np.uint8))
 
 
 def harmful_lambda(harm):
@@ -63,16 +67,16 @@ def test_a_layer_with_code_is_refused_and_its_code_not_run(network, tmp_path):
 
 
 @pytest.mark.parametrize("module, name", [("os", "mkdir"), ("builtins", "exec"), ("elsewhere", "Layer")])
-def test_a_custom_object_is_refused_where_the_configuration_counts_and_unheeded_where_it_does_not(
+def test_a_custom_object_is_refused_where_the_configuration_is_used_and_ignored_where_it_is_not(
     network, tmp_path, module, name
 ):
-    harm, answers = tmp_path / "harm", Classifier.load(network).probabilities(np.zeros((1, 28, 28), np.uint8))
+    harm, before = tmp_path / "harm", Classifier.load(network).probabilities(BLANK)
     word = f"__import__('os').mkdir({str(harm)!r})" if name == "exec" else str(harm)
     with_configuration(network, calls(module, name, word))
     with pytest.raises(MidasError, match="not the checkpoint") as caught:
         load_for_training(network)
     assert "\n" not in str(caught.value)
-    assert np.array_equal(Classifier.load(network).probabilities(np.zeros((1, 28, 28), np.uint8)), answers)
+    assert np.array_equal(Classifier.load(network).probabilities(BLANK), before)
     assert not harm.exists()
 
 

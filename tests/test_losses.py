@@ -1,4 +1,4 @@
-"""Every loss against NumPy, against differences, at the ends of floating point, and against what theory promises."""
+"""Every loss against hand-computed values, NumPy, numerical gradients, extreme logits, and what theory promises."""
 
 import math
 
@@ -17,9 +17,9 @@ from midas.learning.losses import (
     SmoothedCrossentropy,
     UnbiasedRisk,
     WeightedDiscriminative,
-    make,
+    make_loss,
 )
-from midas.metrics.complementary import even_transition
+from midas.metrics.complementary import uniform_transition
 
 CLASSES = 5
 # Zeros off and on the diagonal, and no symmetry, so that a transposed matrix shows.
@@ -110,7 +110,7 @@ LN2 = math.log(2)
             [0, 1],
             [1.25 * math.log(1 + 2 * math.exp(0.25)), 1.375 * math.log(2 + math.exp(-0.25))],
         ),
-        # The losses of the classes are ln 2, 2 ln 2, 2 ln 2; labelled 0 twice, class 0 risks ln 2 - 2 ln 2.
+        # The losses of the classes are ln 2, 2 ln 2, 2 ln 2; labeled 0 twice, class 0 risks ln 2 - 2 ln 2.
         (UnbiasedRisk(), [0, 0], 3 * LN2),
         (UnbiasedRisk("non-negative"), [0, 0], 4 * LN2),
         (UnbiasedRisk("gradient-ascent"), [0, 0], 3 * LN2),
@@ -124,15 +124,15 @@ def test_values_worked_out_by_hand(loss, truth, expected):
 
 def test_a_perfect_network_reaches_the_entropy_of_the_labels():
     loss = ComplementaryCrossentropy(reduction=None)
-    sure = np.array([[0, 50, 0, 0]] * 2, np.float32)
-    assert loss(np.array([1, 0]), sure).numpy() == pytest.approx([50, math.log(3)], rel=1e-5)
+    confident = np.array([[0, 50, 0, 0]] * 2, np.float32)
+    assert loss(np.array([1, 0]), confident).numpy() == pytest.approx([50, math.log(3)], rel=1e-5)
 
 
 @every_loss
 def test_agrees_with_the_formula_in_numpy(name):
-    make_loss, formula = FORMULAS[name]
+    make, formula = FORMULAS[name]
     truth, logits = example()
-    value = make_loss(reduction=None)(truth, logits.astype(np.float32)).numpy()
+    value = make(reduction=None)(truth, logits.astype(np.float32)).numpy()
     if name == "gradient-ascent":
         formula = FORMULAS["unbiased"][1]
     assert value == pytest.approx(formula(softmax(logits), truth), rel=1e-4, abs=1e-5)
@@ -141,7 +141,7 @@ def test_agrees_with_the_formula_in_numpy(name):
 @every_loss
 @pytest.mark.parametrize("scale", [0.02, 3])  # small logits give no negative risk, large ones do
 def test_gradient_agrees_with_differences_of_the_formula(name, scale):
-    make_loss, formula = FORMULAS[name]
+    make, formula = FORMULAS[name]
     _, logits = example(n=2 * CLASSES, scale=scale)
     truth = np.arange(2 * CLASSES) % CLASSES
     if name == "gradient-ascent":
@@ -152,7 +152,7 @@ def test_gradient_agrees_with_differences_of_the_formula(name, scale):
         moved[place] = step
         ahead, behind = (np.mean(formula(softmax(logits + way * moved), truth)) for way in (1, -1))
         numeric[place] = (ahead - behind) / (2 * step)
-    assert gradient(make_loss(dtype="float64"), truth, logits)[1] == pytest.approx(numeric, abs=1e-7)
+    assert gradient(make(dtype="float64"), truth, logits)[1] == pytest.approx(numeric, abs=1e-7)
 
 
 @every_loss
@@ -197,12 +197,12 @@ def test_needs_no_batch_of_known_size(name):
 @pytest.mark.parametrize(
     ("transition", "other"),
     [
-        (even_transition(10), ComplementaryCrossentropy(None)),
+        (uniform_transition(10), ComplementaryCrossentropy(None)),
         (np.eye(10), keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction=None)),
     ],
-    ids=["evenly wrong", "right"],
+    ids=["complementary", "correct"],
 )
-def test_forward_correction_is_other_losses_for_simple_matrices(transition, other):
+def test_forward_correction_reduces_to_other_losses_for_simple_matrices(transition, other):
     rng = np.random.default_rng(0)
     logits, labels = rng.normal(0, 3, (64, 10)).astype(np.float32), rng.integers(0, 10, 64)
     ours = ForwardCrossentropy(transition, None)(labels, logits).numpy()
@@ -210,12 +210,12 @@ def test_forward_correction_is_other_losses_for_simple_matrices(transition, othe
 
 
 @pytest.mark.parametrize("transition", [[[0.5, 0.5]], [[0, 0.9], [1, 0]], [[-1, 2], [1, 0]], [0.5, 0.5]])
-def test_forward_correction_refuses_what_is_no_transition_matrix(transition):
+def test_forward_correction_refuses_what_is_not_a_transition_matrix(transition):
     with pytest.raises(ValueError, match="not a square matrix"):
         ForwardCrossentropy(transition)
 
 
-def test_the_unbiased_risk_is_cross_entropy_averaged_over_all_wrong_labels():
+def test_the_unbiased_risk_averages_to_cross_entropy_over_all_complementary_labels():
     truth, logits = example(n=7)
     risks = [float(UnbiasedRisk(dtype="float64")((truth + shift) % CLASSES, logits)) for shift in range(1, CLASSES)]
     assert np.mean(risks) == pytest.approx(-np.log(of_label(softmax(logits), truth)).mean(), rel=1e-9)
@@ -230,20 +230,19 @@ def test_gradient_ascent_raises_a_negative_risk():
     assert before < after < 0
 
 
-def test_there_is_no_other_correction():
+def test_an_unknown_correction_is_refused():
     with pytest.raises(ValueError, match="no correction 'absolute'"):
         UnbiasedRisk("absolute")
 
 
-def test_given_loss_is_cross_entropy_on_logits():
-    assert float(make("given")(np.array([0]), np.array([[math.log(3), 0.0]], np.float32))) == pytest.approx(
-        -math.log(3 / 4), rel=1e-6
-    )
+def test_cross_entropy_takes_logits():
+    value = make_loss("cross-entropy")(np.array([0]), np.array([[math.log(3), 0.0]], np.float32))
+    assert float(value) == pytest.approx(-math.log(3 / 4), rel=1e-6)
 
 
 def test_smoothing_worked_out_by_hand_and_as_keras_does_it():
     # p = (3/4, 1/4), target (0.9, 0.1) where a fifth is spread over both.
-    value = make("given", 0.2)(np.array([0]), np.array([[math.log(3), 0.0]], np.float32))
+    value = make_loss("cross-entropy", 0.2)(np.array([0]), np.array([[math.log(3), 0.0]], np.float32))
     assert float(value) == pytest.approx(-0.9 * math.log(3 / 4) - 0.1 * math.log(1 / 4), rel=1e-6)
     rng = np.random.default_rng(0)
     logits, labels = rng.normal(0, 5, (64, 10)).astype(np.float32), rng.integers(0, 10, 64)
@@ -252,19 +251,19 @@ def test_smoothing_worked_out_by_hand_and_as_keras_does_it():
     assert ours == pytest.approx(theirs(np.eye(10)[labels], logits).numpy(), rel=1e-4, abs=1e-5)
 
 
-def test_every_name_of_an_experiment_makes_its_loss():
+def test_every_loss_of_experiments_can_be_made():
     assert set(LOSSES) == set(experiments.LOSSES)
     truth, logits = example()
-    values = {name: float(make(name)(truth, logits)) for name in LOSSES}
-    assert values.pop("given") == pytest.approx(-np.log(of_label(softmax(logits), truth)).mean(), rel=1e-5)
+    values = {name: float(make_loss(name)(truth, logits)) for name in LOSSES}
+    assert values.pop("cross-entropy") == pytest.approx(-np.log(of_label(softmax(logits), truth)).mean(), rel=1e-5)
     for name, value in values.items():
         formula = FORMULAS["unbiased" if name == "gradient-ascent" else name][1]
         assert value == pytest.approx(np.mean(formula(softmax(logits), truth)), rel=1e-5), name
-    assert make("gradient-ascent").correction == "gradient-ascent"
+    assert make_loss("gradient-ascent").correction == "gradient-ascent"
 
 
 @every_loss
-def test_survives_being_saved(name):
+def test_survives_serialization(name):
     loss = FORMULAS[name][0]()
     restored = keras.losses.deserialize(keras.losses.serialize(loss))
     assert type(restored) is type(loss) and restored.get_config() == loss.get_config()
@@ -272,14 +271,14 @@ def test_survives_being_saved(name):
     np.testing.assert_array_equal(restored(truth, logits), loss(truth, logits))
 
 
-def test_the_classes_that_are_left_count_by_their_sum():
+def test_candidates_count_by_the_sum_of_their_probabilities():
     logits = np.array([[LN2, 0, 0]] * 3, np.float32)  # p = (1/2, 1/4, 1/4)
-    left = np.array([[False, True, True], [True, True, False], [False, False, True]])
-    values = CandidateCrossentropy(None)(left, logits).numpy()
+    candidates = np.array([[False, True, True], [True, True, False], [False, False, True]])
+    values = CandidateCrossentropy(None)(candidates, logits).numpy()
     assert values == pytest.approx([LN2, -math.log(3 / 4), 2 * LN2], rel=1e-6)
 
 
-def test_one_class_left_is_cross_entropy_and_all_but_one_is_negative_learning():
+def test_one_candidate_is_cross_entropy_and_all_but_one_is_negative_learning():
     labels, logits = example()
     eye, loss = np.eye(CLASSES), CandidateCrossentropy(None)
     assert loss(eye[labels], logits).numpy() == pytest.approx(-np.log(of_label(softmax(logits), labels)), rel=1e-4)
@@ -289,15 +288,15 @@ def test_one_class_left_is_cross_entropy_and_all_but_one_is_negative_learning():
     np.testing.assert_array_equal(again(eye[labels], logits), loss(eye[labels], logits))
 
 
-def test_the_gradient_for_classes_that_are_left_agrees_with_differences_and_stays_finite():
+def test_the_gradient_for_candidates_agrees_with_differences_and_stays_finite():
     rng = np.random.default_rng(0)
-    left, logits = rng.random((6, CLASSES)) < 0.5, rng.normal(0, 3, (6, CLASSES))
-    left[:, 0] = True
-    _, found = gradient(CandidateCrossentropy(dtype="float64"), left, logits)
+    candidates, logits = rng.random((6, CLASSES)) < 0.5, rng.normal(0, 3, (6, CLASSES))
+    candidates[:, 0] = True
+    _, found = gradient(CandidateCrossentropy(dtype="float64"), candidates, logits)
     for place in np.ndindex(logits.shape):
         moved = np.zeros_like(logits)
         moved[place] = 1e-5
-        ahead, behind = (-np.log((softmax(logits + way * moved) * left).sum(axis=1)).mean() for way in (1, -1))
+        ahead, behind = (-np.log((softmax(logits + way * moved) * candidates).sum(axis=1)).mean() for way in (1, -1))
         assert found[place] == pytest.approx((ahead - behind) / 2e-5, abs=1e-7)
-    for value in gradient(CandidateCrossentropy(None), left, (1e4 * np.sign(logits)).astype(np.float32)):
+    for value in gradient(CandidateCrossentropy(None), candidates, (1e4 * np.sign(logits)).astype(np.float32)):
         assert np.isfinite(value).all()

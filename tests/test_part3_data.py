@@ -1,4 +1,4 @@
-"""The description of Part 3's data counts and measures rightly, on misfiled digits of which everything is known."""
+"""The description of Part 3's data, on digits of which everything is known."""
 
 import json
 import sys
@@ -10,20 +10,20 @@ import pytest
 from scipy.stats import chi2
 
 from midas.data import sample
-from midas.data.complementary_mnist import write_archive, wrong_folders
+from midas.data.complementary_mnist import complementary_labels, write_archive
 
 N = 400
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Make a data folder: digits of the sample as MNIST, and as JPEG files of which two a class are filed right."""
+def data(tmp_path_factory):
+    """Digits of the sample as MNIST, and as JPEG files of which two per class are correctly labeled."""
     folder = tmp_path_factory.mktemp("data")
     images, labels = (array[:N] for array in sample.digits("train"))
-    folders = wrong_folders(labels, seed=1, right_per_class=2)
+    given_labels = complementary_labels(labels, seed=1, correct_per_class=2)
     np.savez(folder / "mnist.npz", images=images, labels=labels)
-    write_archive(folder / "mnistTask3.zip", images, folders)
-    return folder, images, labels, folders
+    write_archive(folder / "mnistTask3.zip", images, given_labels)
+    return folder, images, labels, given_labels
 
 
 def run(monkeypatch, capsys, *words):
@@ -32,14 +32,14 @@ def run(monkeypatch, capsys, *words):
     return capsys.readouterr().out
 
 
-def test_counts_and_measures(folder, monkeypatch, capsys):
-    path, images, labels, folders = folder
-    found = json.loads(run(monkeypatch, capsys, "--data-dir", path, "--json"))
+def test_counts_and_measures(data, monkeypatch, capsys):
+    folder, images, labels, given_labels = data
+    found = json.loads(run(monkeypatch, capsys, "--data-dir", folder, "--json"))
     expected = np.zeros((10, 10), int)
-    np.add.at(expected, (labels, folders), 1)
-    assert found["transition"] == expected.tolist()
-    assert found["images"] == N and found["filed_right"] == [2] * 10 and found["filed_right_in_all"] == 20
-    assert found["images_per_folder"] == np.bincount(folders).tolist()
+    np.add.at(expected, (labels, given_labels), 1)
+    assert found["counts"] == expected.tolist()
+    assert found["images"] == N and found["correct"] == [2] * 10 and found["correct_in_all"] == 20
+    assert found["images_per_label"] == np.bincount(given_labels).tolist()
     assert found["images_per_class"] == np.bincount(labels).tolist()
     decoded = [cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 75])[1], -1) for image in images]
     errors = np.float64(decoded) - images
@@ -50,17 +50,17 @@ def test_counts_and_measures(folder, monkeypatch, capsys):
     assert found["jpeg"]["largest_error"] == np.abs(errors).max()
 
 
-def test_evenness_worked_out_by_hand():
-    # Of three classes only the first strays from 20 and 20, by 10 each way; every class leaves one cell free.
-    transition = np.array([[7, 30, 10], [20, 7, 20], [20, 20, 7]])
-    found = part3_data.evenness(transition)
+def test_uniformity_computed_by_hand():
+    # Of three classes only the first differs from 20 and 20, by 10 in each cell; every class has one free cell.
+    counts = np.array([[7, 30, 10], [20, 7, 20], [20, 20, 7]])
+    found = part3_data.uniformity(counts)
     assert found == {"chi_square": pytest.approx(10), "degrees": 3, "p": pytest.approx(chi2.sf(10, 3))}
 
 
-def test_originals_without_a_fault():
+def test_pixel_errors_computed_by_hand():
     image = np.full((1, 2, 2), 9, np.uint8)
-    assert part3_data.cost(image, image)["psnr"] is None
-    assert part3_data.cost(image, np.array([[[9, 26], [9, 0]]], np.uint8)) == {
+    assert part3_data.pixel_errors(image, image)["psnr"] is None
+    assert part3_data.pixel_errors(image, np.array([[[9, 26], [9, 0]]], np.uint8)) == {
         "mean_absolute_error": 6.5,
         "rms_error": pytest.approx(np.sqrt(92.5)),
         "psnr": pytest.approx(10 * np.log10(255**2 / 92.5)),
@@ -69,26 +69,26 @@ def test_originals_without_a_fault():
     }
 
 
-def test_prints_and_draws(folder, monkeypatch, capsys, tmp_path):
-    printed = run(monkeypatch, capsys, "--data-dir", folder[0], "--picture", tmp_path / "folders.png")
-    assert "400 images, of which 20 are filed right (5.000 %)" in printed
+def test_prints_and_draws(data, monkeypatch, capsys, tmp_path):
+    printed = run(monkeypatch, capsys, "--data-dir", data[0], "--picture", tmp_path / "labels.png")
+    assert "400 images, of which 20 are correctly labeled (5.000 %)" in printed
     assert "with 80 degrees of freedom" in printed
     assert {len(line) for line in printed.splitlines() if line[:17].strip().isdigit()} == {17 + 10 * 7}
-    picture = cv2.imread(str(tmp_path / "folders.png"))
+    picture = cv2.imread(str(tmp_path / "labels.png"))
     height, width = picture.shape[:2]
-    framed = (picture == (0xB2, 0x72, 0)).all(axis=2)  # blue, and only where images are filed right
+    framed = (picture == (0xB2, 0x72, 0)).all(axis=2)  # blue, and only around correctly labeled images
     assert framed[:, : width * 3 // 4].sum() == 0 < framed[:, width * 3 // 4 :].sum()
     assert 600 < height < width
 
 
-def test_the_embedded_sample_costs_nothing(monkeypatch, capsys):
+def test_the_images_of_the_sample_are_unchanged(monkeypatch, capsys):
     printed = run(monkeypatch, capsys, "--data-dir", "sample")
-    assert "infinite" in printed and "largest error             0" in printed
+    assert "infinite" in printed and "largest error               0" in printed
 
 
-def test_refuses_images_that_mnist_does_not_have(folder, tmp_path, monkeypatch, capsys):
-    _, images, labels, folders = folder
+def test_refuses_images_that_mnist_does_not_have(data, tmp_path, monkeypatch, capsys):
+    _, images, labels, given_labels = data
     np.savez(tmp_path / "mnist.npz", images=images[:-1], labels=labels[:-1])
-    write_archive(tmp_path / "mnistTask3.zip", images, folders)
+    write_archive(tmp_path / "mnistTask3.zip", images, given_labels)
     with pytest.raises(SystemExit, match=r"image_000399\.jpg: does not name one of MNIST's 399 training images"):
         run(monkeypatch, capsys, "--data-dir", tmp_path)

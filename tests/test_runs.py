@@ -97,8 +97,7 @@ def test_predictions_are_checked_against_the_card(tmp_path):
     run = fabricated(tmp_path, n=30)
     found = run.predictions()
     assert found.probabilities.shape == (30, 10) and found.images.shape == (30, 28, 28)
-    arrays = predictions(list("012"), n=30)
-    run._write_arrays("predictions.npz", **arrays)
+    run.write_predictions(predictions(list("012"), n=30))
     with pytest.raises(MidasError, match="do not match each other or the 10 classes"):
         run.predictions()
     np.savez(run / "predictions.npz", labels=np.zeros(3, int))

@@ -1,3 +1,5 @@
+"""The embedded sample: reproducible drawings like those of Part 1, and digits in the format of MNIST."""
+
 import hashlib
 import subprocess
 import sys
@@ -7,14 +9,14 @@ import numpy as np
 import pytest
 
 from midas.data import sample
-from midas.data.preprocessing import normalise
+from midas.data.preprocessing import normalize
 
 FEW = range(0, sample.WRITERS, 14)
 
 
 @pytest.fixture(scope="module")
 def glyphs():
-    return np.array([[normalise(sample.draw(c, writer)) for writer in FEW[:2]] for c in sample.CHARACTERS])
+    return np.array([[normalize(sample.draw(c, writer)).image for writer in FEW[:2]] for c in sample.CHARACTERS])
 
 
 def box(page):
@@ -41,7 +43,7 @@ def test_a_drawing_is_a_black_pen_on_a_white_page(character):
         page = sample.draw(character, writer)
         assert page.shape == (900, 1200) and page.dtype == np.uint8
         assert page.min() == 0 and ((page == 0) | (page == 255)).all()
-        ring = sample.MARGIN - 2  # the corners are part of it
+        ring = sample.MARGIN - 2  # the corners included
         assert all((edge == 255).all() for edge in (page[:ring], page[-ring:], page[:, :ring], page[:, -ring:]))
 
 
@@ -51,7 +53,7 @@ def test_preprocessing_reads_every_character(glyphs):
     assert {max(cv2.boundingRect(glyph)[2:]) for glyph in glyphs.reshape(-1, 28, 28)} == {20}
 
 
-def test_drawings_do_not_depend_on_what_was_drawn_before():
+def test_drawings_do_not_depend_on_earlier_drawings():
     first = {(c, w): sample.draw(c, w) for c in "aQ7" for w in (0, 3)}
     for (character, writer), page in reversed(first.items()):
         assert (sample.draw(character, writer) == page).all()
@@ -76,19 +78,19 @@ def test_character_writer_and_seed_each_change_the_drawing():
 def test_the_classes_look_different(glyphs):
     means = glyphs.mean(axis=1).reshape(62, -1)
     distances = np.linalg.norm(means[:, None] - means[None], axis=2) + np.where(np.eye(62), np.inf, 0)
-    assert distances.min() > 300  # those that people confuse too: 0 and O, v and V
+    assert distances.min() > 300  # the closest pairs are those that people confuse, too: 0 and O, v and V
     assert np.median(distances) > 1000
 
 
-def test_glyphs_are_as_large_as_the_real_ones():
-    # Over the real drawings, the percentiles 5, 50 and 95 of the longer side are 280, 448 and 626 pixels.
+def test_drawings_are_as_large_as_the_real_ones():
+    # In the real drawings, the 5th, 50th and 95th percentiles of the longer side are 280, 448 and 626 pixels.
     low, middle, high = np.percentile(longer_sides(sample.CHARACTERS[::3], range(0, sample.WRITERS, 4)), (5, 50, 95))
     assert low == pytest.approx(280, abs=45)
     assert middle == pytest.approx(448, abs=45)
     assert high == pytest.approx(626, abs=60)
 
 
-def test_small_letters_are_smaller_than_capitals():
+def test_lowercase_letters_are_smaller_than_capitals():
     for writer in FEW:
         heights = {c: box(sample.draw(c, writer))[3] for c in "COSVXZcosvxz"}
         assert np.mean([heights[c] for c in "cosvxz"]) < 0.85 * np.mean([heights[c] for c in "COSVXZ"])
@@ -100,7 +102,7 @@ def test_a_writer_keeps_the_same_size():
 
 
 def test_the_pen_is_as_wide_as_the_real_one():
-    # The dot of an i is little more than one touch of the pen; real dots have 3,400-3,550 pixels.
+    # The dot of an i is little more than a point; real dots have 3,400 to 3,550 pixels.
     areas = []
     for writer in range(0, sample.WRITERS, 2):
         _, _, stats, _ = cv2.connectedComponentsWithStats(255 - sample.draw("i", writer))
@@ -117,7 +119,7 @@ def test_i_and_j_keep_their_dots(character):
     assert parts.count(2) >= 0.7 * sample.WRITERS
 
 
-def test_glyphs_are_near_the_middle_but_spread():
+def test_drawings_are_near_the_center_but_spread():
     boxes = np.array([box(sample.draw(c, w)) for c in "05ABHRabcopx" for w in range(0, sample.WRITERS, 4)])
     across, down = (boxes[:, :2] + boxes[:, 2:] / 2).T
     assert across.mean() == pytest.approx(590, abs=40) and 35 < across.std() < 110
@@ -137,11 +139,10 @@ def test_a_negative_writer_or_seed_is_refused(writer, seed):
 
 
 def test_drawing_does_not_touch_numpys_global_generator():
-    np.random.seed(1)
-    before = np.random.get_state()[1].copy()
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
     sample.draw("k", 1)
     sample.digits("test")
-    assert (np.random.get_state()[1] == before).all()
+    assert (np.random.get_state()[1] == before).all()  # noqa: NPY002
 
 
 @pytest.mark.parametrize(("split", "count"), [("train", 1347), ("test", 450)])
@@ -156,7 +157,7 @@ def test_digits_have_the_format_of_mnist(split, count):
     assert images.any(axis=(1, 2)).all()
 
 
-def test_the_digit_splits_are_balanced_disjoint_and_whole():
+def test_the_digit_splits_are_balanced_disjoint_and_complete():
     (train, train_labels), (test, test_labels) = sample.digits("train"), sample.digits("test")
     everything = np.bincount(train_labels) + np.bincount(test_labels)
     assert everything.tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
@@ -165,7 +166,7 @@ def test_the_digit_splits_are_balanced_disjoint_and_whole():
     assert len(seen) == 1347 and not any(image.tobytes() in seen for image in test)
 
 
-def test_digits_are_the_same_every_time_and_belong_to_the_caller():
+def test_digits_are_the_same_every_time_and_may_be_changed_by_the_caller():
     images, labels = sample.digits("test")
     expected = images.copy(), labels.copy()
     images[:], labels[:] = 0, 0
@@ -176,3 +177,17 @@ def test_digits_are_the_same_every_time_and_belong_to_the_caller():
 def test_an_unknown_split_is_refused():
     with pytest.raises(ValueError, match="no such split 'valid'"):
         sample.digits("valid")
+
+
+@pytest.mark.parametrize(("name", "count"), [("part1", 62 * 40), ("mnist", 1347), ("mnist-test", 450), ("part3", 1347)])
+def test_every_named_data_set_has_a_substitute_that_can_be_read_twice(name, count):
+    source = sample.source(name)
+    first, second = ([(entry.name, entry.label) for entry in source.entries()] for _ in range(2))
+    assert first == second and len(first) == len({path for path, _ in first}) == source.count == count
+    assert source.is_sample and source.class_folders == ()
+
+
+def test_the_substitute_for_part_3_has_six_correct_labels_per_class():
+    given = np.array([int(entry.label) for entry in sample.source("part3").entries()])
+    _, true = sample.digits("train")
+    assert np.bincount(true[given == true]).tolist() == [6] * 10

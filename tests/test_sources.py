@@ -1,4 +1,4 @@
-"""Every form of data set gives the same stream of images; hostile and damaged ones give one line and nothing else."""
+"""Every form of data set gives the same stream of images; hostile and damaged ones are refused in one line."""
 
 import struct
 import sys
@@ -7,13 +7,14 @@ import zipfile
 
 import numpy as np
 import pytest
+from formats import FORMS, encode, idx, mutated, npz, pack, page, tree
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from images import FORMS, encode, idx, mutated, npz, pack, page, tree
 
-from midas.data.memmap import Stored
-from midas.data.preprocessing import UnreadableImage
-from midas.data.sources import MAX_MEMBER, open_source, read_idx
+from midas.data.images import UnreadableImage
+from midas.data.memmap import ImageFile
+from midas.data.sources import open_source, read_idx, source_of_bytes
+from midas.data.trees import MAX_MEMBER
 from midas.errors import MidasError
 
 ARCHIVES = [form for form in FORMS if form != "folder"]
@@ -22,12 +23,12 @@ LABELS = np.array([1, 0, 2, 1])
 
 
 def contents(source):
-    """Name and folder of every image, in order of the names."""
-    return sorted((entry.name, entry.folder) for entry in source.entries())
+    """Name and label of every image, in the order of the names."""
+    return sorted((entry.name, entry.label) for entry in source.entries())
 
 
 def refused(path, split=None):
-    """The one line with which a data set is refused, at once or while it is read."""
+    """The message with which a data set is refused, when it is opened or read."""
     with pytest.raises(MidasError) as caught:
         for entry in open_source(path, split).entries():
             entry.read()
@@ -47,46 +48,46 @@ def written(path, data):
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_gives_the_same_images(form, tmp_path):
     source = open_source(pack(tmp_path / "data", form, {**tree("train/A", "train/b"), "train/c": None}))
-    assert source.count == 4 and source.folders == ("A", "b", "c")
+    assert source.count == 4 and source.class_folders == ("A", "b", "c")
     assert contents(source) == [(f"train/{name}/{index}.png", name) for name in "Ab" for index in (0, 1)]
-    for _ in range(2):  # every pass starts anew
+    for _ in range(2):  # every pass starts from the beginning
         assert [(entry.read() == page(pen=int(entry.name[-5]) + 4)).all() for entry in source.entries()] == [True] * 4
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_what_wraps_or_litters_a_tree_is_passed_over(form, tmp_path):
+def test_enclosing_folders_and_other_files_are_ignored(form, tmp_path):
     litter = [
         *("__MACOSX/data/train/0/._0.png", "data/train/0/.hidden.png", ".git/0/x.png", "data/.cache/y/z.png"),
         *("data/train/0/notes.txt", "data/train/Thumbs.db", "README.md", "data/labels.csv"),
     ]
-    files = {**tree("data/train/0", "data/train/1"), **{name: b"litter" for name in litter}}
+    files = {**tree("data/train/0", "data/train/1"), **dict.fromkeys(litter, b"litter")}
     source = open_source(pack(tmp_path / "data", form, files))
-    assert source.folders == ("0", "1") and source.count == 4
-    assert {folder for _, folder in contents(source)} == {"0", "1"}
+    assert source.class_folders == ("0", "1") and source.count == 4
+    assert {label for _, label in contents(source)} == {"0", "1"}
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_odd_names(form, tmp_path):
+def test_unusual_names(form, tmp_path):
     names = ["Ä ö", "two\nlines", "日本", "a:b", "...x", "#", "x" * 200, "0;rm", "%s"]
     files = {f"{name}/{name}.PNG": encode(page()) for name in names}
     source = open_source(pack(tmp_path / "d ä", form, files))
     shown = {name.replace("\n", "\\n") for name in names if not name.startswith(".")}
-    assert set(source.folders) == shown
+    assert set(source.class_folders) == shown
     assert contents(source) == sorted((f"{name}/{name}.PNG", name) for name in shown)
     assert all(entry.read().shape == (90, 120) for entry in source.entries())
 
 
 @pytest.mark.parametrize("form", ["zip", "tar"])
 @pytest.mark.parametrize("name", ["./0/a.png", "0//a.png", "0/./a.png", "./././0//./a.png"])
-def test_crooked_names_are_straightened(name, form, tmp_path):
+def test_names_are_normalized(name, form, tmp_path):
     source = open_source(pack(tmp_path / "data", form, {name: encode(page())}))
-    assert contents(source) == [("0/a.png", "0")] and source.folders == ("0",)
+    assert contents(source) == [("0/a.png", "0")] and source.class_folders == ("0",)
     assert next(source.entries()).read().shape == (90, 120)
 
 
-def test_a_zip_from_windows(tmp_path):
+def test_a_zip_made_by_windows(tmp_path):
     path = pack(tmp_path / "data", "zip", {"train\\0\\a.png": encode(page()), "train\\1\\": b""})
-    assert contents(open_source(path)) == [("train/0/a.png", "0")] and open_source(path).folders == ("0", "1")
+    assert contents(open_source(path)) == [("train/0/a.png", "0")] and open_source(path).class_folders == ("0", "1")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has file names that are not text")
@@ -99,42 +100,42 @@ def test_names_that_are_not_text(tmp_path):
         archive.add(folder, "data")
     for source in (open_source(folder), open_source(tmp_path / "data.tar")):
         (entry,) = source.entries()
-        assert entry.read().shape == (90, 120) and source.folders == (entry.folder,) == ("\\udce9",)
+        assert entry.read().shape == (90, 120) and source.class_folders == (entry.label,) == ("\\udce9",)
         assert entry.name.endswith("\\udce9/\\udcff.png")
 
 
-def test_suffixes_of_images(tmp_path):
+def test_files_are_images_by_their_suffix(tmp_path):
     suffixes = (".png", ".JPG", ".jpeg", ".bmp", ".tif", ".TIFF", ".webp")
     files = {f"0/x{suffix}": encode(page()) for suffix in suffixes}
     assert open_source(pack(tmp_path / "data", "zip", {**files, "0/x.gif": b"no"})).count == len(suffixes)
 
 
 @pytest.mark.parametrize("form", ["folder", "zip", "tar.gz"])
-def test_a_split_picks_one_of_several_places(form, tmp_path):
+def test_a_split_selects_one_of_several_places(form, tmp_path):
     path = pack(tmp_path / "data", form, tree("set/train/0", "set/train/1", "set/Testing/0", images=1))
     assert contents(open_source(path, "train")) == [("set/train/0/0.png", "0"), ("set/train/1/0.png", "1")]
     test = open_source(path, "test")
-    assert contents(test) == [("set/Testing/0/0.png", "0")] and test.folders == ("0",)
+    assert contents(test) == [("set/Testing/0/0.png", "0")] and test.class_folders == ("0",)
     assert open_source(path).count == 3
     assert len({open_source(path, split).digest for split in (None, "train", "test")}) == 3
 
 
-def test_several_places_without_a_name_are_an_error(tmp_path):
+def test_several_places_without_the_name_of_a_split_are_an_error(tmp_path):
     path = pack(tmp_path / "data", "zip", tree("one/0", "two/0"))
     assert "several places (one, two)" in refused(path, "train")
 
 
-def test_images_beside_class_folders_have_no_class(tmp_path):
+def test_images_beside_class_folders_have_no_label(tmp_path):
     source = open_source(pack(tmp_path / "data", "zip", {**tree("0", "1", images=1), "stray.png": encode(page())}))
     assert contents(source) == [("0/0.png", "0"), ("1/0.png", "1"), ("stray.png", None)]
     flat = open_source(pack(tmp_path / "flat", "folder", {"a.png": encode(page()), "b.png": encode(page())}))
-    assert contents(flat) == [("a.png", None), ("b.png", None)] and flat.folders == ()
+    assert contents(flat) == [("a.png", None), ("b.png", None)] and flat.class_folders == ()
 
 
 def test_a_single_image(tmp_path):
     source = open_source(written(tmp_path / "ä b.PNG", encode(page())))
     (entry,) = source.entries()
-    assert (entry.name, entry.folder, source.count) == ("ä b.PNG", None, 1) and (entry.read() == page()).all()
+    assert (entry.name, entry.label, source.count) == ("ä b.PNG", None, 1) and (entry.read() == page()).all()
 
 
 def test_the_digest_follows_the_content(tmp_path):
@@ -150,7 +151,7 @@ def test_the_digest_follows_the_content(tmp_path):
         assert len(set(digests)) == 3
 
 
-def test_bad_members_are_unreadable_alone(tmp_path):
+def test_a_bad_member_does_not_affect_the_others(tmp_path):
     files = {**tree("0"), "0/empty.png": b"", "0/text.png": b"text", "0/cut.png": encode(page())[:-20]}
     path = pack(tmp_path / "data", "zip", files)
     data = path.read_bytes()
@@ -166,7 +167,7 @@ def test_bad_members_are_unreadable_alone(tmp_path):
     assert all(isinstance(reason, str) for reason in readable.values()) and len(readable) == 4
 
 
-def test_a_file_that_vanishes_is_unreadable(tmp_path):
+def test_a_file_that_is_deleted_meanwhile_is_unreadable(tmp_path):
     path = pack(tmp_path / "data", "folder", tree("0"))
     first, second = open_source(path).entries()
     (path / second.name).unlink()
@@ -175,12 +176,27 @@ def test_a_file_that_vanishes_is_unreadable(tmp_path):
         second.read()
 
 
-# ---- what is refused
+def test_the_bytes_of_an_image_are_a_source():
+    source = source_of_bytes(encode(page()), "drawing")
+    (entry,) = source.entries()
+    assert (entry.name, entry.label, source.path, source.count) == ("drawing", None, "drawing", 1)
+    assert (entry.read() == page()).all()
+
+
+def test_no_bytes_are_an_error_and_other_bytes_are_unreadable():
+    with pytest.raises(MidasError, match=r"^-: is empty; pipe an image into it$"):
+        source_of_bytes(b"")
+    (entry,) = source_of_bytes(b"text").entries()
+    with pytest.raises(UnreadableImage):
+        entry.read()
+
+
+# ---- refused data sets
 
 
 @pytest.mark.parametrize("form", ARCHIVES)
 @pytest.mark.parametrize("name", ["../x.png", "0/../../x.png", "/etc/x.png", "C:/x.png", "C:\\x.png", "..\\x.png"])
-def test_names_that_lead_out_are_refused(name, form, tmp_path):
+def test_names_that_lead_out_of_the_archive_are_refused(name, form, tmp_path):
     message = refused(pack(tmp_path / "data", form, {**tree("0"), name: encode(page())}))
     assert repr(name.replace("\\", "/") if form == "zip" else name) in message and "leads out of the archive" in message
 
@@ -205,7 +221,7 @@ def test_links_in_a_zip_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("form", ["zip", "tar"])
-def test_files_that_unpack_beyond_the_limit_are_refused(form, tmp_path):
+def test_files_that_are_too_large_when_unpacked_are_refused(form, tmp_path):
     path = pack(tmp_path / "data", form, {"0/bomb.png": b"x"})
     data = bytearray(path.read_bytes())
     if form == "zip":
@@ -214,13 +230,13 @@ def test_files_that_unpack_beyond_the_limit_are_refused(form, tmp_path):
         header = tarfile.TarInfo("0/bomb.png")
         header.size = MAX_MEMBER + 1
         data[:512] = header.tobuf()
-    assert "'0/bomb.png' unpacks beyond the limit (256 MiB a file" in refused(written(path, data))
+    assert "'0/bomb.png' exceeds the limit when unpacked (256 MiB per file" in refused(written(path, data))
 
 
 @pytest.mark.parametrize("form", ["zip", "tar"])
 @pytest.mark.parametrize("name", ["0/0.png", "./0//0.png"])
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_a_name_that_is_there_twice_is_refused(name, form, tmp_path):
+def test_a_name_that_occurs_twice_is_refused(name, form, tmp_path):
     path = pack(tmp_path / "data", form, tree("0"))
     with zipfile.ZipFile(path, "a") if form == "zip" else tarfile.open(path, "a") as archive:
         if form == "zip":
@@ -239,16 +255,18 @@ def test_encrypted_members_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("form", ARCHIVES)
-def test_what_is_no_archive_is_refused(form, tmp_path):
+def test_other_files_than_archives_are_refused(form, tmp_path):
     for data in (b"", b"text", encode(page()), b"x" * 2000):
-        assert "not a" in refused(written(tmp_path / f"data.{form}", data))
+        assert "or not a" in refused(written(tmp_path / f"data.{form}", data))
 
 
 @pytest.mark.parametrize("form", ARCHIVES)
 def test_a_truncated_archive_is_refused(form, tmp_path):
     path = pack(tmp_path / "data", form, tree("0", "1"))
     data = path.read_bytes()
-    cuts = range(1, 8) if form != "tar" else [0.5, 1, 1.1, 1.5, 2, 2.1, 3, 5]  # blocks: in and between the members
+    cuts = (
+        range(1, 8) if form != "tar" else [0.5, 1, 1.1, 1.5, 2, 2.1, 3, 5]
+    )  # in blocks: inside and between the members
     for cut in cuts:
         length = len(data) * cut // 8 if form != "tar" else int(512 * cut)
         assert "damaged" in refused(written(path, data[:length]))
@@ -263,17 +281,19 @@ def test_a_tar_that_is_damaged_in_the_middle_is_refused(tmp_path):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_tree_without_images_is_refused(form, tmp_path):
-    assert "holds no images" in refused(pack(tmp_path / "data", form, {"0/notes.txt": b"", "1": None}))
+    assert "contains no images" in refused(pack(tmp_path / "data", form, {"0/notes.txt": b"", "1": None}))
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_more_folders_in_each_other_than_anyone_needs_are_refused(form, tmp_path):
+def test_too_many_nested_folders_are_refused(form, tmp_path):
     good = {f"{'d/' * 200}{name}": data for name, data in tree("0", "1").items()}
     assert len(list(open_source(pack(tmp_path / "good", form, good)).entries())) == len(good)
-    assert "folders" in refused(pack(tmp_path / "data", form, {f"{'d/' * 300}{name}": b"" for name in good}))
+    assert "nested in more than 256 folders" in refused(
+        pack(tmp_path / "data", form, {f"{'d/' * 300}{name}": b"" for name in good})
+    )
 
 
-def test_paths_that_are_no_data_set_are_refused(tmp_path):
+def test_paths_of_other_things_are_refused(tmp_path):
     assert "no such file or folder" in refused(tmp_path / "nowhere.zip")
     assert "not a data set; give" in refused(written(tmp_path / "notes.txt", b"text"))
     assert "too long" in refused(tmp_path / ("x" * 300))
@@ -295,7 +315,7 @@ def test_npz(names, split, tmp_path):
     other = npz(**{names[0]: DIGITS, names[1]: LABELS, "x_other": DIGITS[:1]})
     source = open_source(written(tmp_path / "digits.npz", other), split)
     entries = list(source.entries())
-    assert [entry.folder for entry in entries] == ["1", "0", "2", "1"] and source.count == 4
+    assert [entry.label for entry in entries] == ["1", "0", "2", "1"] and source.count == 4
     assert entries[2].name == "digits.npz[2]" and (entries[2].read() == DIGITS[2]).all()
 
 
@@ -313,7 +333,7 @@ def test_npz_with_two_parts(tmp_path):
 )
 def test_labels_of_any_type(labels, tmp_path):
     source = open_source(written(tmp_path / "digits.npz", npz(x=DIGITS, y=labels)))
-    assert [entry.folder for entry in source.entries()] == ["1", "0", "2", "1"]
+    assert [entry.label for entry in source.entries()] == ["1", "0", "2", "1"]
 
 
 @pytest.mark.parametrize(
@@ -355,11 +375,11 @@ def test_npz_with_class_names_and_names(tmp_path):
         {},
     ],
 )
-def test_npz_that_does_not_fit_is_refused(arrays, tmp_path):
+def test_npz_with_unsuitable_arrays_is_refused(arrays, tmp_path):
     assert ".npz: " in refused(written(tmp_path / "bad.npz", npz(**arrays)))
 
 
-def test_npz_of_other_things_is_refused(tmp_path):
+def test_damaged_npz_is_refused(tmp_path):
     data = npz(x=DIGITS, y=LABELS)
     for length in (0, 10, len(data) // 2, len(data) - 5):
         assert "not a readable .npz" in refused(written(tmp_path / "cut.npz", data[:length]))
@@ -378,24 +398,24 @@ def test_idx(separator, zipped, tmp_path):
         (tmp_path / f"{part}-labels{separator}idx1-ubyte{ending}").write_bytes(idx(LABELS[:count], zipped))
     assert [open_source(tmp_path, split).count for split in ("train", "test", None)] == [4, 2, 6]
     for source in (open_source(tmp_path, "train"), open_source(images.with_name(images.name.replace("t10k", "train")))):
-        assert [entry.folder for entry in source.entries()] == ["1", "0", "2", "1"]
+        assert [entry.label for entry in source.entries()] == ["1", "0", "2", "1"]
         assert all((entry.read() == digit).all() for entry, digit in zip(source.entries(), DIGITS, strict=True))
 
 
-def test_an_idx_file_that_is_too_large_to_be_held_is_read_in_pieces(tmp_path, monkeypatch):
+def test_an_idx_file_that_is_too_large_for_memory_is_read_in_blocks(tmp_path, monkeypatch):
     written(tmp_path / "train-labels-idx1-ubyte", idx(LABELS))
     images = written(tmp_path / "train-images-idx3-ubyte", idx(DIGITS))
-    monkeypatch.setattr("midas.data.memmap.HELD", DIGITS.nbytes - 1)
+    monkeypatch.setattr("midas.data.memmap.MAX_IN_MEMORY", DIGITS.nbytes - 1)
     monkeypatch.setattr("midas.data.memmap.BLOCK", 3)
-    assert isinstance(read_idx(images), Stored) and (np.asarray(read_idx(images)) == DIGITS).all()
+    assert isinstance(read_idx(images), ImageFile) and (np.asarray(read_idx(images)) == DIGITS).all()
     assert all(
         (entry.read() == image).all() for entry, image in zip(open_source(images).entries(), DIGITS, strict=True)
     )
     for damaged in (idx(DIGITS)[:-1], idx(DIGITS) + b"x"):
-        assert "where its header says 4x28x28" in refused(written(images, damaged))
+        assert "but its header says 4x28x28" in refused(written(images, damaged))
 
 
-def test_idx_is_told_by_its_content_not_its_name(tmp_path):
+def test_compressed_idx_is_recognized_by_its_content(tmp_path):
     assert (read_idx(written(tmp_path / "plain.gz", idx(DIGITS))) == DIGITS).all()
     assert (read_idx(written(tmp_path / "zipped", idx(DIGITS, zipped=True))) == DIGITS).all()
 
@@ -410,10 +430,10 @@ def test_idx_is_told_by_its_content_not_its_name(tmp_path):
         (b"\0\0\x08\0", "not an IDX file"),
         (b"\0\0\x08\xff" + bytes(2000), "not an IDX file"),
         (idx(DIGITS)[:10], "cannot be read"),
-        (idx(DIGITS)[:-1], "3,135 bytes where its header says 4x28x28"),
-        (idx(DIGITS) + b"x", "holds more where its header says 4x28x28"),
+        (idx(DIGITS)[:-1], "3,135 bytes but its header says 4x28x28"),
+        (idx(DIGITS) + b"x", "contains more but its header says 4x28x28"),
         (idx(DIGITS[:0]), "is empty"),
-        (b"\0\0\x08\x03" + b"\xff" * 12, "beyond the limit"),
+        (b"\0\0\x08\x03" + b"\xff" * 12, "exceeds the limit"),
         (idx(DIGITS, zipped=True)[:-9], "cannot be read"),
         (b"\x1f\x8b rubbish", "cannot be read"),
     ],
@@ -423,11 +443,11 @@ def test_bad_idx_is_refused(data, reason, tmp_path):
     assert reason in refused(written(tmp_path / "train-images-idx3-ubyte", data))
 
 
-def test_idx_without_fitting_labels_is_refused(tmp_path):
+def test_idx_without_matching_labels_is_refused(tmp_path):
     images = written(tmp_path / "train-images-idx3-ubyte", idx(DIGITS))
-    assert "its labels are missing, expected train-labels-idx1-ubyte" in refused(images)
+    assert "its labels are missing; expected train-labels-idx1-ubyte" in refused(images)
     labels = written(tmp_path / "train-labels-idx1-ubyte", idx(LABELS[:3]))
-    assert "no labels for 4 images" in refused(images)
+    assert "not labels of 4 images" in refused(images)
     assert "give the one named …-images-idx3-ubyte" in refused(labels)
     assert "no IDX file of test images" in refused(tmp_path / ".", "test")
     written(tmp_path / "letters-train-images-idx3-ubyte", idx(DIGITS))

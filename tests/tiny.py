@@ -1,4 +1,4 @@
-"""Tiny data sets and experiments that train in seconds, from the embedded sample's glyphs."""
+"""Tiny data sets and experiments that train in seconds, from the drawings of the embedded sample."""
 
 import dataclasses
 import functools
@@ -9,9 +9,12 @@ import numpy as np
 
 from midas.data import sample
 from midas.data.datasets import Dataset
-from midas.data.preprocessing import glyph_and_place
-from midas.experiments import PARTS, Experiment
-from midas.learning import trainer as training
+from midas.data.glyphs import Glyphs
+from midas.data.preprocessing import normalize
+from midas.experiments import Experiment
+from midas.learning import trainer
+from midas.recipes import PARTS
+from midas.records import EpochRecord, Result
 from midas.runs import Run
 
 CHARACTERS = "0123456789ABab"
@@ -19,52 +22,58 @@ DRAWINGS = 10
 
 
 @functools.cache
-def glyphs(characters: str = CHARACTERS, drawings: int = DRAWINGS) -> Dataset:
-    """A labelled set with `drawings` images of each character."""
+def dataset(characters: str = CHARACTERS, drawings: int = DRAWINGS) -> Dataset:
+    """Make a data set with `drawings` images of each character."""
     pages = [sample.draw(character, writer) for character in characters for writer in range(drawings)]
-    images, places = zip(*map(glyph_and_place, pages), strict=True)
     labels = np.repeat(np.arange(len(characters)), drawings)
     names = np.array([f"{characters[label]}/{index}.png" for index, label in enumerate(labels)])
-    return Dataset(np.stack(images), labels, tuple(characters), names, np.stack(places), is_sample=True)
+    return Dataset(Glyphs.stack(map(normalize, pages)), labels, tuple(characters), names, is_sample=True)
 
 
 def experiment(part: str = "part1", **changes) -> Experiment:
-    """The part's experiment, small enough for a test."""
+    """Make the experiment of a part small enough for a test."""
     return dataclasses.replace(PARTS[part], **{"epochs": 4, "batch_size": 16, "patience": 1, **changes})
 
 
 def train_and_score(
-    experiment: Experiment, run: Run, data: Dataset, test: Dataset | None = None, source: Path | None = None, **options
-) -> dict:
-    """Do all that a training command does once its data are read."""
-    training.train(experiment, run, data, source, **options)
-    return training.score(experiment, run, data, test, source)
+    experiment: Experiment,
+    run: Run,
+    data: Dataset,
+    test: Dataset | None = None,
+    init_checkpoint: Path | None = None,
+    **options,
+) -> Result:
+    """Do what a training command does once its data are loaded; `options` are those of `trainer.train`."""
+    return trainer.score(trainer.train(experiment, run, data, init_checkpoint, **options), test)
 
 
-def timeless(run: Run) -> list[dict]:
-    """What a run recorded of its epochs, but for how long anything took."""
-    records = [{key: value for key, value in record.items() if key != "epoch_seconds"} for record in run.metrics()]
-    for record in records:
-        for probe in record.get("probes", ()):
-            del probe["seconds"]
-    return records
+def timeless(run: Run) -> list[EpochRecord]:
+    """Return what a run recorded of its epochs, with all times set to 0."""
+    return [
+        dataclasses.replace(
+            record,
+            epoch_seconds=0.0,
+            probes=tuple(dataclasses.replace(probe, seconds=0.0) for probe in record.probes),
+        )
+        for record in run.epochs()
+    ]
 
 
 def write_drawings(folder: Path, characters: str = CHARACTERS, drawings: int = DRAWINGS) -> Path:
-    """Write the pages as Part 1 has them, at a quarter of the size: trainPart1/train/Sample001/img001-001.png."""
+    """Write pages like those of Part 1, at a quarter of the size: trainPart1/train/Sample001/img001-001.png."""
     for character in characters:
         number = sample.CHARACTERS.index(character) + 1
-        place = folder / "trainPart1" / "train" / f"Sample{number:03d}"
-        place.mkdir(parents=True)
+        class_folder = folder / "trainPart1" / "train" / f"Sample{number:03d}"
+        class_folder.mkdir(parents=True)
         for writer in range(drawings):
             page = cv2.resize(sample.draw(character, writer), (300, 225), interpolation=cv2.INTER_AREA)
-            cv2.imwrite(str(place / f"img{number:03d}-{writer + 1:03d}.png"), page)
+            cv2.imwrite(str(class_folder / f"img{number:03d}-{writer + 1:03d}.png"), page)
     return folder
 
 
 def write_mnist(folder: Path, drawings: int = DRAWINGS) -> Path:
-    """Write digits as mnist.npz, and misfiled as mnistTask3.npz."""
-    digits = glyphs("0123456789", drawings)
+    """Write digits as mnist.npz, and with complementary labels as mnistTask3.npz."""
+    digits = dataset("0123456789", drawings)
     arrays = {"x_train": digits.images, "y_train": digits.labels, "x_test": digits.images, "y_test": digits.labels}
     np.savez(folder / "mnist.npz", **arrays)
     np.savez(

@@ -35,7 +35,7 @@ class Commands(click.Group):
         for signum in STOP_SIGNALS:
             signal.signal(signum, _interrupt)
         for stream in filter(None, (sys.stdout, sys.stderr)):  # what the terminal's encoding lacks is escaped
-            stream.reconfigure(errors="backslashreplace")  # type: ignore[attr-defined]
+            stream.reconfigure(errors="backslashreplace")
         try:
             super().invoke(ctx)
             if sys.stdout:

@@ -27,7 +27,10 @@ from midas.files import plain
 @click.argument("names", nargs=-1, metavar="[mnist|part1|part3]...")
 @apply(data_dir_option, json_option, common)
 def download(names: tuple[str, ...], data_dir: str, as_json: bool) -> None:
-    """Download data sets into the data folder: all three, or those named. Resumes interrupted downloads."""
+    """Download the data sets.
+
+    All three, or those named, into the data folder. Resumes interrupted downloads.
+    """
     from midas.data.download import REMOTES, fetch_all
 
     if unknown := set(names) - set(REMOTES):
@@ -47,7 +50,10 @@ def download(names: tuple[str, ...], data_dir: str, as_json: bool) -> None:
 @click.option("--overwrite", is_flag=True, help="Replace an existing archive.")
 @apply(seed_option, data_dir_option, json_option, common)
 def make_part3(out: Path | None, overwrite: bool, seed: int, data_dir: str, as_json: bool) -> None:
-    """Make Part 3's data from MNIST: complementary labels for all but six images per class."""
+    """Make Part 3's data from MNIST.
+
+    All images get a complementary label, except six per class, whose label is correct.
+    """
     from midas.data.export import make_part3 as make
 
     _refuse_sample(data_dir)
@@ -80,9 +86,9 @@ def preprocess(
     cache_dir: Path,
     as_json: bool,
 ) -> None:
-    """Preprocess data sets into cached glyphs, and summarize them.
+    """Preprocess data sets into cached glyphs.
 
-    Without --data this takes Part 1, MNIST and Part 3, as far as they are in the data folder. --csv and --preview
+    Prints a summary of each. Without --data this takes Part 1, MNIST and Part 3, as far as they are in the data folder. --csv and --preview
     take the first data set.
     """
     from midas.data import datasets, export
@@ -125,9 +131,9 @@ def augment(
     as_json: bool,
     **strengths: float,
 ) -> None:
-    """Write augmented copies of the normalized glyphs as PNG files in class folders.
+    """Write augmented copies of a data set as PNG files.
 
-    For inspection and for other programs: the training commands augment by themselves, anew in each epoch. Give --out,
+    The copies are of normalized glyphs, in class folders that every command reads. For inspection and for other programs: the training commands augment by themselves, anew in each epoch. Give --out,
     --preview or both. A strength of 0 switches a deformation off.
     """
     if not (out or preview):

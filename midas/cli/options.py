@@ -122,6 +122,7 @@ def checkpoint_option(help_text: str, default: str) -> Decorator:
         "--checkpoint",
         "checkpoints",
         multiple=True,
+        metavar="PATH|NAME",
         help=f"{help_text}; may be repeated to average probabilities.  [default: {default}]",
     )
 

@@ -41,7 +41,10 @@ def run_study(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Run the whole study: all parts from all initializations, one table, one page."""
+    """Run the whole study: one table, one page.
+
+    All three parts, from random and pretrained initializations.
+    """
     from midas.report import page, tables
     from midas.studies import study
 
@@ -154,9 +157,9 @@ def compare(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Compare initializations over paired seeds, with statistical tests.
+    """Compare initializations over paired seeds.
 
-    Finished runs are kept, so more --seeds, initializations or numbers of images add to them. Seeds count from 0.
+    Prints a table of measures and what differs significantly. Finished runs are kept, so more --seeds, initializations or numbers of images add to them. Seeds count from 0.
     """
     from midas.report.tables import comparison_table
     from midas.studies import transfer
@@ -188,7 +191,10 @@ def list_runs(runs_dir: Path, as_json: bool) -> None:
 )
 @apply(runs_dir_option, json_option, common)
 def write_report(runs: tuple[Path, ...], out: Path | None, runs_dir: Path, as_json: bool) -> None:
-    """Write one page about finished runs: those given, or all below the runs folder."""
+    """Write one page about finished runs.
+
+    Takes the runs given, or all below the runs folder.
+    """
     from midas.report import page
     from midas.runs import Run, find_comparisons, find_runs
 

@@ -83,7 +83,7 @@ def _train(part: str, settings: dict[str, Any]) -> None:
 @click.option("--classes", type=click.IntRange(2), default=62, show_default=True, help="Number of classes.")
 @apply(size_option, json_option, common)
 def models(classes: int, size: int, as_json: bool) -> None:
-    """List the architectures with their parameters and MACs per image."""
+    """List the architectures with their parameters and MACs."""
     load_tensorflow()
     from midas.learning.models import describe
     from midas.report.tables import models_table

@@ -40,7 +40,10 @@ if TYPE_CHECKING:
 def predict(
     images: tuple[str, ...], as_csv: bool, checkpoints: tuple[str, ...], tta: int | None, as_json: bool
 ) -> None:
-    """Read the characters in images: the label, its probability, and the next two guesses. '-' reads from stdin."""
+    """Read the character in each image.
+
+    Prints the label, its probability, and the next two guesses. '-' reads an image from stdin.
+    """
     network, _ = load_network(checkpoints, tta)
     from midas.data.sources import open_source, source_of_bytes
     from midas.report.tables import prediction_line
@@ -73,8 +76,8 @@ def _as_json(prediction: Prediction) -> dict[str, Any]:
 def _csv_rows(predictions: Iterable[Prediction]) -> Iterator[list[Any]]:
     yield ["file", "label", "probability", "second", "second_probability", "third", "third_probability"]
     for each in predictions:
-        guesses = ([guess.label, round(guess.probability, 4)] for guess in (each, *each.alternatives))
-        yield [each.source, *(cell for guess in guesses for cell in guess)]
+        others = (cell for guess in each.alternatives for cell in (guess.label, round(guess.probability, 4)))
+        yield [each.source, each.label, round(each.probability, 4), *others]
 
 
 @click.command(epilog="Example: midas evaluate --data test.zip --json")
@@ -92,7 +95,10 @@ def _csv_rows(predictions: Iterable[Prediction]) -> Iterator[list[Any]]:
 def evaluate(
     checkpoints: tuple[str, ...], data: str, restrict: bool, tta: int | None, strict: bool, as_json: bool
 ) -> None:
-    """Score a network, or an ensemble, on labeled images."""
+    """Score a network on labeled images.
+
+    Several checkpoints are scored as an ensemble.
+    """
     warn_of_sample(data)
     network, paths = load_network(checkpoints, tta)
     from midas.report.tables import classification_report
@@ -112,9 +118,9 @@ def evaluate(
 def analyze(
     checkpoints: tuple[str, ...], data: str | None, out: Path | None, tta: int | None, strict: bool, as_json: bool
 ) -> None:
-    """Draw confusion matrices, learning curves and the worst errors; write PNG files and analysis.json.
+    """Draw confusion matrices, errors and learning curves.
 
-    Takes a run, a cross-validation, or with --data any network.
+    Writes PNG files and analysis.json. Takes a run, a cross-validation, or with --data any network.
     """
     from midas.report.tables import classification_report
     from midas.runs import find_run
@@ -163,9 +169,9 @@ def audit_labels(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Estimate how many labels of a data set are wrong, how, and which, without knowing a single true label.
+    """Find wrong labels without knowing a single true one.
 
-    With --out, writes audit.json, a corrected list (labels.csv) and figures.
+    Estimates how many labels are wrong, how, and which. With --out, writes audit.json, a corrected list (labels.csv) and figures.
     """
     _refuse_unused(ctx, ("folds", "epochs", "size") if checkpoints else ("tta",), bool(checkpoints))
     if options["cleanlab"] and not importlib.util.find_spec("cleanlab"):

@@ -1,4 +1,6 @@
-"""Make Part 3's data from MNIST: every drawing filed under a digit that it does not show, but for a few."""
+"""The data of Part 3, made from MNIST: nearly every image gets a complementary label, a digit that it does not show."""
+
+from __future__ import annotations
 
 import os
 import zipfile
@@ -7,69 +9,69 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from midas.runs import atomic
+from midas.files import atomic
 
-QUALITY = 75  # the original's: MNIST encoded so is the same to the byte in all of its 60,000 entries (OpenCV 5)
+QUALITY = 75  # the original's: MNIST encoded this way equals all of its 60,000 files byte by byte (OpenCV 5)
 
 
-def wrong_folders(labels: np.ndarray, seed: int, right_per_class: int = 6, classes: int = 10) -> np.ndarray:
-    """Choose the folder each image is misfiled in.
+def complementary_labels(labels: np.ndarray, seed: int, correct_per_class: int = 6, classes: int = 10) -> np.ndarray:
+    """Draw complementary labels, uniformly from the other classes, for all but a few images.
 
     Args:
-        labels: integer array (images,) of true classes, 0 to `classes` - 1.
-        seed: of the choice.
-        right_per_class: images of each class that stay in their own folder, as the original has six.
+        labels: integer array (n,) of true labels, 0 to `classes` - 1.
+        seed: random seed.
+        correct_per_class: images of each class that keep their label; there are six in the original.
         classes: number of classes.
 
     Returns:
-        int64 array (images,): one of the other classes, each as likely, for all but those that stay.
+        int64 array (n,) of labels.
 
     Raises:
-        ValueError: a class has fewer images than are to stay, or a label is out of range.
+        ValueError: a class has fewer than `correct_per_class` images, or a label is out of range.
 
     >>> labels = np.arange(10).repeat(50)
-    >>> np.bincount(labels[wrong_folders(labels, seed=0) == labels])
+    >>> np.bincount(labels[complementary_labels(labels, seed=0) == labels])
     array([6, 6, 6, 6, 6, 6, 6, 6, 6, 6])
     """
     counts = np.bincount(labels, minlength=classes)
     if len(counts) > classes:
         raise ValueError(f"label {labels.max()} is not below {classes}")
-    if counts.min() < right_per_class:
-        raise ValueError(f"class {counts.argmin()} has {counts.min()} images, fewer than {right_per_class}")
+    if counts.min() < correct_per_class:
+        raise ValueError(f"class {counts.argmin()} has {counts.min()} images, fewer than {correct_per_class}")
     generator = np.random.default_rng(seed)
-    folders = (labels + generator.integers(1, classes, len(labels))) % classes
+    changed = (labels + generator.integers(1, classes, len(labels))) % classes
     for label in range(classes):
-        staying = generator.choice(np.flatnonzero(labels == label), right_per_class, replace=False)
-        folders[staying] = label
-    return folders
+        kept = generator.choice(np.flatnonzero(labels == label), correct_per_class, replace=False)
+        changed[kept] = label
+    return changed
 
 
-def write_archive(path: str | os.PathLike, images: np.ndarray, folders: np.ndarray, quality: int = QUALITY) -> None:
-    """Write images as `mnistTask/<folder>/image_<index>.jpg` into a zip file, laid out like the original.
+def write_archive(path: str | os.PathLike, images: np.ndarray, labels: np.ndarray, quality: int = QUALITY) -> None:
+    """Write images as `mnistTask/LABEL/image_INDEX.jpg` into a zip file, with the layout of the original.
 
-    Equal arguments give equal bytes. An existing file is replaced, once the new one is complete.
+    Equal arguments give equal bytes. An existing file is replaced when the new one is complete.
 
     Args:
         path: the zip file.
-        images: uint8 array (images, height, width).
-        folders: integer array (images,).
+        images: uint8 array (n, height, width).
+        labels: integer array (n,).
         quality: of the JPEG files, 0-100.
 
     Raises:
         MidasError: the file cannot be written.
-        ValueError: there is not one folder an image.
+        ValueError: images and labels differ in number.
     """
-    if len(images) != len(folders):
-        raise ValueError(f"{len(images)} images, but {len(folders)} folders")
+    if len(images) != len(labels):
+        raise ValueError(f"{len(images)} images, but {len(labels)} labels")
     with atomic(Path(path)) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        for index in np.argsort(folders, kind="stable"):  # stored: deflating a JPEG gains nothing
+        for index in np.argsort(labels, kind="stable"):  # uncompressed: deflate does not make a JPEG smaller
             _, encoded = cv2.imencode(".jpg", images[index], [cv2.IMWRITE_JPEG_QUALITY, quality])
-            archive.writestr(_entry(f"mnistTask/{folders[index]}/image_{index:06d}.jpg"), encoded.tobytes())
+            archive.writestr(_entry(f"mnistTask/{labels[index]}/image_{index:06d}.jpg"), encoded.tobytes())
 
 
 def _entry(name: str) -> zipfile.ZipInfo:
-    """Describe an entry by nothing that differs from one run, user or operating system to the next."""
+    """Describe an entry by nothing that depends on the time, the user or the operating system."""
     entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-    entry.create_system = 3  # Unix, whose permissions follow
+    entry.create_system = 3  # Unix, so that the permissions below apply
     entry.external_attr = 0o644 << 16
     return entry

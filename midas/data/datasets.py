@@ -1,37 +1,35 @@
-"""One reader for all data: any source becomes one `Dataset` of normalised glyphs, cached by its content."""
+"""Data sets: labeled glyphs from any source, cached by content, and the data sets that experiments name."""
+
+from __future__ import annotations
 
 import contextlib
 import hashlib
-import itertools
 import json
 import logging
 import math
 import os
 import re
-import threading
-from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 
-from midas.data import preprocessing, sample
-from midas.data import sources as archives
-from midas.data.complementary_mnist import wrong_folders
-from midas.data.memmap import Stored, blocks, is_large
-from midas.data.sources import Entry, Source, open_source
+from midas.data import images, preprocessing, sample, sources, trees
+from midas.data.glyphs import Glyphs
+from midas.data.memmap import ImageFile, blocks, is_large
+from midas.data.reading import Progress, stream
+from midas.data.sources import Source, open_source
 from midas.errors import MidasError, printable
-from midas.runs import atomic
+from midas.files import atomic, parse, to_json
+from midas.records import DatasetSummary, Predictions, Skipped
 
 SAMPLE = "sample"
-SMALL = 2**14  # pixels; of images this small, two threads normalise fewer a second than one
-AHEAD = 16  # chunks of small images that are read while a network answers for those before them
 DIGITS = tuple("0123456789")
-# The data sets the experiments name: the names they may have in the data folder, and the split where there are two.
-LOCATIONS = {
+# The data sets that experiments name: the file names they may have in the data folder, and the split to use.
+LOCATIONS: dict[str, tuple[tuple[str, ...], str | None]] = {
     "part1": (("trainPart1",), "train"),
     "mnist": (("mnist",), "train"),
     "mnist-test": (("mnist",), "test"),
@@ -39,45 +37,45 @@ LOCATIONS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """Glyphs with labels.
 
     Attributes:
-        images: uint8 array (n, size, size), light ink on black; left on disk where that is large.
+        glyphs: n glyphs of one size; large sets stay in a file.
         labels: int64 array (n,), indices into `class_names`.
-        class_names: one name a class.
+        class_names: one per class.
         names: str array (n,), where each image came from.
-        places: float32 array (n, 5), size and place on the page, as `preprocessing.place` gives them.
-        skipped: (name, reason) of each image that could not be used.
-        page_sizes: how many images had which size before preprocessing, by "WIDTHxHEIGHT".
-        is_sample: whether it is the embedded sample, whose numbers are not the task's.
+        skipped: images that could not be used.
+        page_sizes: how many images had which size before preprocessing, as ("WIDTHxHEIGHT", count).
+        is_sample: whether it is the embedded sample.
     """
 
-    images: np.ndarray | Stored
+    glyphs: Glyphs
     labels: np.ndarray
     class_names: tuple[str, ...]
     names: np.ndarray
-    places: np.ndarray
-    skipped: tuple[tuple[str, str], ...] = ()
+    skipped: tuple[Skipped, ...] = ()
     page_sizes: tuple[tuple[str, int], ...] = ()
     is_sample: bool = False
+
+    @property
+    def images(self) -> np.ndarray | ImageFile:
+        """The images of the glyphs, uint8 (n, size, size), light ink on black."""
+        return self.glyphs.images
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, indices: np.ndarray) -> "Dataset":
-        """Give the images at these indices, in this order."""
-        images = self.images.take(indices) if isinstance(self.images, Stored) else self.images[indices]
-        arrays = {name: getattr(self, name)[indices] for name in ("labels", "names", "places")}
-        return replace(self, images=images, **arrays)
+    def take(self, indices: np.ndarray) -> Dataset:
+        """Select the images at these indices, in this order."""
+        return replace(self, glyphs=self.glyphs.take(indices), labels=self.labels[indices], names=self.names[indices])
 
-    def predictions(self, probabilities: np.ndarray) -> dict[str, np.ndarray]:
-        """Pair what a network answered with what was asked, as predictions.npz keeps it."""
-        return {"probabilities": probabilities, "labels": self.labels, "names": self.names, "images": self.images}
+    def only(self, class_names: str | tuple[str, ...]) -> Dataset:
+        """Select the images of these classes, with labels that index them in this order.
 
-    def only(self, class_names: tuple[str, ...]) -> "Dataset":
-        """Give the images of these classes, with labels counted in this order.
+        Args:
+            class_names: a tuple of names, or a string if each name is a single character.
 
         Raises:
             MidasError: one of the classes is not in the data.
@@ -85,345 +83,368 @@ class Dataset:
         missing = set(class_names) - set(self.class_names)
         if missing:
             raise MidasError(f"the data has no class {', '.join(sorted(missing))}; its classes: {self.class_names}")
-        places = {self.class_names.index(name): place for place, name in enumerate(class_names)}
-        kept = self.take(np.flatnonzero(np.isin(self.labels, list(places))))
-        labels = np.array([places[label] for label in kept.labels], np.int64)
+        positions = {self.class_names.index(name): position for position, name in enumerate(class_names)}
+        kept = self.take(np.flatnonzero(np.isin(self.labels, list(positions))))
+        labels = np.array([positions[label] for label in kept.labels], np.int64)
         return replace(kept, labels=labels, class_names=tuple(class_names))
 
     @cached_property
     def digest(self) -> str:
-        """A fingerprint of images, labels and class names: 16 hexadecimal digits."""
+        """Digest of glyphs, labels and class names: 16 hexadecimal digits."""
         digest = hashlib.sha256(json.dumps(self.class_names).encode())
         for block in blocks(self.images):
-            digest.update(np.ascontiguousarray(block))
-        digest.update(np.ascontiguousarray(self.places))
-        digest.update(np.ascontiguousarray(self.labels, dtype="<i8"))
+            digest.update(np.ascontiguousarray(block).data)
+        digest.update(np.ascontiguousarray(self.glyphs.places).data)
+        digest.update(np.ascontiguousarray(self.labels, dtype="<i8").data)
         return digest.hexdigest()[:16]
 
-    def summary(self) -> dict:
-        """Count what is in it, as plain values."""
+    def summary(self) -> DatasetSummary:
+        """Count what is in it."""
         per_class = np.bincount(self.labels, minlength=len(self.class_names))
-        return {
-            "images": len(self),
-            "classes": len(self.class_names),
-            "images_per_class": dict(zip(self.class_names, per_class.tolist(), strict=True)),
-            "smallest_class": int(per_class.min()),
-            "largest_class": int(per_class.max()),
-            "page_sizes": dict(self.page_sizes),
-            "skipped": [{"name": name, "reason": reason} for name, reason in self.skipped],
-            "mean_ink": sum(int(block.sum()) for block in blocks(self.images)) / math.prod(self.images.shape) / 255,
-            "digest": self.digest,
-            "is_sample": self.is_sample,
-        }
+        return DatasetSummary(
+            images=len(self),
+            classes=len(self.class_names),
+            images_per_class=dict(zip(self.class_names, per_class.tolist(), strict=True)),
+            smallest_class=int(per_class.min()),
+            largest_class=int(per_class.max()),
+            page_sizes=dict(self.page_sizes),
+            skipped=self.skipped,
+            mean_ink=sum(int(block.sum()) for block in blocks(self.images)) / math.prod(self.images.shape) / 255,
+            digest=self.digest,
+            is_sample=self.is_sample,
+        )
+
+    def predictions(
+        self, probabilities: np.ndarray, embedded: np.ndarray | None = None, features: np.ndarray | None = None
+    ) -> Predictions:
+        """Join predictions with what was predicted, as predictions.npz keeps it.
+
+        Args:
+            probabilities: float32 array (n, k).
+            embedded: int64 array (m,), indices of the images whose features are kept.
+            features: float16 array (m, d) of these.
+        """
+        images = cast(np.ndarray, self.images)  # or an `ImageFile`, which is indexed in the same way
+        return Predictions(probabilities, self.labels, self.names, images, embedded, features)
 
 
-def find(name: str, data_dir: str | Path) -> Source:
-    """Open one of the data sets the experiments name.
+# ---- opening data sets by name
+
+
+def load_dataset(
+    path: str | os.PathLike, *, size: int = 28, split: str | None = None, cache_dir: str | os.PathLike | None = None
+) -> Dataset:
+    """Read labeled images into normalized glyphs.
+
+    Args:
+        path: a folder or archive of class folders, an `.npz` or IDX file, or "sample" for the drawings of the embedded
+            sample.
+        size: side of the glyphs in pixels.
+        split: "train" or "test", for data sets that have both; None reads everything.
+        cache_dir: where to cache the glyphs; None caches nothing.
+
+    Raises:
+        MidasError: it cannot be read, or has no labels.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     ones = np.zeros((4, 28, 28), np.uint8)
+    ...     ones[:, 4:24, 13:15] = 255
+    ...     np.savez(f"{folder}/ones.npz", images=ones, labels=[1, 1, 7, 7])
+    ...     data = load_dataset(f"{folder}/ones.npz")
+    >>> len(data), data.class_names, data.images.shape
+    (4, ('1', '7'), (4, 28, 28))
+    """
+    return cached(open_any(path, split), size, cache_dir)
+
+
+def open_any(data: str | os.PathLike, split: str | None) -> Source:
+    """Open the data set at a path, or the drawings of the embedded sample.
+
+    Args:
+        data: a path that `sources.open_source` takes, or "sample" (a folder of that name is "./sample").
+        split: "train" or "test", for data sets that have both; None takes everything.
+
+    Raises:
+        MidasError: the data set cannot be opened.
+    """
+    return sample.source("part1") if data == SAMPLE else open_source(data, split)
+
+
+def open_named(name: str, data_dir: str | os.PathLike) -> Source:
+    """Open one of the data sets that experiments name.
 
     Args:
         name: a key of `LOCATIONS`.
-        data_dir: the folder they lie in, or "sample" for the embedded one.
+        data_dir: the folder of the data sets, or "sample" for the embedded sample.
 
     Raises:
-        MidasError: it is not there, with what to do about it.
+        MidasError: it is missing, or cannot be opened.
     """
-    if str(data_dir) == SAMPLE:
-        return _sample_source(name)
+    if data_dir == SAMPLE:
+        return sample.source(name)
     return open_source(find_path(name, data_dir), LOCATIONS[name][1])
 
 
-def find_path(name: str, data_dir: str | Path) -> Path:
-    """Find where one of the named data sets lies, in whichever form."""
+def find_path(name: str, data_dir: str | os.PathLike) -> Path:
+    """Find one of the named data sets in the data folder, in any form.
+
+    Raises:
+        MidasError: it is missing.
+    """
     stems, _ = LOCATIONS[name]
     for stem in stems:
-        for suffix in ("", ".zip", ".npz", *archives.TAR_SUFFIXES):
+        for suffix in ("", ".zip", ".npz", *sources.TAR_SUFFIXES):
             path = Path(data_dir) / f"{stem}{suffix}"
             if path.exists():
                 return path
     raise MidasError(
-        f"{Path(data_dir) / stems[0]}: no such data (.zip, .tar, .npz or folder); "
-        "fetch it with 'midas download', or try everything with --data-dir sample"
+        f"{Path(data_dir) / stems[0]}: no such data set (.zip, .tar, .npz or folder); "
+        "download it with 'midas download', or use the embedded sample with --data-dir sample"
     )
 
 
-def find_all(data_dir: str | Path) -> dict[str, Source]:
-    """Open those of the named data sets that are there.
+def open_all(data_dir: str | os.PathLike) -> dict[str, Source]:
+    """Open those of the named data sets that exist.
 
     Raises:
-        MidasError: not one of them is.
+        MidasError: none of them exists, or one cannot be opened.
     """
     found, missing = {}, None
     for name in LOCATIONS:
         try:
-            if str(data_dir) != SAMPLE:
+            if data_dir != SAMPLE:
                 find_path(name, data_dir)
         except MidasError as error:
             missing = missing or error
         else:
-            found[name] = find(name, data_dir)
-    if not found:
+            found[name] = open_named(name, data_dir)
+    if missing and not found:
         raise missing
     return found
 
 
 def load(
     name: str,
-    data_dir: str | Path,
+    data_dir: str | os.PathLike,
     size: int = 28,
-    cache_dir: str | Path | None = None,
+    cache_dir: str | os.PathLike | None = None,
     strict: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Dataset:
-    """Load one of the data sets the experiments name, from the cache where it is there.
+    """Load one of the data sets that experiments name.
 
     Args:
         name: a key of `LOCATIONS`, or "part1-digits" for the ten digits of Part 1.
-        data_dir, size, strict, progress, cache_dir: see `find`, `read` and `cached`.
+        data_dir: as in `open_named`.
+        size: as in `read`.
+        cache_dir: as in `cached`.
+        strict: as in `read`.
+        progress: as in `read`.
+
+    Raises:
+        MidasError: it is missing, or cannot be read.
     """
     if name == "part1-digits":
         return load("part1", data_dir, size, cache_dir, strict, progress).only(DIGITS)
-    return cached(find(name, data_dir), size, cache_dir, strict, progress)
+    return cached(open_named(name, data_dir), size, cache_dir, strict, progress)
 
 
-def cached(source: Source, size, cache_dir, strict=False, progress=None) -> Dataset:
-    """Read a source through a cache; a file's name is the digest of source, settings and the code that reads.
+def read_digits(data_dir: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
+    """Read MNIST's training images without normalizing them.
 
-    A damaged file in the cache is replaced; where nothing can be written, a warning is logged and nothing is kept.
-    Where the glyphs are too many to be held, they have a file of their own there, and stay in it.
+    Returns:
+        uint8 images (n, height, width) and int64 labels (n,).
 
     Raises:
-        MidasError: as `read`, or glyphs that are too many to be held cannot be written.
+        MidasError: the images cannot be read, differ in size, or do not have digits as labels.
+    """
+    source = open_named("mnist", data_dir)
+    entries = list(source.entries())
+    try:
+        return np.stack([entry.read() for entry in entries]), np.array([int(str(entry.label)) for entry in entries])
+    except ValueError as error:  # UnreadableImage is one, too
+        raise MidasError(f"{source.path}: not digits of one size ({error}); download MNIST again") from error
+
+
+# ---- reading
+
+
+def cached(
+    source: Source,
+    size: int,
+    cache_dir: str | os.PathLike | None,
+    strict: bool = False,
+    progress: Progress | None = None,
+) -> Dataset:
+    """Read a source through a cache, in which a file is named after the content, the settings and the reading code.
+
+    A damaged file in the cache is replaced. If the cache cannot be written, a warning is logged. Glyphs that are too
+    many to be held in memory stay in a file of the cache.
+
+    Args:
+        source: what to read.
+        size: as in `read`.
+        cache_dir: the folder; None reads without a cache.
+        strict: as in `read`.
+        progress: as in `read`.
+
+    Raises:
+        MidasError: as `read`, or glyphs that are too many to be held in memory cannot be written.
     """
     if cache_dir is None:
         return read(source, size, strict, progress)
     key = hashlib.sha256(json.dumps([source.digest, size, _code_digest()]).encode()).hexdigest()[:24]
     path = Path(cache_dir) / f"{key}.npz"
     try:
-        dataset = replace(_load_prepared(path, size), is_sample=source.is_sample)
-    except Exception:  # not there, or whatever NumPy, zipfile and json make of a damaged file
+        dataset = replace(_load_saved(path, size), is_sample=source.is_sample)
+    except Exception:  # missing, or whatever NumPy, zipfile and json raise for a damaged file
         dataset = read(source, size, strict, progress, path.with_suffix(".glyphs"))
         try:
             save(dataset, path)
         except MidasError as error:
-            logging.getLogger(__name__).warning("%s; going on without the cache", printable(str(error)))
+            logging.getLogger(__name__).warning("%s; continuing without the cache", printable(str(error)))
     if strict:
         _refuse_skipped(source, dataset.skipped)
     return dataset
 
 
 def _code_digest() -> str:
-    files = (__file__, archives.__file__, preprocessing.__file__)
-    return hashlib.sha256(b"".join(Path(file).read_bytes() for file in files)).hexdigest()
+    modules = (__file__, images.__file__, preprocessing.__file__, sources.__file__, trees.__file__)
+    return hashlib.sha256(b"".join(Path(module).read_bytes() for module in modules)).hexdigest()
 
 
 def save(dataset: Dataset, path: Path) -> None:
-    """Write a data set as an .npz that `archives.open_source` reads too, unless its images stay in their own file."""
-    images = {} if isinstance(dataset.images, Stored) else {"images": dataset.images}
-    notes = json.dumps({"skipped": dataset.skipped, "page_sizes": dataset.page_sizes})
+    """Write a data set as an .npz that `open_source` reads, too, unless its images are in a file of their own.
+
+    Raises:
+        MidasError: the file cannot be written.
+    """
+    notes = to_json({"skipped": dataset.skipped, "page_sizes": dataset.page_sizes}, indent=None)
+    arrays: dict[str, Any] = {
+        "labels": dataset.labels,
+        "class_names": np.array(dataset.class_names),
+        "names": dataset.names,
+        "places": dataset.glyphs.places,
+        "notes": np.array(notes),
+    }
+    if isinstance(dataset.images, np.ndarray):
+        arrays["images"] = dataset.images
     with atomic(path) as temporary:
-        np.savez(
-            temporary,
-            **images,
-            labels=dataset.labels,
-            class_names=np.array(dataset.class_names),
-            names=dataset.names,
-            places=dataset.places,
-            notes=np.array(notes),
-        )
+        np.savez(temporary, **arrays)
 
 
-def _load_prepared(path: Path, size: int) -> Dataset:
+def _load_saved(path: Path, size: int) -> Dataset:
     with np.load(path, allow_pickle=False) as arrays:
         notes, labels = json.loads(str(arrays["notes"])), arrays["labels"]
+        saved = arrays["images"] if "images" in arrays else _image_file(path, len(labels), size)
         return Dataset(
-            images=arrays["images"] if "images" in arrays else _stored(path, len(labels), size),
+            glyphs=Glyphs(saved, arrays["places"]),
             labels=labels,
             class_names=tuple(arrays["class_names"].tolist()),
             names=arrays["names"],
-            places=arrays["places"],
-            skipped=tuple((name, reason) for name, reason in notes["skipped"]),
+            skipped=tuple(parse(Skipped, each) for each in notes["skipped"]),
             page_sizes=tuple((text, count) for text, count in notes["page_sizes"]),
         )
 
 
-def _stored(path: Path, count: int, size: int) -> Stored:
-    glyphs = path.with_suffix(".glyphs")
-    if glyphs.stat().st_size != count * size**2:
-        raise ValueError("cut short")
-    return Stored(glyphs, (count, size, size))
+def _image_file(path: Path, count: int, size: int) -> ImageFile:
+    file = path.with_suffix(".glyphs")
+    if file.stat().st_size != count * size**2:
+        raise ValueError("truncated")
+    return ImageFile(file, (count, size, size))
 
 
-def read(source: Source, size: int = 28, strict: bool = False, progress=None, large: Path | None = None) -> Dataset:
-    """Read, decode and normalise every labelled image of a source, on all cores.
+def read(
+    source: Source, size: int = 28, strict: bool = False, progress: Progress | None = None, large: Path | None = None
+) -> Dataset:
+    """Read, decode and normalize every labeled image of a source, on all cores.
 
     Args:
-        source: from `open_source` or `find`.
-        size: side of the normalised images in pixels.
-        strict: make an image that cannot be used an error.
-        progress: called with (done, total) now and then.
-        large: file for the images, which then stay in it, if they are too many to be held; None holds them anyhow.
+        source: what to read.
+        size: side of the normalized images in pixels.
+        strict: refuse a source with an image that cannot be used.
+        progress: called with (done, total) images now and then.
+        large: file for the images if they are too many to be held in memory, in which they stay; None holds them in
+            any case.
 
     Raises:
-        MidasError: images without a class, a class without images, or with `strict` an unusable image.
+        MidasError: there are no images with labels, a class folder has none, or with `strict` an image is unusable.
     """
-    images, places, folders, names, skipped, pages = [], [], [], [], [], Counter()
+    kept: list[np.ndarray] = []
+    places, labels, names, skipped, pages = [], [], [], [], Counter[str]()
     large = large if is_large((source.count, size, size)) else None
-    with contextlib.ExitStack() as files:
-        keep = files.enter_context(files.enter_context(atomic(large)).open("wb")).write if large else images.append
-        for entry, glyph, place, page in stream(source, size, progress):
-            if entry.folder is None:
-                skipped.append((entry.name, "neither a label nor a class folder"))
-            elif isinstance(glyph, str):
-                skipped.append((entry.name, glyph))
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(stack.enter_context(atomic(large)).open("wb")) if large else None
+        for item in stream(source, size, progress):
+            if item.entry.label is None:
+                skipped.append(Skipped(item.entry.name, "no label, and not in a class folder"))
+            elif item.glyph is None:
+                skipped.append(Skipped(item.entry.name, str(item.reason)))
             else:
-                pages[page] += 1
-                keep(glyph)
-                places.append(place)
-                folders.append(entry.folder)
-                names.append(entry.name)
+                pages[item.page] += 1
+                if file:
+                    file.write(item.glyph.image.tobytes())
+                else:
+                    kept.append(item.glyph.image)
+                places.append(item.glyph.place)
+                labels.append(item.entry.label)
+                names.append(item.entry.name)
         if strict:
-            _refuse_skipped(source, skipped)
+            _refuse_skipped(source, tuple(skipped))
         if not names:
-            reason = f": {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
-            raise MidasError(f"{source.path}: no usable image with a label or in a class folder{reason}")
-        if empty := set(source.folders) - set(folders):
-            what = f"class folder without usable images: {archives._some(empty)}; fill or remove it"
+            reason = f" ({skipped[0].name}: {skipped[0].reason})" if skipped else ""
+            raise MidasError(f"{source.path}: no usable image with a label{reason}; put images into class folders")
+        if empty := set(source.class_folders) - set(labels):
+            what = f"class folder without usable images: {trees.some(empty)}; fill or remove it"
             raise MidasError(f"{source.path}: {what}")
-    class_names, labels = name_classes(folders)
+    class_names, indices = name_classes(labels)
     return Dataset(
-        images=Stored(large, (len(names), size, size)) if large else np.stack(images),
-        labels=labels,
-        class_names=class_names,
-        names=np.array(names),
-        places=np.stack(places),
-        skipped=tuple(skipped),
-        page_sizes=tuple(pages.most_common()),
-        is_sample=source.is_sample,
+        Glyphs(ImageFile(large, (len(names), size, size)) if large else np.stack(kept), np.stack(places)),
+        indices,
+        class_names,
+        np.array(names),
+        tuple(skipped),
+        tuple(pages.most_common()),
+        source.is_sample,
     )
 
 
-def _refuse_skipped(source: Source, skipped) -> None:
+def _refuse_skipped(source: Source, skipped: tuple[Skipped, ...]) -> None:
     if skipped:
-        name, reason = skipped[0]
         more = f" (and {len(skipped) - 1} more)" if len(skipped) > 1 else ""
-        raise MidasError(f"{source.path}: {name}: {reason}{more}; mend or remove it, or leave out --strict")
+        what = f"{skipped[0].name}: {skipped[0].reason}{more}"
+        raise MidasError(f"{source.path}: {what}; repair or remove it, or omit --strict")
 
 
-def stream(source: Source, size: int, progress=None) -> Iterator[tuple[Entry, np.ndarray | str, np.ndarray, str]]:
-    """Decode and normalise on all cores, in order, holding only a few images at a time.
+def name_classes(labels: list[str]) -> tuple[tuple[str, ...], np.ndarray]:
+    """Convert labels, such as the names of class folders, to class names and indices.
 
-    Yields:
-        (entry, glyph, place, page): the uint8 array (size, size), or in its stead the reason why there is none, the
-        float32 array (5,) of `preprocessing.place`, and the size of the original as "WIDTHxHEIGHT".
-    """
-    workers = os.cpu_count() or 1
-    entries = source.entries()
-    chunks = iter(lambda: list(itertools.islice(entries, 32)), [])
-    waiting: deque = deque()
-    done, ahead, turn = 0, 2 * workers, threading.Lock()
-    with ThreadPoolExecutor(workers) as pool:
-        for chunk in itertools.chain(chunks, [None]):
-            if chunk:
-                waiting.append(pool.submit(_glyphs, chunk, size, turn))
-            while len(waiting) > (ahead if chunk else 0):
-                results, are_small = waiting.popleft().result()
-                ahead = max(2 * workers, AHEAD) if are_small else 2 * workers
-                done += len(results)
-                if progress:
-                    progress(done, source.count)
-                yield from results
-
-
-def _glyphs(entries: list[Entry], size: int, turn: threading.Lock) -> tuple[list[tuple], bool]:
-    """Normalise entries, and say whether one is small; from that on, do it while no other thread does.
-
-    What OpenCV does with a small image takes so little time that several threads would spend theirs on passing
-    Python's own lock to and fro: two need twice as long as one.
-    """
-    results, are_small = [], False
-    with contextlib.ExitStack() as alone:
-        for entry in entries:
-            glyph, place, page = _glyph(entry, size)
-            if page and not are_small and math.prod(page) < SMALL:
-                alone.enter_context(turn)
-                are_small = True
-            results.append((entry, glyph, place, "x".join(map(str, reversed(page)))))
-    return results, are_small
-
-
-def _glyph(entry: Entry, size: int) -> tuple[np.ndarray | str, np.ndarray, tuple[int, ...]]:
-    try:
-        page = entry.read()
-        return *preprocessing.glyph_and_place(page, size), page.shape
-    except preprocessing.UnreadableImage as error:
-        return str(error), preprocessing.NO_PLACE, ()
-
-
-def name_classes(folders: list[str]) -> tuple[tuple[str, ...], np.ndarray]:
-    """Turn folder names into class names and labels.
-
-    Folders Sample001 to Sample062 stand for 0-9, A-Z, a-z. Classes are ordered like these 62 as far as they are among
-    them, then naturally.
+    The labels Sample001 to Sample062 stand for 0-9, A-Z, a-z. Classes are in the order of these 62 as far as they are
+    among them, then in natural order.
 
     Returns:
-        The class names, and an int64 array with one label for each given folder.
+        The class names, and an int64 array with an index into them for each label.
 
     >>> name_classes(["Sample011", "Sample001", "Sample011"])
     (('0', 'A'), array([1, 0, 1]))
     """
-    distinct = set(folders)
-    numbers = {name: re.fullmatch(r"Sample(\d{3})", name) for name in distinct}
-    if all(match and 1 <= int(match[1]) <= len(sample.CHARACTERS) for match in numbers.values()):
-        titles = {name: sample.CHARACTERS[int(match[1]) - 1] for name, match in numbers.items()}
-    else:
-        titles = {name: name for name in distinct}
+    distinct = set(labels)
+    numbers = {label: re.fullmatch(r"Sample(\d{3})", label) for label in distinct}
+    titles = {
+        label: sample.CHARACTERS[int(match[1]) - 1]
+        for label, match in numbers.items()
+        if match and 1 <= int(match[1]) <= len(sample.CHARACTERS)
+    }
+    if len(titles) < len(distinct):
+        titles = {label: label for label in distinct}
 
-    def order(title):
-        place = sample.CHARACTERS.find(title) if len(title) == 1 else -1
-        parts = re.split(r"([0-9]+)", title)  # text and digits by turns; longer numbers are larger
+    def order(title: str) -> tuple[bool, int, list[tuple[int, str]]]:
+        position = sample.CHARACTERS.find(title) if len(title) == 1 else -1
+        parts = re.split(r"([0-9]+)", title)  # text and digits alternate; longer numbers are larger
         natural = [(len(part.lstrip("0")) if i % 2 else 0, part) for i, part in enumerate(parts)]
-        return (place < 0, place, natural)
+        return position < 0, position, natural
 
     class_names = tuple(sorted(titles.values(), key=order))
-    places = {title: place for place, title in enumerate(class_names)}
-    return class_names, np.array([places[titles[folder]] for folder in folders], np.int64)
-
-
-def _sample_source(name: str) -> Source:
-    """Make one of the named data sets from the embedded sample."""
-    digest = hashlib.sha256(Path(sample.__file__).read_bytes() + name.encode()).hexdigest()
-    if name == "part1":
-        pairs = list(itertools.product(enumerate(sample.CHARACTERS, 1), range(1, sample.WRITERS + 1)))
-
-        def drawings():
-            for (number, character), writer in pairs:
-                path = f"Sample{number:03d}/img{number:03d}-{writer:03d}"
-                yield Entry(path, f"Sample{number:03d}", lambda c=character, w=writer: sample.draw(c, w))
-
-        return Source("sample part1", (), digest, drawings, len(pairs), is_sample=True)
-    images, labels = sample.digits("test" if name == "mnist-test" else "train")
-    if name == "part3":
-        labels = wrong_folders(labels, seed=0)
-
-    def digits():
-        for index, label in enumerate(labels):
-            yield Entry(f"{name}/{label}/image_{index:06d}", str(label), lambda image=images[index]: image)
-
-    return Source(f"sample {name}", (), digest, digits, len(labels), is_sample=True)
-
-
-def digits_as_published(data_dir: str | Path) -> tuple[np.ndarray, np.ndarray]:
-    """Read MNIST's training images as they are, without normalising them.
-
-    Returns:
-        uint8 images (n, height, width) and int64 labels (n,).
-
-    Raises:
-        MidasError: the images cannot be read, differ in size, or are not of digits.
-    """
-    source = find("mnist", data_dir)
-    entries = list(source.entries())
-    try:
-        return np.stack([entry.read() for entry in entries]), np.array([int(entry.folder) for entry in entries])
-    except (preprocessing.UnreadableImage, TypeError, ValueError) as error:
-        raise MidasError(f"{source.path}: not a set of digits of one size ({error})") from error
+    indices = {title: index for index, title in enumerate(class_names)}
+    return class_names, np.array([indices[titles[label]] for label in labels], np.int64)

@@ -1,4 +1,6 @@
-"""Fetch the data sets from where they are published: resumable, with mirrors, and never trusted unverified."""
+"""Downloads of the published data sets: resumed after a cut, from mirrors, and verified."""
+
+from __future__ import annotations
 
 import gzip
 import hashlib
@@ -9,38 +11,38 @@ import urllib.error
 import urllib.request
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 from urllib.parse import urlsplit
 
-from midas.errors import MidasError
+from midas.errors import MidasError, cannot
 
 CHUNK = 1 << 16  # bytes
-ATTEMPTS = 4  # at one address, each going on where the one before was cut
-USER_AGENT = "midas"  # yann.lecun.com turns away urllib's own
+ATTEMPTS = 4  # per address, each continuing where the last one was cut
+USER_AGENT = "midas"  # yann.lecun.com refuses that of urllib
 
-Progress = Callable[[int, int | None], None]
+Progress = Callable[[int, int | None], None]  # called with (received, total) bytes; the total may be unknown
 
 
 @dataclass(frozen=True)
 class Remote:
-    """One file to fetch.
+    """A file to download.
 
     Attributes:
-        path: where it belongs, relative to the data directory.
-        urls: where it is published, the address to try first first.
-        md5: of the file; None where it is not known, and the file must then be a zip whose entries are all intact.
-        unpacked_md5: of what a gzip file unpacks to, for copies that someone compressed again.
-        way_out: what else to tell the user when no address works.
+        path: where to put it, relative to the data folder.
+        urls: addresses, in the order in which they are tried.
+        md5: checksum; None if it is unknown, in which case the file must be a zip with intact entries.
+        unpacked_md5: checksum of the content of a gzip file, for copies that were compressed anew.
+        alternative: what the user can do if no address works.
     """
 
     path: str
     urls: tuple[str, ...]
     md5: str | None
     unpacked_md5: str | None = None
-    way_out: str | None = None
+    alternative: str | None = None
 
 
 MNIST_MIRRORS = (
@@ -66,7 +68,7 @@ REMOTES: dict[str, tuple[Remote, ...]] = {
             "trainPart1.zip",
             ("https://www.dropbox.com/s/pan6mutc5xj5kj0/trainPart1.zip?dl=1",),
             md5=None,
-            way_out="the same drawings are published as Chars74K EnglishHnd, 55 a class: "
+            alternative="the same drawings are published as Chars74K EnglishHnd, 55 per class: "
             "http://www.ee.surrey.ac.uk/CVSSP/demos/chars74k/ (EnglishHnd.tgz)",
         ),
     ),
@@ -75,29 +77,53 @@ REMOTES: dict[str, tuple[Remote, ...]] = {
             "mnistTask3.zip",
             ("https://www.dropbox.com/s/otc12z2w7f7xm8z/mnistTask3.zip?dl=1",),
             md5=None,
-            way_out="`midas make-part3` can make it from MNIST",
+            alternative="'midas make-part3' makes it from MNIST",
         ),
     ),
 }
 
 
-def fetch(remote: Remote, data_dir: str | os.PathLike, progress: Progress | None = None, timeout: float = 30) -> str:
-    """Make sure that a file is in the data directory and right, downloading it where it is missing.
+def fetch_all(
+    names: Iterable[str], data_dir: str | os.PathLike, progress: Progress | None = None
+) -> tuple[dict[str, str], list[str]]:
+    """Download several data sets; one that cannot be downloaded does not prevent the others.
 
-    It grows under `<name>.part` and gets its final name once it is verified. A cut or interrupted download leaves the
-    part behind, and the next call goes on from there.
+    Args:
+        names: keys of `REMOTES`.
+        data_dir: folder of the data sets, made if it does not exist.
+        progress: called as a file arrives.
+
+    Returns:
+        What `fetch` returns for each file, by its path; and the messages of the failures.
+    """
+    states: dict[str, str] = {}
+    failures = []
+    for name in names:
+        try:
+            for remote in REMOTES[name]:
+                states[str(Path(data_dir) / remote.path)] = fetch(remote, data_dir, progress)
+        except MidasError as error:
+            failures.append(str(error))
+    return states, failures
+
+
+def fetch(remote: Remote, data_dir: str | os.PathLike, progress: Progress | None = None, timeout: float = 30) -> str:
+    """Make sure that a file is in the data folder and intact, and download it if it is missing.
+
+    It is written to `NAME.part` and renamed when it is verified. An interrupted download leaves this part behind, and
+    the next call continues it.
 
     Args:
         remote: the file.
-        data_dir: the data directory; made where it is missing.
-        progress: called with the bytes there so far and in all (None: unknown) as they arrive.
+        data_dir: folder of the data sets, made if it does not exist.
+        progress: called as the file arrives.
         timeout: seconds without an answer after which a connection counts as cut.
 
     Returns:
         "present" if the file was there already, "downloaded" otherwise.
 
     Raises:
-        MidasError: no address has the right file, the one already there is wrong, or it cannot be written.
+        MidasError: no address has the right file, the existing file is wrong, or it cannot be written.
     """
     target = Path(data_dir, remote.path)
     part = target.with_name(target.name + ".part")
@@ -113,39 +139,37 @@ def fetch(remote: Remote, data_dir: str | os.PathLike, progress: Progress | None
             except _Failed as failure:
                 failures[urlsplit(url).netloc] = failure
             else:
-                os.replace(part, target)
+                part.replace(target)
                 return "downloaded"
-    except OSError as error:  # the network's own are _Failed by now: this one is about the folder or the disk
-        reason = error.strerror or error
-        raise MidasError(
-            f"cannot read or write {target}: {reason}; choose a folder that is writable and has room"
-        ) from error
+    except OSError as error:  # of the folder or the disk: those of the network are `_Failed`
+        raise cannot("be read or written", target, error) from error
     reasons = "; ".join(f"{host}: {reason}" for host, reason in failures.items())
-    way_out = f"try again later or put the file at {target}" + (f"; {remote.way_out}" if remote.way_out else "")
-    raise MidasError(f"cannot download {remote.path} ({reasons}); {way_out}")
+    advice = f"try again later or put the file there{f'; {remote.alternative}' if remote.alternative else ''}"
+    raise MidasError(f"{target}: cannot be downloaded ({reasons}); {advice}")
 
 
 def check(path: str | os.PathLike, remote: Remote) -> None:
-    """Refuse a file that is not what was published.
+    """Refuse a file that is not the published one.
 
     Raises:
-        MidasError: its checksum is wrong or, where none is known, it is not an intact zip file.
+        MidasError: its checksum is wrong or, if none is known, it is not an intact zip file.
         OSError: it cannot be read.
     """
-    if reason := _fault(Path(path), remote):
-        raise MidasError(f"{path} is damaged or another file ({reason}): delete it and download it again")
+    if fault := _fault(Path(path), remote):
+        raise MidasError(f"{os.fspath(path)}: damaged, or another file ({fault}); delete it and download it again")
 
 
 class _Failed(Exception):
-    """This address is of no use, for the reason given."""
+    """The address does not provide the file; the message is the reason."""
 
 
 class _Cut(_Failed):
-    """The connection ended early: going on from there may help."""
+    """The connection ended early, so another attempt may help."""
 
 
 def _download(url: str, part: Path, remote: Remote, progress: Progress | None, timeout: float) -> None:
     """Complete the part from one address and verify it, or raise `_Failed`."""
+    failure: _Failed
     for _ in range(ATTEMPTS):
         start = part.stat().st_size if part.exists() else 0
         try:
@@ -153,24 +177,24 @@ def _download(url: str, part: Path, remote: Remote, progress: Progress | None, t
         except _Cut as cut:
             failure = cut
             continue
-        reason = _fault(part, remote)
-        if reason is None:
+        fault = _fault(part, remote)
+        if fault is None:
             return
         part.unlink()
-        failure = _Failed(reason)
-        if start == 0:  # otherwise what lay there before may be to blame, not this address
+        failure = _Failed(fault)
+        if start == 0:  # otherwise the old part may have been wrong, not this address
             break
     raise failure
 
 
 def _append(url: str, part: Path, start: int, progress: Progress | None, timeout: float) -> None:
-    """Request what comes after the first `start` bytes and add it to the part; start over if the server has to."""
+    """Request what follows the first `start` bytes and append it; start over if the server does not support that."""
     headers = {"User-Agent": USER_AGENT} | ({"Range": f"bytes={start}-"} if start else {})
     try:
         response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout)
     except urllib.error.HTTPError as error:
         error.close()
-        if error.code == 416 and start:  # nothing comes after it: complete or wrong, as verification will tell
+        if error.code == 416 and start:  # nothing follows: the part is complete or wrong, which is verified next
             return
         raise _Failed(f"HTTP {error.code} {error.reason}") from error
     except urllib.error.URLError as error:
@@ -183,7 +207,7 @@ def _append(url: str, part: Path, start: int, progress: Progress | None, timeout
             answer = re.fullmatch(rf"bytes {start}-\d+/(\d+)", response.headers.get("Content-Range", ""))
             if not answer:
                 part.unlink(missing_ok=True)
-                raise _Cut("sent another range than was asked for")
+                raise _Cut("sent another range than was requested")
             total = int(answer[1])
         else:
             start = 0
@@ -200,7 +224,7 @@ def _append(url: str, part: Path, start: int, progress: Progress | None, timeout
 
 def _read(response: http.client.HTTPResponse) -> bytes:
     try:
-        return response.read1(CHUNK)  # read() would lose what came just before a reset
+        return response.read1(CHUNK)  # read() would lose what arrived just before a reset
     except (OSError, http.client.HTTPException) as error:
         raise _Cut(_brief(error)) from error
 
@@ -219,8 +243,8 @@ def _fault(path: Path, remote: Remote) -> str | None:
             return None
     if remote.unpacked_md5:
         try:
-            with gzip.open(path) as file:
-                if _md5(file) == remote.unpacked_md5:
+            with gzip.open(path) as unpacked:
+                if _md5(unpacked) == remote.unpacked_md5:
                     return None
         except (gzip.BadGzipFile, EOFError, zlib.error):
             pass
@@ -232,12 +256,12 @@ def _zip_fault(path: Path) -> str | None:
         try:
             with zipfile.ZipFile(file) as archive:
                 intact = archive.testzip() is None
-        except Exception:  # on bytes that are no zip, or two zips in one, zipfile raises nearly anything
+        except Exception:  # for other bytes, or two zips in one, zipfile raises nearly anything
             intact = False
     return None if intact else "not an intact zip file"
 
 
-def _md5(file: BinaryIO) -> str:
+def _md5(file: IO[bytes] | gzip.GzipFile) -> str:
     digest = hashlib.md5(usedforsecurity=False)
     while chunk := file.read(CHUNK):
         digest.update(chunk)

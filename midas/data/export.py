@@ -1,76 +1,125 @@
-"""Augmented copies of a data set: a folder of image files that every command reads, and a picture of some of them."""
+"""Data sets written for other programs: pixels as CSV, augmented copies as image files, and the data of Part 3."""
 
+from __future__ import annotations
+
+import csv
+import math
+import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from midas.data import datasets
 from midas.data.augmentation import augment
+from midas.data.complementary_mnist import complementary_labels, write_archive
 from midas.data.datasets import Dataset
+from midas.data.memmap import ImageFile, blocks
+from midas.data.reading import Progress
 from midas.data.sample import CHARACTERS
-from midas.data.sources import HIDDEN, IMAGE_SUFFIXES
+from midas.data.trees import HIDDEN, IMAGE_SUFFIXES
 from midas.errors import MidasError
 from midas.experiments import Augmentation
-from midas.report import plots
-from midas.runs import atomic
+from midas.files import atomic
 
-BATCH = 1024  # images augmented, and held, at once
-LONGEST = 60  # characters of a file's name that are kept, so that no file system finds it too long
-ROWS, COLUMNS = 12, 10  # classes in a preview, and copies of each
+BATCH = 1024  # images that are augmented together
+MAX_STEM = 60  # characters of a file name before the number of the copy, so that no file system finds it too long
 
 
-def version(images: np.ndarray, start: int, copy: int, strength: Augmentation, seed: int) -> np.ndarray:
-    """Give one version of a batch of images, which depends on nothing but these arguments.
+def write_csv(dataset: Dataset, path: Path) -> None:
+    """Write one line per image: its class name, then its pixels row by row, 0-255.
+
+    Raises:
+        MidasError: the file cannot be written.
+    """
+    with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["label", *(f"pixel{i}" for i in range(math.prod(dataset.images.shape[1:])))])
+        rows = (row for block in blocks(dataset.images) for row in block.reshape(len(block), -1).tolist())
+        for label, row in zip(dataset.labels.tolist(), rows, strict=True):
+            writer.writerow([dataset.class_names[label], *row])
+
+
+def make_part3(data_dir: str | os.PathLike, path: Path, seed: int) -> int:
+    """Write the training images of MNIST with complementary labels, the data of Part 3.
 
     Args:
-        images: uint8 array (n, side, side), all of a data set.
-        start: where the batch begins; a multiple of `BATCH`.
-        copy: number of the copy from 1, or 0 for the images as they are.
-        strength: of the augmentation.
-        seed: of everything random.
+        data_dir: the folder of the data sets, with MNIST in it.
+        path: the zip file to write.
+        seed: random seed of the labels.
 
     Returns:
-        uint8 array (at most BATCH, side, side).
+        The number of images.
+
+    Raises:
+        MidasError: MNIST is missing, cannot be read or has too few images; or the file cannot be written.
+    """
+    images, labels = datasets.read_digits(data_dir)
+    try:
+        write_archive(path, images, complementary_labels(labels, seed))
+    except ValueError as error:
+        where = datasets.find_path("mnist", data_dir)
+        raise MidasError(f"{where}: no complementary labels: {error}; download MNIST again") from error
+    return len(labels)
+
+
+# ---- augmented copies
+
+
+def augmented_copy(
+    images: np.ndarray | ImageFile, start: int, copy: int, strengths: Augmentation, seed: int
+) -> np.ndarray:
+    """Augment one batch of a data set; the result depends on these arguments alone.
+
+    Args:
+        images: uint8 array (n, side, side), the whole data set.
+        start: index of the first image of the batch, a multiple of `BATCH`.
+        copy: number of the copy from 1, or 0 for the images themselves.
+        strengths: of the augmentation.
+        seed: random seed.
+
+    Returns:
+        uint8 array of up to `BATCH` images.
     """
     batch = images[start : start + BATCH]
-    return augment(batch, strength, np.random.default_rng([seed, copy, start])) if copy else batch
+    return augment(batch, strengths, np.random.default_rng([seed, copy, start])) if copy else batch
 
 
-def refuse_filled(out: Path) -> None:
-    """Refuse to mix copies with what a folder already holds.
+def refuse_nonempty(out: Path) -> None:
+    """Refuse a folder that would mix copies with other files.
 
     Raises:
         MidasError: the folder is not empty.
     """
     if out.exists() and any(out.iterdir()):
-        raise MidasError(f"{out}: is there already, and not empty; choose another --out, or empty it")
+        raise MidasError(f"{out}: not empty; choose another --out, or empty it")
 
 
-def write(
+def write_copies(
     dataset: Dataset,
     out: Path,
     repetitions: int,
     originals: bool,
-    strength: Augmentation,
+    strengths: Augmentation,
     seed: int,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, str]:
-    """Write augmented copies as CLASS FOLDER/STEM-k.png, k from 1, and the images as they are as CLASS FOLDER/STEM.png.
+    """Write augmented copies as CLASS FOLDER/STEM-NUMBER.png, and the images themselves as CLASS FOLDER/STEM.png.
 
     Args:
-        dataset: normalised images.
-        out: the folder, which should be empty or not there.
-        repetitions: copies of each image.
-        originals: write the images as they are, too.
-        strength: of the augmentation.
-        seed: of everything random.
-        progress: called with (done, total) now and then.
+        dataset: normalized images.
+        out: the folder, empty or new.
+        repetitions: copies of each image, which are numbered from 1.
+        originals: whether to write the images themselves.
+        strengths: of the augmentation.
+        seed: random seed.
+        progress: called with (done, total) images now and then.
 
     Returns:
-        The name of each class's folder.
+        The folder name of each class.
 
     Raises:
         MidasError: a file cannot be written.
@@ -83,11 +132,11 @@ def write(
     total, done = len(dataset) * (repetitions + originals), 0
     for start in range(0, len(dataset), BATCH):
         for copy in range(0 if originals else 1, repetitions + 1):
-            images = version(dataset.images, start, copy, strength, seed)
+            images = augmented_copy(dataset.images, start, copy, strengths, seed)
             for index, image in enumerate(images, start):
                 name = f"{stems[index]}-{copy}.png" if copy else f"{stems[index]}.png"
                 with atomic(out / folders[dataset.labels[index]] / name) as temporary:
-                    temporary.write_bytes(cv2.imencode(".png", image)[1])
+                    temporary.write_bytes(cv2.imencode(".png", image)[1].tobytes())
             done += len(images)
             if progress:
                 progress(done, total)
@@ -95,9 +144,9 @@ def write(
 
 
 def folder_names(class_names: Iterable[str]) -> list[str]:
-    """Name a folder for each class, so that `datasets.name_classes` gives the classes back wherever that is possible.
+    """Name a folder for each class, so that `datasets.name_classes` recovers the classes wherever that is possible.
 
-    Characters among 0-9, A-Z, a-z get numbers: "a" and "A" are the same folder where case is ignored.
+    Characters among 0-9, A-Z, a-z get numbers, as "a" and "A" are the same folder on file systems that ignore case.
 
     >>> folder_names(["0", "A", "a"]), folder_names(["cat", "Cat", "a/b"])
     (['Sample001', 'Sample011', 'Sample037'], ['cat', 'Cat_2', 'a_b'])
@@ -109,30 +158,33 @@ def folder_names(class_names: Iterable[str]) -> list[str]:
 
 
 def file_stems(names: Iterable[str]) -> list[str]:
-    """Name the files of one class after those they were made from, so that neither they nor their copies collide.
+    """Name the files of one class after their originals, so that neither they nor their numbered copies collide.
 
     >>> file_stems(["x/img.png", "y/IMG.jpg", "img-1.png", "img-01.png", "x.npz[7]"])
     ['img', 'IMG_2', 'img-1_2', 'img-01', 'x.npz[7]']
     """
-    ending = re.compile(f"({'|'.join(map(re.escape, IMAGE_SUFFIXES))})$", re.IGNORECASE)
-    stems = (ending.sub("", name.rpartition("/")[2]) for name in names)
-    return _distinct((_safe(stem[:LONGEST]) for stem in stems), re.compile("-[1-9][0-9]*$"))
+    suffix = re.compile(f"({'|'.join(map(re.escape, IMAGE_SUFFIXES))})$", re.IGNORECASE)
+    stems = (suffix.sub("", name.rpartition("/")[2]) for name in names)
+    return _distinct((_safe(stem[:MAX_STEM]) for stem in stems), re.compile("-[1-9][0-9]*$"))
 
 
 def _safe(name: str) -> str:
-    """Replace what a file system or `archives` would not take for a plain name."""
+    """Replace what file systems do not allow in a name, and what would make a file hidden."""
     name = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", name).rstrip(". ")
     return f"_{name}" if not name or HIDDEN.match(name) else name
 
 
-def _distinct(names: Iterable[str], appended: re.Pattern | None = None) -> list[str]:
-    """Number names that are the same but for case, or that are another with an `appended` ending."""
-    taken, roots, tries, found = set(), set(), Counter(), []
+def _distinct(names: Iterable[str], numbering: re.Pattern | None = None) -> list[str]:
+    """Number names that differ only in case from another one, or only by an ending that `numbering` matches."""
+    taken: set[str] = set()
+    roots: set[str] = set()  # of the names that end in a number
+    tries: Counter[str] = Counter()
+    found = []
     for name in names:
         free = name
         while True:
             key = free.casefold()
-            root = appended.sub("", key) if appended else key
+            root = numbering.sub("", key) if numbering else key
             if key not in taken and key not in roots and root not in taken:
                 break
             tries[name] += 1
@@ -142,17 +194,3 @@ def _distinct(names: Iterable[str], appended: re.Pattern | None = None) -> list[
             roots.add(root)
         found.append(free)
     return found
-
-
-def write_preview(dataset: Dataset, path: Path, repetitions: int, strength: Augmentation, seed: int) -> None:
-    """Draw the first image of some classes beside the first of its copies, the same ones that `write` writes."""
-    classes = np.unique(np.linspace(0, len(dataset.class_names) - 1, ROWS).round().astype(int))
-    chosen = np.array([np.flatnonzero(dataset.labels == label)[0] for label in classes])
-    shown = np.empty((len(chosen), 1 + min(repetitions, COLUMNS), *dataset.images.shape[1:]), np.uint8)
-    for start in np.unique(chosen - chosen % BATCH).tolist():
-        here = (chosen >= start) & (chosen < start + BATCH)
-        for copy in range(shown.shape[1]):
-            shown[here, copy] = version(dataset.images, start, copy, strength, seed)[chosen[here] - start]
-    figure = plots.copies(shown, [dataset.class_names[label] for label in classes])
-    with atomic(path) as temporary:
-        figure.savefig(temporary, format="png")

@@ -1,4 +1,6 @@
-"""Images that stay in their file: what is too much to be held is read from disk when it is asked for."""
+"""Images that stay in their file: more than fits in memory is read from disk when it is needed."""
+
+from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -7,62 +9,66 @@ from pathlib import Path
 
 import numpy as np
 
-HELD = 2**27  # bytes; more images than this, 171,196 of 28x28, are streamed from disk instead of being held in memory
-BLOCK = 4096  # images that are read at once where all are gone through
+MAX_IN_MEMORY = 2**27  # bytes, 171,196 images of 28x28; more are read from disk in blocks
+BLOCK = 4096  # images per block
 
 
 @dataclass(frozen=True, eq=False)
-class Stored:
-    """Some of the images in a file, to be indexed like an array.
+class ImageFile:
+    """Images in a file, or a selection of them, to be indexed like an array.
 
     Attributes:
         path: the file.
-        whole: the shape of what is in it, bytes (n, ...).
-        offset: where in the file that begins.
-        chosen: int array, which of the n images these are, in this order; None for all.
+        shape_on_disk: shape (n, ...) of all the images in it, which are uint8.
+        offset: in bytes, where the images begin.
+        chosen: int array, the indices of the selected images in order; None for all.
     """
 
     path: Path
-    whole: tuple[int, ...]
+    shape_on_disk: tuple[int, ...]
     offset: int = 0
     chosen: np.ndarray | None = None
     dtype = np.dtype(np.uint8)
 
     @cached_property
     def rows(self) -> np.ndarray:
-        return np.arange(self.whole[0]) if self.chosen is None else self.chosen
+        """Indices of the selected images in the file."""
+        return np.arange(self.shape_on_disk[0]) if self.chosen is None else self.chosen
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return len(self.rows), *self.whole[1:]
+        """Shape of the selection."""
+        return len(self.rows), *self.shape_on_disk[1:]
 
     @property
     def ndim(self) -> int:
-        return len(self.whole)
+        """Number of dimensions."""
+        return len(self.shape_on_disk)
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, index) -> np.ndarray:
-        # Opened anew each time: with the mapping, the pages of the file that it has touched are given back.
-        return np.asarray(np.memmap(self.path, np.uint8, "r", self.offset, self.whole)).take(self.rows[index], axis=0)
+    def __getitem__(self, index: int | slice | np.ndarray) -> np.ndarray:
+        # Mapped anew each time: closing the mapping frees the pages of the file that were read.
+        images = np.asarray(np.memmap(self.path, np.uint8, "r", self.offset, self.shape_on_disk))
+        return images.take(self.rows[index], axis=0)
 
-    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+    def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
         return self[:].astype(dtype or self.dtype, copy=False)
 
-    def take(self, indices: np.ndarray) -> "np.ndarray | Stored":
-        """Give the images at these indices: in memory if there they may be held, else where they are."""
-        fewer = replace(self, chosen=self.rows[indices])
-        return fewer if is_large(fewer.shape) else fewer[:]
+    def take(self, indices: np.ndarray) -> np.ndarray | ImageFile:
+        """Select the images at these indices: in memory if they fit, else in the file."""
+        selection = replace(self, chosen=self.rows[indices])
+        return selection if is_large(selection.shape) else selection[:]
 
 
 def is_large(shape: tuple[int, ...]) -> bool:
-    """Whether so many bytes are to stay on disk."""
-    return int(np.prod(shape, dtype=np.int64)) > HELD
+    """Whether a uint8 array of this shape is larger than `MAX_IN_MEMORY`."""
+    return int(np.prod(shape, dtype=np.int64)) > MAX_IN_MEMORY
 
 
-def blocks(images: "np.ndarray | Stored") -> Iterator[np.ndarray]:
-    """Go through images, a block of them in memory at a time.
+def blocks(images: np.ndarray | ImageFile) -> Iterator[np.ndarray]:
+    """Iterate over images with one block of them in memory at a time.
 
     >>> [len(block) for block in blocks(np.zeros((5000, 2, 2), np.uint8))]
     [4096, 904]

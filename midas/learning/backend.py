@@ -20,8 +20,8 @@ def start_tensorflow() -> None:
     Raises:
         MidasError: Keras is set to another backend.
     """
-    if (chosen := os.environ.get("KERAS_BACKEND", "tensorflow")) != "tensorflow":
-        raise MidasError(f"midas needs Keras on TensorFlow, but KERAS_BACKEND is {chosen!r}; set it to 'tensorflow'")
+    if (backend := _keras_backend()) != "tensorflow":
+        raise MidasError(f"midas needs Keras on TensorFlow, not on {backend!r}; set KERAS_BACKEND to 'tensorflow'")
     with _hidden("matplotlib", "pandas", "sklearn"):
         tensorflow = importlib.import_module("tensorflow")
         importlib.import_module("keras")
@@ -29,6 +29,13 @@ def start_tensorflow() -> None:
         with contextlib.suppress(RuntimeError):  # too late once the user's own code has used the GPU
             tensorflow.config.experimental.set_memory_growth(device, True)
     tensorflow.zeros(1)
+
+
+def _keras_backend() -> str:
+    """Find the backend of Keras, which is chosen when Keras is first imported."""
+    if keras := sys.modules.get("keras"):
+        return keras.backend.backend()
+    return os.environ.get("KERAS_BACKEND") or "tensorflow"
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ import keras
 
 import midas
 from midas.errors import MidasError, cannot
+from midas.experiments import MODEL_NAMES
 from midas.learning import models
 from midas.records import Card
 from midas.runs import Run, read_record
@@ -107,11 +108,10 @@ def load_network(file: Path) -> tuple[keras.Model, Card]:
     """
     described = card_file(file)
     card = read_card(described)
+    if card.model not in MODEL_NAMES:
+        raise MidasError(f"{described}: unknown model {card.model!r}; not the card of a checkpoint")
     try:
         network = models.build(card.model, card.size, len(card.class_names))
-    except KeyError as error:
-        raise MidasError(f"{described}: names an unknown model {error}; not the card of a checkpoint") from error
-    try:
         network.load_weights(file)  # the weights alone: no code in the file runs
     except Exception as error:  # whatever Keras, h5py or zipfile raise for a damaged or hostile file
         raise _mismatch(file, described, error) from error

@@ -168,6 +168,8 @@ class Classifier:
         if not pages:
             return []
         allowed = None if classes is None else self.outputs_of(tuple(classes), "classes")
+        if allowed is not None and not len(allowed):
+            raise MidasError("classes: give at least one class, or None to allow all")
         glyphs = [_glyph(name, page, self.size) for name, page in pages]
         return self._predictions([name for name, _ in pages], glyphs, allowed, top)
 
@@ -308,6 +310,8 @@ def _pages(images: Image | Sequence[Image], name: str = "array") -> Iterator[tup
             except UnreadableImage as error:
                 yield label, error
     elif isinstance(images, np.ndarray):
+        if images.dtype.kind not in "buif":
+            raise MidasError(f"{name}: {images.dtype} values are not gray levels or colors; expected numbers")
         if images.ndim not in (2, 3):
             raise MidasError(
                 f"{name}: shape {images.shape} is not an image; expected (height, width) or (n, height, width)"

@@ -84,8 +84,11 @@ def train(
 
     Raises:
         MidasError: the data or a checkpoint do not fit the experiment.
-        ValueError: a self-training round lacks teachers, or another training has some.
+        ValueError: a self-training round lacks teachers, or a pretrained initialization its checkpoint, or another
+            training has some.
     """
+    if (experiment.init == "pretrained") != (init_checkpoint is not None):
+        raise ValueError(f"a {experiment.init} initialization cannot start from {init_checkpoint}")
     if bool(experiment.rounds) != bool(teachers):
         raise ValueError(f"{experiment.rounds} self-training rounds cannot have {len(teachers)} teachers")
     if tensorboard and not importlib.util.find_spec("tensorboard"):
@@ -209,7 +212,7 @@ def _initialize(
     model, untrained = (models.build(experiment.model, experiment.size, len(class_names)) for _ in range(2))
     for layer in model.layers[:-1] if experiment.freeze_backbone else ():
         layer.trainable = False
-    if experiment.init == "random" or init_checkpoint is None:
+    if init_checkpoint is None:
         models.copy_weights(model, untrained, head=True)
         return model, Classifier((untrained,), Card(class_names, experiment.size))
     pretrained = Classifier.load(init_checkpoint)

@@ -1,173 +1,133 @@
-"""A finished run's predictions to figures and tables of where it goes wrong."""
+"""Predictions to figures and lists that show where a network errs."""
+
+from __future__ import annotations
 
 import dataclasses
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
-from midas.errors import MidasError, cannot
-from midas.metrics import classification as metrics
-from midas.runs import Run, atomic, write_json
+from midas.errors import MidasError
+from midas.files import atomic, plain, write_json
+from midas.metrics import classification
+from midas.records import EpochRecord, Predictions
+from midas.runs import Run
 
-ARRAYS = ("probabilities", "labels", "names", "images")
-MAP = ("mapped", "features")  # of some images, what the last layer sees; to be done without
+
+@dataclasses.dataclass(frozen=True)
+class Mistake:
+    """A misclassified image.
+
+    Attributes:
+        name: where it came from.
+        label: its true class.
+        predicted: the class it is taken for.
+        confidence: probability of that class.
+    """
+
+    name: str
+    label: str
+    predicted: str
+    confidence: float
 
 
-def load_predictions(run: Run) -> dict[str, np.ndarray]:
-    """Read what a finished run scored.
+def list_mistakes(predictions: Predictions, class_names: Sequence[str], limit: int | None = None) -> list[Mistake]:
+    """List the misclassified images, the most confident errors first; all of them, or the first `limit`."""
+    probabilities, labels = predictions.probabilities, predictions.labels
+    return [
+        Mistake(
+            name=str(predictions.names[index]),
+            label=class_names[labels[index]],
+            predicted=class_names[probabilities[index].argmax()],
+            confidence=float(probabilities[index].max()),
+        )
+        for index in classification.misclassified(probabilities, labels)[:limit]
+    ]
+
+
+def score_together(runs: Sequence[Run]) -> dict[str, Any]:
+    """Score finished runs that differ in their seed alone as an ensemble, which averages their probabilities.
 
     Returns:
-        probabilities float32 (n, k), labels int64 (n,), names str (n,), images uint8 (n, side, side); where the run
-        kept them, features float16 (m, d), what the last layer sees, and mapped int64 (m,), of which images.
+        A record for `tables.results_table`: part, name and seeds of the runs, what they were evaluated on, and the
+        fields of `classification.Scores`.
 
     Raises:
-        MidasError: predictions.npz is missing or broken, does not fit the class names of the run's card, or holds NaN.
+        MidasError: they differ in more than the seed, or their predictions cannot be read.
     """
-    path = run / "predictions.npz"
-    remedy = "train the run again with --overwrite" if run.finished else "finish the run with --resume"
-    try:
-        with path.open("rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            predictions = {name: archive[name] for name in ARRAYS}
-            predictions |= {name: archive[name] for name in MAP if name in archive.files}
-    except PermissionError as error:
-        raise cannot("be read", path, error) from error
-    except OSError as error:
-        raise MidasError(f"{path}: cannot be read: {error.strerror or error}; {remedy}") from error
-    except (LookupError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise MidasError(f"{path}: broken, not the arrays {', '.join(ARRAYS)}; {remedy}") from error
-    probabilities, labels = predictions["probabilities"], predictions["labels"]
-    n, k = labels.size, len(run.card["class_names"])
-    one_each = labels.shape == predictions["names"].shape == predictions["images"].shape[:1] == (n,)
-    if not (n and one_each and probabilities.shape == (n, k) and np.isin(labels, np.arange(k)).all()):
-        raise MidasError(f"{path}: its arrays do not fit each other or the {k} classes of card.json; {remedy}")
-    mapped, features = predictions.get("mapped", np.empty(0, int)), predictions.get("features", np.empty((0, 0)))
-    placed = mapped.dtype.kind == "i" and mapped.ndim == 1 and np.isin(mapped, np.arange(n)).all()
-    numbers = features.dtype.kind == "f" and features.ndim == 2 and np.isfinite(features).all()
-    if not (placed and numbers and len(mapped) == len(features)):
-        raise MidasError(f"{path}: its features do not fit its images; {remedy}")
-    if not np.isfinite(probabilities).all():
-        raise MidasError(f"{path}: holds probabilities that are no numbers: the training diverged; {remedy}")
-    return predictions
-
-
-def score_together(runs: Sequence[Run]) -> dict:
-    """Score finished runs that differ in their seed alone as one network, which averages their probabilities.
-
-    Returns:
-        What a row of `report.table` takes: the runs' part, name and seeds, what they scored, and the keys of
-        `metrics.summarise`.
-
-    Raises:
-        MidasError: they differ in more, or their predictions cannot be read.
-    """
-    predictions, experiments = [load_predictions(run) for run in runs], [run.experiment for run in runs]
-    first, result = predictions[0], runs[0].result
+    predictions, experiments = [run.predictions() for run in runs], [run.experiment for run in runs]
+    first, result, card = predictions[0], runs[0].result, runs[0].card
     for run, other, experiment in zip(runs, predictions, experiments, strict=True):
-        alike = dataclasses.replace(experiment, seed=experiments[0].seed) == experiments[0]
-        images = all(np.array_equal(first[key], other[key]) for key in ("names", "labels"))
-        if not (alike and images and run.card.get("data_digest") == runs[0].card.get("data_digest")):
+        same_settings = dataclasses.replace(experiment, seed=experiments[0].seed) == experiments[0]
+        same_images = np.array_equal(first.names, other.names) and np.array_equal(first.labels, other.labels)
+        if not (same_settings and same_images and run.card.data_digest == card.data_digest):
             raise MidasError(f"{run.path}: differs from {runs[0].path} in more than the seed; score them one by one")
-    probabilities = np.mean([each["probabilities"] for each in predictions], axis=0)
+    probabilities = np.mean([each.probabilities for each in predictions], axis=0)
     together = {
-        **{key: result.get(key) for key in ("part", "name", "scored", "sample", "limit")},
+        **{name: getattr(result, name) for name in ("part", "name", "scored", "sample", "limit")},
         "seed": "+".join(str(experiment.seed) for experiment in experiments),
-        **metrics.summarise(probabilities, first["labels"], runs[0].card["class_names"]),
-        "train_seconds": sum(run.result.get("train_seconds") or 0 for run in runs),
-        "parameters": sum(run.card.get("parameters") or 0 for run in runs),
+        **plain(classification.score(probabilities, first.labels, card.class_names)),
+        "train_seconds": sum(run.result.train_seconds for run in runs),
+        "parameters": sum(run.card.parameters or 0 for run in runs),
     }
-    if "argmin_accuracy" in result:
-        together["argmin_accuracy"] = float((probabilities.argmin(axis=1) == first["labels"]).mean())
+    if result.argmin_accuracy is not None:
+        together["argmin_accuracy"] = float((probabilities.argmin(axis=1) == first.labels).mean())
     return together
 
 
 def analyze(
-    predictions: Mapping[str, np.ndarray],
-    class_names: list[str],
-    records: list[dict],
+    predictions: Predictions,
+    class_names: Sequence[str],
+    epochs: Sequence[EpochRecord],
     out: Path,
-    about: Mapping = MappingProxyType({}),
-) -> dict:
+    about: Mapping[str, Any] = MappingProxyType({}),
+) -> dict[str, Any]:
     """Draw confusion matrices, mistakes, calibration and learning curves, and write the numbers to analysis.json.
 
     Args:
-        predictions: the arrays `load_predictions` returns.
+        predictions: of the network for labeled images.
         class_names: the k names.
-        records: the epochs of the training, or none to do without learning curves.
-        out: the folder to write to; it need not exist.
-        about: what else analysis.json is to say, such as checkpoint and data.
+        epochs: of the training; without any, no learning curves are drawn.
+        out: the folder to write to, which is made if it does not exist.
+        about: what else analysis.json shall contain, such as checkpoint and data.
 
     Returns:
-        What analysis.json holds: the keys of `metrics.summarise`, class_names, confusion (k lists of k counts, truth in
-        rows), confused_pairs, every one of the mistakes, the most confident first, reliability, and the files drawn.
+        What analysis.json contains: `about`; scores (`classification.Scores`); class_names; confusion_matrix, k lists
+        of k counts with true classes in rows; confused_pairs; all mistakes, the most confident ones first; reliability;
+        and files, the names of the figures.
 
     Raises:
         MidasError: a file cannot be written.
     """
-    from midas.report import plots
+    from midas.report import plot_images, plots
 
-    images, labels, probabilities, names = (predictions[key] for key in ("images", "labels", "probabilities", "names"))
-    matrix = metrics.confusion(probabilities, labels, len(class_names))
-    bins = metrics.reliability(probabilities, labels)
+    images, labels, probabilities = predictions.images, predictions.labels, predictions.probabilities
+    matrix = classification.confusion_matrix(probabilities, labels, len(class_names))
+    bins = classification.reliability(probabilities, labels)
+    scores = classification.score(probabilities, labels, class_names)
     figures = {
-        "confusion.png": plots.confusion_matrix(matrix, class_names, normalised=False),
-        "confusion-normalised.png": plots.confusion_matrix(matrix, class_names, normalised=True),
-        "mistakes.png": plots.mistakes(images, labels, probabilities, names, class_names),
-        "calibration.png": plots.reliability(bins, metrics.calibration_error(probabilities, labels)),
+        "confusion.png": plots.confusion_matrix(matrix, class_names, normalized=False),
+        "confusion-normalized.png": plots.confusion_matrix(matrix, class_names, normalized=True),
+        "mistakes.png": plot_images.mistakes(images, labels, probabilities, predictions.names, class_names),
+        "calibration.png": plots.reliability(bins, scores.calibration_error),
     }
-    if records:
-        figures["learning-curves.png"] = plots.learning_curves(records)
+    if epochs:
+        figures["learning-curves.png"] = plots.learning_curves(epochs)
     for name, figure in figures.items():
         with atomic(out / name) as temporary:
             figure.savefig(temporary, dpi=120)
-    summary = {
+    found = {
         **about,
-        **metrics.summarise(probabilities, labels, class_names),
+        "scores": scores,
         "class_names": list(class_names),
-        "confusion": matrix.tolist(),
-        "confused_pairs": metrics.confused_pairs(matrix, class_names),
+        "confusion_matrix": matrix.tolist(),
+        "confused_pairs": classification.confused_pairs(matrix, class_names),
         "mistakes": list_mistakes(predictions, class_names),
         "reliability": bins,
         "files": list(figures),
     }
-    write_json(out / "analysis.json", summary)
-    return summary
-
-
-def list_mistakes(predictions: Mapping[str, np.ndarray], class_names: list[str], most: int | None = None) -> list[dict]:
-    """Name the images answered wrongly, the most confident first, at most `most` of them."""
-    probabilities, labels = predictions["probabilities"], predictions["labels"]
-    return [
-        {
-            "name": str(predictions["names"][index]),
-            "true": class_names[labels[index]],
-            "answer": class_names[probabilities[index].argmax()],
-            "confidence": float(probabilities[index].max()),
-        }
-        for index in metrics.mistakes(probabilities, labels)[:most]
-    ]
-
-
-def classification_report(summary: dict) -> str:
-    """Lay out what `metrics.summarise` returns as plain text, a line for each class and the averages below."""
-    rows = summary["per_class"]
-    width = max(len("macro average"), *(len(row["class"]) for row in rows))
-    lines = [f"{'class':<{width}}  precision  recall     f1       n"]
-    lines += [
-        f"{row['class']:<{width}}  {row['precision']:9.4f}  {row['recall']:6.4f}  {row['f1']:.4f}  {row['n']:6d}"
-        for row in rows
-    ]
-    precision, recall, f1 = (float(np.mean([row[key] for row in rows])) for key in ("precision", "recall", "f1"))
-    lines.append(f"{'macro average':<{width}}  {precision:9.4f}  {recall:6.4f}  {f1:.4f}  {summary['n']:6d}")
-    low, high = (100 * bound for bound in summary["accuracy_interval"])
-    lines += ["", f"accuracy {100 * summary['accuracy']:.2f} %, 95 % interval {low:.2f}-{high:.2f} %"]
-    if summary["case_merged_accuracy"] is not None:
-        lines.append(f"accuracy if case is ignored {100 * summary['case_merged_accuracy']:.2f} %")
-    if summary["top3"] is not None:
-        lines.append(f"right answer among the first three {100 * summary['top3']:.2f} %")
-    lines.append(f"log loss {summary['log_loss']:.4f}, calibration error {100 * summary['calibration_error']:.2f} %")
-    return "\n".join(lines)
+    write_json(out / "analysis.json", found)
+    return found

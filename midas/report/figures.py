@@ -1,183 +1,262 @@
-"""What a finished run's records look like: figures inlined as data, each with its words, and the numbers they show."""
+"""Records of finished runs to the figures of the page, inlined as data and described in words, and their numbers."""
+
+from __future__ import annotations
 
 import base64
 import io
-import zipfile
-import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from midas.errors import MidasError
-from midas.metrics import classification as metrics
-from midas.report import analysis, plots
+from midas.metrics import classification
+from midas.metrics.classification import ConfusedPair, ReliabilityBin
+from midas.records import Predictions
+from midas.report import plot_images, plots
+from midas.report.analysis import Mistake, list_mistakes
 from midas.runs import Run
 
-MOST_MISTAKES = 40
-MOST_PAIRS = 8  # of confused classes, drawn with images
-FIGURE_DPI = 100
-FIGURE_COLOURS = 64  # as many as the figures need; a third of the bytes of true colour
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MAX_MISTAKES = 40
+MAX_PAIRS = 8  # pairs of confused classes that are drawn with images
+MIN_EMBEDDED = 10  # images whose features make a map
+DPI = 100
+COLORS = 64  # enough for the figures, at a third of the bytes of true color
 
 
-def inline(figure, alt: str) -> dict:
-    """Give a figure as {"src", "alt"} for an `img`."""
+@dataclass(frozen=True)
+class Picture:
+    """A figure as an `img` element: a data URL and its description."""
+
+    src: str
+    alt: str
+
+
+@dataclass(frozen=True)
+class MatrixCell:
+    """A cell of a confusion matrix that holds images.
+
+    Attributes:
+        row: index of the true class.
+        column: index of the predicted class.
+        count: images in the cell.
+        total: images of the true class.
+        depth: how dark it is drawn, in 0-1.
+    """
+
+    row: int
+    column: int
+    count: int
+    total: int
+    depth: float
+
+
+@dataclass(frozen=True)
+class ConfusionPicture:
+    """A confusion matrix that the page draws as SVG, so that each cell can be pointed at."""
+
+    class_names: Sequence[str]
+    cells: list[MatrixCell]
+    alt: str
+
+
+@dataclass(frozen=True)
+class PredictionNumbers:
+    """The numbers behind the figures of a run's predictions.
+
+    Attributes:
+        confusion_matrix: counts, true classes in rows.
+        confused_pairs: the most frequent ones.
+        mistakes: the most confident ones.
+        reliability: accuracy by confidence.
+    """
+
+    confusion_matrix: list[list[int]]
+    confused_pairs: list[ConfusedPair]
+    mistakes: list[Mistake]
+    reliability: list[ReliabilityBin]
+
+
+@dataclass(frozen=True)
+class NeighborAccuracy:
+    """For what proportion of the images the nearest other image is of the same class, by pixels and by features."""
+
+    images: int
+    pixels: float
+    features: float
+
+
+def inline(figure: Figure, alt: str) -> Picture:
+    """Render a figure as a data URL with a reduced palette."""
     from PIL import Image
 
     drawn, reduced = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, dpi=FIGURE_DPI)
-    image = Image.open(drawn).convert("RGB").quantize(FIGURE_COLOURS, dither=Image.Dither.NONE)
+    figure.savefig(drawn, dpi=DPI)
+    image = Image.open(drawn).convert("RGB").quantize(COLORS, dither=Image.Dither.NONE)
     image.save(reduced, "png", optimize=True)
-    return {"src": "data:image/png;base64," + base64.b64encode(reduced.getvalue()).decode(), "alt": alt}
+    return Picture("data:image/png;base64," + base64.b64encode(reduced.getvalue()).decode(), alt)
 
 
-def of_run(label: str, names: list[str], predictions: dict[str, np.ndarray]) -> tuple[dict, list[dict]]:
-    """Show where one run goes wrong and how well it knows that.
+def of_predictions(
+    title: str, class_names: Sequence[str], predictions: Predictions
+) -> tuple[PredictionNumbers, list[Picture | ConfusionPicture]]:
+    """Draw where a run errs, and how well calibrated it is.
 
     Args:
-        label: what the run is called.
-        names: its classes.
-        predictions: as `analysis.load_predictions` reads them.
-
-    Returns:
-        confusion, confused_pairs, mistakes and reliability, as report.json has them; and the figures.
+        title: names the run.
+        class_names: its classes.
+        predictions: what it scored.
     """
-    arrays = [predictions[key] for key in ("images", "labels", "probabilities", "names")]
-    matrix = metrics.confusion(predictions["probabilities"], predictions["labels"], len(names))
-    pairs = metrics.confused_pairs(matrix, names)
-    wrong = analysis.list_mistakes(predictions, names, MOST_MISTAKES)
-    most = "; most often {true} was answered {answer}, {count} times".format(**pairs[0]) if pairs else ""
-    listed = ", ".join(f"{one['true']} answered {one['answer']}" for one in wrong[:10])
-    figures = [
-        {
-            "names": names,
-            "cells": _matrix_cells(matrix),
-            "alt": f"Confusion matrix of {label}: {matrix.trace()} of {matrix.sum()} images right{most}",
-        },
-        inline(
-            plots.mistakes(*arrays, names, most=MOST_MISTAKES),
-            f"Mistakes of {label}, the most confident first: {listed or 'none'}",
-        ),
-    ]
-    if pairs:
-        answers = predictions["probabilities"].argmax(axis=1)
-        rows = []
-        for pair in pairs[:MOST_PAIRS]:
-            true, answer = names.index(pair["true"]), names.index(pair["answer"])
-            members = (predictions["labels"] == true) & (answers == answer)
-            rows.append(
-                (f"{pair['true']} read as {pair['answer']}\n{pair['count']} of them", predictions["images"][members])
-            )
-        told = ", ".join(f"{pair['true']} read as {pair['answer']}" for pair in pairs[:MOST_PAIRS])
-        figures.append(inline(plots.rows_of_images(rows), f"Images of the pairs confused most often: {told}"))
-    bins = metrics.reliability(predictions["probabilities"], predictions["labels"])
-    error = metrics.calibration_error(predictions["probabilities"], predictions["labels"])
-    surest = bins[-1]
-    figures.append(
-        inline(
-            plots.reliability(bins, error),
-            f"Calibration of {label}: of the {surest['n']} answers it is surest of, by "
-            f"{100 * surest['confidence']:.1f} %, {100 * surest['accuracy']:.1f} % are right",
-        )
+    probabilities, labels = predictions.probabilities, predictions.labels
+    matrix = classification.confusion_matrix(probabilities, labels, len(class_names))
+    numbers = PredictionNumbers(
+        matrix.tolist(),
+        classification.confused_pairs(matrix, class_names),
+        list_mistakes(predictions, class_names, MAX_MISTAKES),
+        classification.reliability(probabilities, labels),
     )
-    found = {"confusion": matrix.tolist(), "confused_pairs": pairs, "mistakes": wrong, "reliability": bins}
-    return found, figures
+    most = ""
+    if numbers.confused_pairs:
+        pair = numbers.confused_pairs[0]
+        most = f"; the most frequent error is {pair.label} predicted as {pair.predicted} ({_images(pair.count)})"
+    alt = f"Confusion matrix of {title}: {matrix.trace()} of {matrix.sum()} images correct{most}"
+    figures: list[Picture | ConfusionPicture] = [ConfusionPicture(class_names, _matrix_cells(matrix), alt)]
+    listed = ", ".join(f"{one.label} predicted as {one.predicted}" for one in numbers.mistakes[:10])
+    mistakes = plot_images.mistakes(
+        predictions.images, labels, probabilities, predictions.names, class_names, MAX_MISTAKES
+    )
+    figures.append(inline(mistakes, f"Errors of {title}, the most confident first: {listed or 'none'}"))
+    if numbers.confused_pairs:
+        figures.append(_pairs_picture(numbers.confused_pairs[:MAX_PAIRS], class_names, predictions))
+    confident = numbers.reliability[-1]
+    calibration = plots.reliability(numbers.reliability, classification.calibration_error(probabilities, labels))
+    alt = (
+        f"Calibration of {title}: the {confident.n} most confident predictions have a mean confidence of "
+        f"{100 * confident.confidence:.1f} % and an accuracy of {100 * confident.accuracy:.1f} %"
+    )
+    return numbers, [*figures, inline(calibration, alt)]
 
 
-def _matrix_cells(matrix) -> list[dict]:
-    """List the cells of a confusion matrix that hold images, with how dark each is to be drawn, 0-1."""
+def _matrix_cells(matrix: np.ndarray) -> list[MatrixCell]:
     total = matrix.sum(axis=1)
     rows, columns = matrix.nonzero()
     share = matrix[rows, columns] / total[rows]
     wrong = rows != columns
-    # The square root lifts rare mistakes from the paper: most are made once or twice.
+    # The square root makes rare errors visible: most occur once or twice.
     depth = (share / share[wrong].max(initial=0.01)) ** 0.5
     depth[~wrong] = share[~wrong]
-    darkness = (0.15 + 0.85 * depth).round(2).tolist()
+    depths = (0.15 + 0.85 * depth).round(2).tolist()
     return [
-        {"row": row, "column": column, "count": int(matrix[row, column]), "of": int(total[row]), "depth": dark}
-        for row, column, dark in zip(rows.tolist(), columns.tolist(), darkness, strict=True)
+        MatrixCell(row, column, int(matrix[row, column]), int(total[row]), dark)
+        for row, column, dark in zip(rows.tolist(), columns.tolist(), depths, strict=True)
     ]
 
 
-def of_features(label: str, names: list[str], predictions: dict[str, np.ndarray]) -> tuple[dict, list[dict]]:
-    """Map images by their pixels and by what the network makes of them, side by side.
+def _images(count: int) -> str:
+    return f"{count} image{'s' if count != 1 else ''}"
+
+
+def _pairs_picture(pairs: Sequence[ConfusedPair], class_names: Sequence[str], predictions: Predictions) -> Picture:
+    predicted, rows = predictions.probabilities.argmax(axis=1), []
+    for pair in pairs:
+        members = predictions.labels == class_names.index(pair.label)
+        members &= predicted == class_names.index(pair.predicted)
+        rows.append((f"{pair.label} → {pair.predicted}\n{_images(pair.count)}", predictions.images[members]))
+    listed = ", ".join(f"{pair.label} predicted as {pair.predicted}" for pair in pairs)
+    return inline(plot_images.rows_of_images(rows), f"Images of the most frequent confusions: {listed}")
+
+
+def of_features(
+    title: str, class_names: Sequence[str], predictions: Predictions
+) -> tuple[NeighborAccuracy | None, list[Picture]]:
+    """Draw t-SNE maps of images, by their pixels and by the network's features, side by side.
 
     Returns:
-        neighbours, the share of images whose nearest neighbour among those drawn is of their class, by pixels and by
-        features; and the figure. Both empty where a run kept no features, or those of too few images.
+        How often nearest neighbors among these images are of the same class, and the figure; None and no figure where
+        the run kept no features, or those of fewer than `MIN_EMBEDDED` images.
     """
-    if len(predictions.get("mapped", ())) < 10:
-        return {}, []
-    mapped, labels = predictions["mapped"], predictions["labels"][predictions["mapped"]]
+    embedded, features = predictions.embedded, predictions.features
+    if embedded is None or features is None or len(embedded) < MIN_EMBEDDED:
+        return None, []
+    labels = predictions.labels[embedded]
     spaces = {
-        "pixels": predictions["images"][mapped].reshape(len(mapped), -1) / 255,
-        "features": predictions["features"].astype(float),
+        "pixels": predictions.images[embedded].reshape(len(embedded), -1) / 255,
+        "features": features.astype(float),
     }
-    found = {space: metrics.neighbours_alike(points, labels) for space, points in spaces.items()}
-    maps = {space: plots.tsne(points) for space, points in spaces.items()}
-    titles = {space: f"{space}: {100 * found[space]:.1f} % have a neighbour of their class" for space in spaces}
-    told = (
-        f"t-SNE of {len(mapped)} images as {label} sees them. Nearest neighbours are of the same class for "
-        f"{100 * found['pixels']:.1f} % by their pixels, for {100 * found['features']:.1f} % by the network's features"
+    found = {name: classification.nearest_neighbor_accuracy(points, labels) for name, points in spaces.items()}
+    panels = [
+        (f"{name}: {100 * found[name]:.1f} % have a nearest neighbor of the same class", tsne(points))
+        for name, points in spaces.items()
+    ]
+    alt = (
+        f"t-SNE of {len(embedded)} images by their pixels and by the features of {title}. The nearest neighbor is of "
+        f"the same class for {100 * found['pixels']:.1f} % by pixels, and for {100 * found['features']:.1f} % by "
+        "features"
     )
-    figure = plots.maps([(titles[space], maps[space]) for space in spaces], labels, names)
-    return {"neighbours": {"images": len(mapped), **found}}, [inline(figure, told)]
+    return NeighborAccuracy(len(embedded), **found), [inline(plots.maps(panels, labels, class_names), alt)]
 
 
-def of_data(run: Run, names: list[str], what: str) -> list[dict]:
-    """Show what a run was trained on, before and after preprocessing and deformed; nothing where it kept no samples.
+def tsne(points: np.ndarray) -> np.ndarray:
+    """Embed points, float (n, d) with n >= 4, in the plane by t-SNE (van der Maaten and Hinton 2008): float (n, 2).
+
+    The same points give the same embedding.
+    """
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
+    reduced = PCA(min(50, *points.shape), random_state=0).fit_transform(points)
+    return TSNE(perplexity=min(30, (len(points) - 1) / 3), init="pca", random_state=0).fit_transform(reduced)
+
+
+def of_data(run: Run, class_names: Sequence[str], title: str) -> list[Picture]:
+    """Draw what a run was trained on: before and after preprocessing, by class, and augmented.
 
     Args:
-        run: whose samples.npz is read.
-        names: its classes.
-        what: the data's name in words.
+        run: whose samples are drawn; without samples there are no figures.
+        class_names: its classes.
+        title: names the data in words.
 
     Raises:
-        MidasError: samples.npz is broken.
+        MidasError: samples.npz is damaged.
     """
-    path = run / "samples.npz"
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            kept = dict(archive)
-        titles = [names[label] for label in kept["prepared_labels"]]
-        pages = [kept[f"page_{place}"] for place in range(len(titles))]
-        rows = [(names[k], kept["images"][kept["labels"] == k]) for k in range(len(names))]
-        figures = [
-            inline(
-                plots.samples(pages, kept["prepared"], titles),
-                f"{len(pages)} of {what} as they came and, below, as the network gets them",
-            )
-        ]
-        if len(names) <= 12:
-            alt = f"The first of {what} in each of {len(names)} folders"
-            figures.append(inline(plots.rows_of_images(rows), alt))
-        if kept["versions"].shape[1] > 1:
-            deformed = [names[label] for label in kept["versions_labels"]]
-            alt = f"Some of {what}, each beside {kept['versions'].shape[1] - 1} deformations as in training"
-            figures.append(inline(plots.copies(kept["versions"], deformed), alt))
-        return figures
-    except FileNotFoundError:
+    samples = run.samples()
+    if samples is None:
         return []
-    except (
-        *(OSError, LookupError, ValueError, TypeError, AttributeError),
-        *(EOFError, RuntimeError, zipfile.BadZipFile, zlib.error),
-    ) as error:
-        raise MidasError(f"{path}: broken, not the samples a run keeps") from error
+    try:
+        titles = [class_names[label] for label in samples.prepared_labels]
+        alt = f"{len(samples.pages)} of {title} before preprocessing and, below, as the network sees them"
+        figures = [inline(plot_images.samples(samples.pages, samples.prepared, titles), alt)]
+        if len(class_names) <= plots.FEW_CLASSES:
+            rows = [(name, samples.images[samples.labels == label]) for label, name in enumerate(class_names)]
+            alt = f"The first images of each of the {len(class_names)} labels in {title}"
+            figures.append(inline(plot_images.rows_of_images(rows), alt))
+        if samples.augmented.shape[1] > 1:
+            titles = [class_names[label] for label in samples.augmented_labels]
+            alt = f"Some of {title}, each with {samples.augmented.shape[1] - 1} augmented copies as in training"
+            figures.append(inline(plot_images.augmented_copies(samples.augmented, titles), alt))
+        return figures
+    except (LookupError, ValueError, TypeError, AttributeError) as error:
+        raise MidasError(f"{run / 'samples.npz'}: damaged, not the samples of a run") from error
 
 
-def of_folders(label: str, names: list[str], filed: list[list[int]]) -> dict:
-    """Show where the held-out images of each class are filed, as a run's answers tell.
+def of_transition(title: str, class_names: Sequence[str], counts: Sequence[Sequence[int]]) -> Picture:
+    """Draw which labels the validation images of each class are given, taking predictions for the true classes.
 
     Args:
-        label: what the run is called.
-        names: its classes.
-        filed: counts (K, K), answers in rows and folders in columns.
+        title: names the run.
+        class_names: its K classes.
+        counts: images by predicted class (K rows) and complementary label (K columns).
     """
-    counts = np.array(filed, float)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    own = counts.trace() / counts.sum()
+    matrix = np.array(counts, float)
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    agreeing = matrix.trace() / matrix.sum()
+    lowest, highest = shares[~np.eye(len(class_names), dtype=bool)].min(), shares.max()
     alt = (
-        f"Transition matrix as {label} sees it in held-out images: {100 * own:.2f} % lie in the folder of what they "
-        f"are read as, and the others in each other folder for "
-        f"{100 * shares[~np.eye(len(names), dtype=bool)].min():.1f} to {100 * shares.max():.1f} % of a class"
+        f"Transition matrix estimated by {title} on validation images: for {100 * agreeing:.2f} % the label equals the "
+        f"prediction; the other labels are each given to {100 * lowest:.1f} to {100 * highest:.1f} % of a class"
     )
-    return inline(plots.transition(shares, names), alt)
+    return inline(plots.transition_matrix(shares, class_names), alt)

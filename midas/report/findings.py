@@ -1,201 +1,330 @@
-"""What to conclude from finished runs: sentences made from their numbers, none that the statistics do not support."""
+"""Conclusions from finished runs, in sentences: only what their numbers and the statistical tests support."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import mean, stdev
 
 import numpy as np
 
-from midas.metrics import classification as metrics
-from midas.report import comparison
+from midas.metrics.classification import ErrorKinds
+from midas.metrics.significance import (
+    ALPHA,
+    binomial_test,
+    holm,
+    paired_t_test,
+    two_proportion_z_test,
+    wilson_interval,
+)
+from midas.records import Comparison, InitializationDifference, MeasureDifference, Result
+from midas.report.comparison import BY_KEY
 
-PARTS = {
-    "part1": "Part 1: 62 classes from drawings",
+PART_TITLES = {
+    "part1": "Part 1: 62 classes of characters",
     "part2": "Part 2: MNIST",
-    "part3": "Part 3: MNIST from wrong folders",
+    "part3": "Part 3: MNIST from complementary labels",
 }
-SCORED = {
-    "mnist-test": "MNIST's test images",
-    "validation": "the images held out",
-    "training": "its own training images",
+INITIALIZATION_TITLES = {
+    "random": "random weights",
+    "digits": "pretrained on the digits of Part 1",
+    "digits-frozen": "pretrained on the digits of Part 1, frozen backbone",
+    "part1": "pretrained on the 62 classes of Part 1",
+    "part1-frozen": "pretrained on the 62 classes of Part 1, frozen backbone",
+}
+ACCURACY_TITLES = {
+    "mnist-test": "test accuracy",
+    "validation": "validation accuracy",
+    "training": "training accuracy",
 }
 
-NAMED = 6  # of the qualities in which trainings differ
+MAX_NAMED = 6  # measures that a sentence names
 
 
-def conclude(groups: list[dict], comparisons: list[dict]) -> list[dict]:
-    """Draw the conclusions.
+@dataclass(frozen=True)
+class SeedGroup:
+    """Finished runs that differ in their seed alone.
+
+    Attributes:
+        part: of the experiment.
+        name: of the experiment.
+        results: by seed.
+        error_kinds: of those runs whose predictions were kept.
+    """
+
+    part: str
+    name: str
+    results: dict[int, Result]
+    error_kinds: tuple[ErrorKinds, ...] = ()
+
+    @property
+    def first(self) -> Result:
+        """The result of the first seed."""
+        return next(iter(self.results.values()))
+
+    @property
+    def accuracies(self) -> list[float]:
+        """The accuracy of each seed."""
+        return [result.accuracy for result in self.results.values()]
+
+
+@dataclass(frozen=True)
+class Conclusions:
+    """What the runs of one part show."""
+
+    part: str
+    title: str
+    sentences: tuple[str, ...]
+
+
+def conclude(groups: Sequence[SeedGroup], comparisons: Sequence[Comparison]) -> list[Conclusions]:
+    """Draw the conclusions for each part that has runs.
 
     Args:
-        groups: runs that differ in their seed alone, a record each: part, name, and results, what result.json holds by
-            seed, with error_kinds where predictions were kept.
-        comparisons: what `comparison.summarise` returns.
-
-    Returns:
-        Records of part, its title, and sentences.
+        groups: all finished runs.
+        comparisons: of initializations; those of parts without runs are ignored.
     """
     found = []
-    for part in dict.fromkeys(group["part"] for group in groups):
-        ours = [group for group in groups if group["part"] == part]
-        sentences = _best(ours)
-        sentences += _kinds(ours) if part == "part1" else []
-        sentences += _before_training(ours)
+    for part in dict.fromkeys(group.part for group in groups):
+        ours = [group for group in groups if group.part == part]
+        sentences = [_best(ours)]
+        sentences += _error_kinds(ours) if part == "part1" else []
+        sentences += _zero_shot(ours)
         sentences += _below_chance(ours) + _estimates(ours) if part == "part3" else []
-        for summary in comparisons:
-            sentences += _compared(summary) if summary["part"] == part else []
-        found.append({"part": part, "title": PARTS.get(part, part), "sentences": sentences})
+        for comparison in comparisons:
+            sentences += _comparison(comparison) if comparison.part == part else []
+        found.append(Conclusions(part, PART_TITLES.get(part, part), tuple(sentences)))
     return found
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f} %"
+# ---- runs
 
 
-def _several(values: list[float]) -> str:
-    """Write a mean with its spread, or one value.
+def _over_seeds(values: Sequence[float]) -> str:
+    """Write the mean and sample standard deviation of proportions over seeds.
 
-    >>> _several([0.99, 0.97])
-    '98.00 ± 1.41 %, mean of 2 seeds'
+    >>> _over_seeds([0.99, 0.97]), _over_seeds([0.99])
+    ('98.00 ± 1.41 % (2 seeds)', '99.00 % (1 seed)')
     """
     if len(values) == 1:
-        return f"{_percent(values[0])}, one seed"
-    return f"{100 * mean(values):.2f} ± {100 * stdev(values):.2f} %, mean of {len(values)} seeds"
+        return f"{100 * values[0]:.2f} % (1 seed)"
+    return f"{100 * mean(values):.2f} ± {100 * stdev(values):.2f} % ({len(values)} seeds)"
 
 
-def _accuracies(group: dict) -> list[float]:
-    return [result["accuracy"] for result in group["results"].values()]
+def _listed(words: Sequence[str]) -> str:
+    """Join words as an English list.
 
-
-def _best(groups: list[dict]) -> list[str]:
-    """Name the training that reads most, and those that it cannot be told from."""
-    best, *others = sorted(groups, key=lambda group: -mean(_accuracies(group)))
-    scored = next(iter(best["results"].values()))["scored"]
-    told = f"of {SCORED.get(scored, scored)}: {_several(_accuracies(best))}."
-    if not others:
-        return [f"{best['name']} is right on so many {told}"]
-    sentence = f"{best['name']} is right on the most {told}"
-    p_values = [_p_value(best, other) for other in others]
-    corrected = comparison.holm([p for p in p_values if p is not None])
-    ranks = iter(corrected)
-    less, same, unknown = [], [], []
-    for other, p in zip(others, p_values, strict=True):
-        where = unknown if p is None else less if next(ranks) < comparison.SURE else same
-        where.append(other["name"])
-    verdicts = [
-        (less, "That is more than {}, and no accident of the seeds or images"),
-        (same, "It cannot be told from {} by these runs"),
-        (unknown, "Nothing is said of {}, which was scored on other images"),
-    ]
-    return [" ".join([sentence, *(f"{words.format(_listed(names))}." for names, words in verdicts if names)])]
-
-
-def _p_value(ours: dict, theirs: dict) -> float | None:
-    """Test whether two trainings read as many: a paired t-test over shared seeds, else a test of two shares.
-
-    None where they were not scored on the same number of images of the same data.
+    >>> _listed(["a", "b", "c"])
+    'a, b and c'
     """
-    from scipy.stats import norm, ttest_rel
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
-    first, second = (next(iter(group["results"].values())) for group in (ours, theirs))
-    if (first["scored"], first.get("n")) != (second["scored"], second.get("n")):
+
+def _names(names: Sequence[str]) -> str:
+    return _listed([f"`{name}`" for name in names])
+
+
+def _best(groups: Sequence[SeedGroup]) -> str:
+    """Name the most accurate training, and those from which it does or does not differ significantly."""
+    best, *others = sorted(groups, key=lambda group: -mean(group.accuracies))
+    accuracy = ACCURACY_TITLES.get(best.first.scored, f"accuracy on {best.first.scored}")
+    if not others:
+        return f"The {accuracy} of `{best.name}` is {_over_seeds(best.accuracies)}."
+    p_values = {other.name: _p_value(best, other) for other in others}
+    tested = [name for name, p in p_values.items() if p is not None]
+    corrected = dict(zip(tested, holm([p for p in p_values.values() if p is not None]), strict=True))
+    lower = [name for name, p in corrected.items() if p < ALPHA]
+    similar = [name for name in corrected if name not in lower]
+    untested = [name for name in p_values if name not in corrected]
+    clauses = [f"`{best.name}` has the highest {accuracy}, {_over_seeds(best.accuracies)}"]
+    for names, verdict in ((lower, "significant"), (similar, "not significant")):
+        if names:
+            verb = "difference from {} is" if len(names) == 1 else "differences from {} are"
+            clauses.append(f"the {verb.format(_names(names))} {verdict}")
+    if untested:
+        verb = "was" if len(untested) == 1 else "were"
+        clauses.append(f"no comparison with {_names(untested)}, which {verb} evaluated on other images")
+    return f"{'; '.join(clauses)}."
+
+
+def _p_value(ours: SeedGroup, theirs: SeedGroup) -> float | None:
+    """Test whether two trainings are equally accurate: a paired t-test over seeds, or else a test of two proportions.
+
+    None if they were not evaluated on the same number of images of the same data.
+    """
+    first, second = ours.first, theirs.first
+    if (first.scored, first.n) != (second.scored, second.n):
         return None
-    shared = sorted(ours["results"].keys() & theirs["results"].keys())
-    pairs = np.array([[group["results"][seed]["accuracy"] for group in (ours, theirs)] for seed in shared])
-    gaps = pairs[:, 0] - pairs[:, 1] if len(pairs) else np.zeros(0)
-    if len(pairs) > 2 and gaps.std():
-        return float(ttest_rel(*pairs.T).pvalue)
-    a, b, n = first["accuracy"], second["accuracy"], first["n"]
-    pooled = (a + b) / 2
-    spread = (2 * pooled * (1 - pooled) / n) ** 0.5
-    return float(2 * norm.sf(abs(a - b) / spread)) if spread else 1.0
+    shared = sorted(ours.results.keys() & theirs.results.keys())
+    of_ours, of_theirs = ([group.results[seed].accuracy for seed in shared] for group in (ours, theirs))
+    if len(shared) > 2 and np.subtract(of_ours, of_theirs).std():
+        return paired_t_test(of_ours, of_theirs).p_value
+    return two_proportion_z_test(first.accuracy, second.accuracy, first.n)
 
 
-def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def _kinds(groups: list[dict]) -> list[str]:
-    """Say what kind the mistakes are."""
-    best = max(groups, key=lambda group: mean(_accuracies(group)))
-    kinds = [result["error_kinds"] for result in best["results"].values() if result.get("error_kinds")]
-    wrong = [sum(one.values()) for one in kinds]
-    if not kinds or not mean(wrong):
+def _error_kinds(groups: Sequence[SeedGroup]) -> list[str]:
+    best = max(groups, key=lambda group: mean(group.accuracies))
+    kinds = best.error_kinds
+    total = mean(kind.case + kind.look_alike + kind.other for kind in kinds) if kinds else 0
+    if not total:
         return []
-    case, alike, other = (mean(one[key] for one in kinds) / mean(wrong) for key in ("case", "look_alike", "other"))
+    case, alike, other = (mean(getattr(kind, key) for kind in kinds) / total for key in ("case", "look_alike", "other"))
     return [
-        f"Of the mistakes of {best['name']}, {100 * case:.0f} % have the wrong case only, {100 * alike:.0f} % are "
-        f"confusions within 0/O/o or 1/I/l, and {100 * other:.0f} % are others."
+        f"Of the errors of `{best.name}`, {100 * case:.0f} % confuse only upper and lower case, {100 * alike:.0f} % "
+        f"are other confusions within 0/O/o or 1/I/l, and {100 * other:.0f} % are other errors."
     ]
 
 
-def _before_training(groups: list[dict]) -> list[str]:
-    """Say what networks that were trained before read of these images already; guessing is passed over."""
-    names: dict[tuple, list[str]] = {}
+def _zero_shot(groups: Sequence[SeedGroup]) -> list[str]:
+    """Report the zero-shot accuracy of initializations where it is well above chance."""
+    names: dict[tuple[float, ...], list[str]] = {}
     for group in groups:
-        results = list(group["results"].values())
-        zero = tuple(r["zero_shot_accuracy"] for r in results if r.get("zero_shot_accuracy") is not None)
-        n, chance = results[0]["n"], 1 / len(results[0]["per_class"])
-        if zero and metrics.wilson_interval(round(min(zero) * n), n)[0] > 2 * chance:
-            names.setdefault(zero, []).append(group["name"])
+        results = list(group.results.values())
+        zero_shot = tuple(r.zero_shot_accuracy for r in results if r.zero_shot_accuracy is not None)
+        n, chance = group.first.n, 1 / len(group.first.per_class)
+        if zero_shot and wilson_interval(round(min(zero_shot) * n), n)[0] > 2 * chance:
+            names.setdefault(zero_shot, []).append(group.name)
     return [
-        f"Before any training on these images, the network that {_listed(several)} "
-        f"{'starts' if len(several) == 1 else 'start'} from is right on {_several(list(zero))}."
-        for zero, several in names.items()
+        f"Before any training on these images, the initialization of {_names(several)} has a zero-shot test accuracy "
+        f"of {_over_seeds(zero_shot)}."
+        for zero_shot, several in names.items()
     ]
 
 
-def _below_chance(groups: list[dict]) -> list[str]:
-    """Say what an accuracy below that of guessing proves."""
-    from scipy.stats import binomtest
-
+def _below_chance(groups: Sequence[SeedGroup]) -> list[str]:
+    """Report accuracies significantly below chance: such a network has learned which class to avoid."""
     sentences = []
     for group in groups:
-        results = list(group["results"].values())
-        right, n = round(sum(r["accuracy"] * r["n"] for r in results)), sum(r["n"] for r in results)
-        chance = 1 / len(results[0]["per_class"])
-        if binomtest(right, n, chance, alternative="less").pvalue < comparison.SURE:
-            by_least = [r["argmin_accuracy"] for r in results if r.get("argmin_accuracy") is not None]
-            read = f" Read by its smallest output it is right on {_several(by_least)}." if by_least else ""
-            sentences.append(
-                f"{group['name']} is right on {_several(_accuracies(group))}, less than guessing "
-                f"({100 * chance:.3g} %): to be so wrong it must have learnt what the images show.{read}"
+        results = list(group.results.values())
+        correct, n = round(sum(r.accuracy * r.n for r in results)), sum(r.n for r in results)
+        chance = 1 / len(group.first.per_class)
+        if binomial_test(correct, n, chance, "less") < ALPHA:
+            sentence = (
+                f"`{group.name}` has a test accuracy of {_over_seeds(group.accuracies)}, significantly below chance "
+                f"({100 * chance:.3g} %): it has learned the classes, but avoids the true one."
             )
+            if least := [r.argmin_accuracy for r in results if r.argmin_accuracy is not None]:
+                sentence += f" Taking the least probable class as the prediction gives {_over_seeds(least)}."
+            sentences.append(sentence)
     return sentences
 
 
-def _estimates(groups: list[dict]) -> list[str]:
-    """Hold the accuracy estimated without true labels against the test accuracy."""
-    results = [r for group in groups for r in group["results"].values() if r.get("estimate")]
-    if not results:
+def _estimates(groups: Sequence[SeedGroup]) -> list[str]:
+    """Compare accuracies that were estimated without true labels with the test accuracy."""
+    found = [(r.estimate, r.accuracy) for group in groups for r in group.results.values() if r.estimate]
+    if not found:
         return []
     sentences = []
-    for words, value, bounds in (
-        ("takes all folders for wrong", "accuracy", "interval"),
-        ("allows for images that are filed right", "adjusted_accuracy", "adjusted_interval"),
+    for assumption, key, interval in (
+        ("assuming that all of them are wrong", "accuracy", "interval"),
+        ("allowing for labels that are correct", "adjusted_accuracy", "adjusted_interval"),
     ):
-        held = sum(r["estimate"][bounds][0] <= r["accuracy"] <= r["estimate"][bounds][1] for r in results)
-        off = mean(r["estimate"][value] - r["accuracy"] for r in results)
+        bounds = [(*getattr(estimate, interval), accuracy) for estimate, accuracy in found]
+        covered = sum(low <= accuracy <= high for low, high, accuracy in bounds)
+        error = mean(getattr(estimate, key) - accuracy for estimate, accuracy in found)
         sentences.append(
-            f"The estimate from folders that {words} is off by {100 * off:+.2f} points in the mean, and its 95 % "
-            f"interval holds the test accuracy of {held} of {len(results)} networks."
+            f"The accuracy estimated from complementary labels alone, {assumption}, differs from the test accuracy by "
+            f"{100 * error:+.2f} points on average; its 95 % interval contains the test accuracy for {covered} of "
+            f"{len(found)} networks."
         )
     return sentences
 
 
-def _compared(summary: dict) -> list[str]:
-    """Sum a comparison up: in what the training from each start surely differs, and whether its end does."""
+# ---- comparisons of initializations
+
+
+def comparison_title(difference: InitializationDifference) -> str:
+    """Name the two initializations in words.
+
+    >>> comparison_title(InitializationDifference("digits", "random", (), ()))
+    'Pretrained on the digits of Part 1, compared with random weights'
+    """
+    ours, baseline = (INITIALIZATION_TITLES.get(name, name) for name in (difference.name, difference.baseline))
+    return f"{ours[0].upper()}{ours[1:]}, compared with {baseline}"
+
+
+def _comparison(comparison: Comparison) -> list[str]:
+    """Summarize a comparison: in how many measures the trainings differ, and whether the test accuracy does."""
     sentences = []
-    for one in summary["differences"]:
-        sure = [found for found in one["measures"] if found["sure"]]
-        title = f"{one['in_words'][0].upper()}{one['in_words'][1:]}"
-        told = [f"{found['title']} ({_way(found)})" for found in sure[:NAMED]]
-        told += [f"{len(sure) - NAMED} more"] if len(sure) > NAMED else []
-        shown = f"differ surely: {_listed(told)}." if sure else "differ surely."
-        sentence = f"{title}: {len(sure) or 'none'} of {len(one['measures'])} qualities of the training {shown}"
-        end = [found["verdict"] for found in one["measures"] if found["measure"] == "test_accuracy"]
-        sentences.append(" ".join([sentence, *end]))
-        if one.get("few"):
-            sentences.append(f"{title}. {one['few']}")
+    for difference in comparison.differences:
+        significant = [found for found in difference.measures if found.significant]
+        named = [f"{BY_KEY[found.measure].title} ({_direction(found)})" for found in significant[:MAX_NAMED]]
+        named += [f"{len(significant) - MAX_NAMED} more"] if len(significant) > MAX_NAMED else []
+        title, ending = comparison_title(difference), f": {_listed(named)}." if named else "."
+        sentence = (
+            f"{title}: {len(significant) or 'none'} of {len(difference.measures)} measures "
+            f"{'differs' if len(significant) == 1 else 'differ'} significantly{ending}"
+        )
+        of_test = [_verdict(found, difference) for found in difference.measures if found.measure == "test_accuracy"]
+        sentences.append(" ".join([sentence, *of_test]))
+        if efficiency := label_efficiency_verdict(comparison, difference):
+            sentences.append(f"{title}. {efficiency}")
     return sentences
 
 
-def _way(found: dict) -> str:
-    return "higher" if found["difference"] > 0 else "lower"
+def _direction(found: MeasureDifference) -> str:
+    return "higher" if found.difference > 0 else "lower"
+
+
+def verdicts(difference: InitializationDifference, significant: bool | None = None) -> list[str]:
+    """State for each measure whether two initializations differ significantly, one sentence each.
+
+    Args:
+        difference: the two initializations.
+        significant: only measures that do (True) or do not differ (False); None for all.
+    """
+    chosen = [found for found in difference.measures if significant in (None, found.significant)]
+    return [_verdict(found, difference) for found in chosen]
+
+
+def _verdict(found: MeasureDifference, difference: InitializationDifference) -> str:
+    measure = BY_KEY[found.measure]
+    title, unit = f"{measure.title[0].upper()}{measure.title[1:]}", f" {measure.unit}" if measure.unit else ""
+    outcome = "no significant difference"
+    if found.significant:
+        outcome = f"significantly {_direction(found)} from `{difference.name}` than from `{difference.baseline}`"
+    low, high = (measure.write(bound, signed=True) for bound in found.interval)
+    return (
+        f"{title}: {outcome}; {measure.write(found.ours)} vs. {measure.write(found.baseline)}{unit}, difference "
+        f"{measure.write(found.difference, signed=True)} (95 % interval {low} to {high}, corrected p = "
+        f"{found.corrected_p:.2g}, {found.pairs} pairs)."
+    )
+
+
+def mcnemar_verdict(difference: InitializationDifference) -> str:
+    """State in a sentence how many test images only one of two initializations gets right, seed by seed."""
+    tests, name, baseline = difference.mcnemar, difference.name, difference.baseline
+    corrected = holm([test.p_value for test in tests])
+    significant = [test for test, p in zip(tests, corrected, strict=True) if p < ALPHA]
+    better = sum(test.only_first > test.only_second for test in significant)
+    ours, theirs = mean(test.only_first for test in tests), mean(test.only_second for test in tests)
+    return (
+        f"On average over {len(tests)} seeds, {ours:.1f} test images are classified correctly from `{name}` only, and "
+        f"{theirs:.1f} from `{baseline}` only; McNemar's test is significant in favor of `{name}` for {better} of the "
+        f"seeds and in favor of `{baseline}` for {len(significant) - better}."
+    )
+
+
+def label_efficiency_verdict(comparison: Comparison, difference: InitializationDifference) -> str | None:
+    """State with how many images per class an initialization helps; None if that was not tried, or with one seed."""
+    name, baseline = difference.name, difference.baseline
+    values = {
+        (one.name, one.images_per_class): [value for value in one.accuracy.values if value is not None]
+        for one in comparison.label_efficiency
+    }
+    counts = sorted(count for owner, count in values if owner == name)
+    if not counts or len(values[name, counts[0]]) < 2:
+        return None
+    tests = [paired_t_test(values[name, count], values[baseline, count]) for count in counts]
+    corrected = holm([test.p_value for test in tests])
+    outcomes: dict[str, list[str]] = {
+        f"significantly higher from `{name}` than from `{baseline}` with": [],
+        f"significantly lower from `{name}` than from `{baseline}` with": [],
+        "not significantly different with": [],
+    }
+    higher, lower, similar = outcomes.values()
+    for count, test, p in zip(counts, tests, corrected, strict=True):
+        chosen = similar if p >= ALPHA else higher if test.difference > 0 else lower
+        chosen.append(f"{count:,} ({100 * test.difference:+.2f} points, corrected p = {p:.2g})")
+    clauses = [f"{outcome} {', '.join(found)}" for outcome, found in outcomes.items() if found]
+    return f"Test accuracy by images per class: {'; '.join(clauses)}."

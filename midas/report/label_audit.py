@@ -1,242 +1,299 @@
-"""What an audit of labels has found, in words, as a table and as files."""
+"""Label audits as JSON, in words, as tables and as files."""
+
+from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from midas.data.datasets import Dataset
+from midas.files import atomic, write_json
 from midas.metrics.label_noise import (
-    CLEAN_VERDICT,
+    CLEAN,
     COMPLEMENTARY,
-    EVEN,
-    SIGNIFICANCE,
-    SUSPECTED,
+    SIGNIFICANCE_LEVEL,
+    SMALL_V,
     UNDECIDED,
     Audit,
 )
-from midas.runs import atomic, write_json
+from midas.metrics.noise_transition import LabelPair
+from midas.report.tables import Column, text_table
+
+if TYPE_CHECKING:
+    from midas.data.datasets import Dataset
+
+MAX_PAIRS = 10  # shown in the table
+MAX_NAMED = 4  # classes or pairs named in a sentence
 
 
-def describe(found: Audit, dataset: Dataset, most: int) -> dict:
-    """Name everything that was found, as plain values for JSON.
+def describe(found: Audit, dataset: Dataset, max_suspects: int) -> dict[str, Any]:
+    """Collect all findings as plain values for JSON.
 
     Args:
-        found: what `audit` gave for these data.
-        dataset: the images, their folders and names.
-        most: list no more suspects than this, if so many are not suspected.
+        found: what `label_noise.audit` returned for this data set.
+        dataset: the images with their given labels and names.
+        max_suspects: list this many suspects; more only where more labels are suspected.
 
     Returns:
-        verdict and sentence; shares in 0-1, None where the witness cannot tell; and `suspects`, the images most
-        probably misfiled, or where nearly all labels are wrong those most probably filed right, the surest first.
+        The verdict, a sentence, the numbers (shares in 0-1; None where the audit is inconclusive) and the suspects: the
+        labels most likely to be wrong or, where nearly all are, those most likely to be correct, the likeliest first.
     """
-    names, share = dataset.class_names, found.share
-    chosen = suspects(found, most)
+    names, share, predictions = dataset.class_names, found.share, found.predictions
+    per_class = []
+    for name, of_class in zip(names, found.by_class, strict=True):
+        shown = of_class if found.conclusive else None
+        per_class.append(
+            {
+                "class": name,
+                "images": of_class.images if of_class else 0,
+                "correct": shown.estimate if shown else None,
+                "correct_interval": list(shown.interval) if shown else None,
+                "all_correct_p": shown.all_correct_p if shown else None,
+            }
+        )
     return {
         "images": len(dataset),
         "class_names": list(names),
         "verdict": found.verdict,
         "sentence": sentence(found, names),
-        "share_wrong": 1 - share.right if found.told else None,
-        "share_wrong_interval": [1 - share.interval[1], 1 - share.interval[0]] if found.told else None,
-        # Where nearly all are wrong, a witness that were always mistaken would explain it too: no test of anything.
-        "all_right_p": share.all_right_p if found.verdict != COMPLEMENTARY else None,
-        "none_right_p": share.none_right_p,
-        "read_by": "smallest" if found.answers.smallest else "largest",
-        "agreeing": found.answers.agreeing,
-        "agreeing_by_chance": found.answers.chance,
-        "agreeing_p": found.answers.p_value,
+        "share_mislabeled": 1 - share.estimate if found.conclusive else None,
+        "share_mislabeled_interval": [1 - bound for bound in reversed(share.interval)] if found.conclusive else None,
+        # Untestable for complementary labels: a network that is always wrong would explain every disagreement.
+        "all_correct_p": share.all_correct_p if found.verdict != COMPLEMENTARY else None,
+        "none_correct_p": share.none_correct_p,
+        "read_by": "smallest" if predictions.from_smallest else "largest",
+        "agreement": predictions.agreement,
+        "agreement_by_chance": predictions.chance,
+        "agreement_p": predictions.p_value,
         "uneven_p": found.uneven_p,
         "uneven_effect": found.uneven_effect,
-        "pairs": [
-            {"class": names[row], "folder": names[column], "share_of_wrong": part} for row, column, part in found.pairs
-        ],
-        "per_class": [
-            {
-                "class": name,
-                "images": of.images if of else 0,
-                "right": of.right if of and found.told else None,
-                "right_interval": list(of.interval) if of and found.told else None,
-                "all_right_p": of.all_right_p if of and found.told else None,
-            }
-            for name, of in zip(names, found.by_class, strict=True)
-        ],
+        "pairs": [{"class": names[pair.true], "label": names[pair.given], "share": pair.share} for pair in found.pairs],
+        "per_class": per_class,
         "transition": found.transition.round(6).tolist(),
-        "suspected": int((found.filed_right < SUSPECTED).sum()) if found.told else 0,
+        "suspected": int(found.suspected.sum()) if found.conclusive else 0,
         "suspects": [
             {
                 "file": str(dataset.names[index]),
-                "folder": names[dataset.labels[index]],
+                "label": names[dataset.labels[index]],
                 "looks_like": names[found.posterior[index].argmax()],
                 "probability": float(found.posterior[index].max()),
-                "filed_right": float(found.filed_right[index]),
+                "label_correct": float(found.p_correct[index]),
             }
-            for index in chosen
+            for index in suspects(found, max_suspects)
         ],
     }
 
 
-def suspects(found: Audit, most: int) -> np.ndarray:
-    """Choose the images most probably misfiled, or filed right where nearly all labels are wrong: indices, in order.
+def suspects(found: Audit, count: int) -> np.ndarray:
+    """Select the labels most likely to be wrong or, among complementary labels, correct: int indices, in order.
 
-    At least `most`, as far as there are so many; and all that are rather so than not. None if nothing is told.
+    They are `count` labels, or all suspected ones if these are more; none if the audit is inconclusive.
     """
-    if not found.told:
+    if not found.conclusive:
         return np.zeros(0, int)
-    key, rather = found.filed_right, found.filed_right < SUSPECTED
+    key, suspected = found.p_correct, found.suspected
     if found.verdict == COMPLEMENTARY:
-        key, rather = -key, ~rather
-    # Among equals those first that the witness is surest of.
-    return np.lexsort((found.answers.rank, key))[: max(most, int(rather.sum()))]
+        key, suspected = -key, ~suspected
+    # Ties by the confidence of the predictions.
+    return np.lexsort((found.predictions.rank, key))[: max(count, int(suspected.sum()))]
 
 
-def sentence(found: Audit, names: tuple[str, ...]) -> str:
+# ---- in words
+
+
+def sentence(found: Audit, names: Sequence[str]) -> str:
     """Put the verdict into words."""
-    share, answers = found.share, found.answers
+    share, predictions = found.share, found.predictions
     low, high = (_percent(1 - bound) for bound in reversed(share.interval))
-    if not found.told:
+    if not found.conclusive:
         return (
-            f"undecided: the witness's answers have nothing to do with the labels ({_percent(answers.agreeing)} agree, "
-            f"{_percent(answers.chance)} would by chance): it knows too little, or the labels are random"
+            f"undecided: the predictions do not depend on the labels ({_percent(predictions.agreement)} agree, "
+            f"{_percent(predictions.chance)} by chance); the network is too weak, or the labels are random"
         )
-    if found.verdict == CLEAN_VERDICT:
-        return f"clean: at most {high} of the labels are wrong"
+    if found.verdict == CLEAN:
+        return f"clean: up to {high} of the labels are wrong"
     if found.verdict == UNDECIDED:
+        bounds = f"{low} to {high}" if share.interval[1] < 1 else f"up to {high}"
         return (
-            f"undecided: up to {high} of the labels may be wrong"
-            + (f", and at least {low}" if share.interval[1] < 1 else "")
-            + "; more images, more --epochs or a --checkpoint that reads them better would tell"
+            f"undecided: {bounds} of the labels may be wrong; try more images, more --epochs or a better --checkpoint"
         )
     if found.verdict == COMPLEMENTARY:
-        right = " to ".join(_percent(bound) for bound in share.interval)
-        chance = _percent(1 / len(names))
+        correct = " to ".join(_percent(bound) for bound in share.interval)
         return (
-            f"complementary: nearly every label is wrong, {right} are right, where {chance} would be by chance; "
-            f"{_spread(found, names)}"
+            f"complementary: nearly every label is wrong; {correct} are correct, by chance it would be "
+            f"{_percent(1 / len(names))}; {_distribution(found, names)}"
         )
-    text = f"noisy: {_percent(1 - share.right)} of the labels are wrong (95 % interval {low} to {high})"
-    if share.all_right_p >= SIGNIFICANCE:
-        text += f", for certain in {_some([names[label] for label in found.wrong_classes])}"
-    return f"{text}; {_spread(found, names)}"
+    text = f"noisy: {_percent(1 - share.estimate)} of the labels are wrong (95 % interval {low} to {high})"
+    if share.all_correct_p >= SIGNIFICANCE_LEVEL:
+        text += f", significantly in {_enumerate([names[label] for label in found.noisy_classes])}"
+    return f"{text}; {_distribution(found, names)}"
+
+
+def _distribution(found: Audit, names: Sequence[str]) -> str:
+    """Say how the wrong labels are distributed over the other classes."""
+    if found.share_in_pairs >= 0.5:
+        return f"most wrong labels are in pairs of classes: {_enumerate([_pair(pair, names) for pair in found.pairs])}"
+    if found.uneven_p is None or found.uneven_effect is None:
+        return "there are too few wrong labels to test how they are distributed"
+    if found.uneven_effect <= SMALL_V or found.uneven_p >= SIGNIFICANCE_LEVEL:
+        return "the wrong labels are uniform over the other classes"
+    return "the wrong labels are not uniform over the other classes"
+
+
+def _pair(pair: LabelPair, names: Sequence[str]) -> str:
+    return f"{names[pair.true]} labeled {names[pair.given]}"
+
+
+def _enumerate(words: list[str]) -> str:
+    more = len(words) - MAX_NAMED
+    return ", ".join(words[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def _some(words: list[str]) -> str:
-    return ", ".join(words[:4]) + (f" and {len(words) - 4} more" if len(words) > 4 else "")
-
-
-def _spread(found: Audit, names: tuple[str, ...]) -> str:
-    """Say how the wrong labels are spread over the folders."""
-    if found.in_pairs >= 0.5:
-        some = _some([f"{names[row]} in {names[column]}" for row, column, _ in found.pairs])
-        return f"the wrong ones lie mostly in one folder a class: {some}"
-    if found.uneven_effect is None:
-        return "the wrong ones are too few to say how they are spread"
-    if found.uneven_effect <= EVEN or found.uneven_p >= SIGNIFICANCE:
-        return "the wrong ones lie evenly over the other folders"
-    return "the wrong ones lie unevenly over the other folders"
-
-
-def table(summary: Mapping, most: int) -> str:
-    """Lay out what `describe` returned as text, with at most so many of the suspects."""
-    lines = [summary["sentence"]]
-    if summary["share_wrong"] is not None:
-        lines += ["", *_numbers(summary)]
-    if "cleanlab" in summary:
-        theirs, ours = summary["cleanlab"], summary["share_wrong"]
-        counts = summary["suspected"], theirs["suspected"], theirs["both"]
-        lines += [
-            "",
-            "suspected labels   midas {:,}, cleanlab {:,}, both {:,}".format(*counts),
-            f"share wrong        midas {'-' if ours is None else _percent(ours)}, "
-            f"cleanlab {_percent(theirs['share_wrong'])}",
-        ]
-    shown = summary["suspects"][:most]
-    if shown:
-        what = "filed right" if summary["verdict"] == COMPLEMENTARY else "misfiled"
-        files = max(len("file"), *(len(row["file"]) for row in shown))
-        lines += ["", f"most probably {what}:", f"{'file':<{files}}  filed as    looks like  probability  filed right"]
-        lines += [
-            f"{row['file']:<{files}}  {row['folder']:<10}  {row['looks_like']:<10}  {100 * row['probability']:9.1f} %"
-            f"  {100 * row['filed_right']:9.1f} %"
-            for row in shown
-        ]
-    return "\n".join(lines)
-
-
-def _numbers(summary: Mapping) -> list[str]:
-    """Lay out the shares by class and the tests."""
-    width = max(5, *(len(name) for name in summary["class_names"]))
-    lines = [f"{'class':<{width}}  images  filed right  95 % interval"]
-    for row in summary["per_class"]:
-        line = f"{row['class']:<{width}}  {row['images']:>6,}"
-        if row["images"]:
-            low, high = (100 * bound for bound in row["right_interval"])
-            line += f"  {100 * row['right']:>9.1f} %  {low:.1f}-{high:.1f} %"
-        lines.append(line)
-    even = "too few wrong labels to tell"
-    if summary["uneven_p"] is not None:
-        even = f"{_p(summary['uneven_p'])}, Cramer's V {summary['uneven_effect']:.2f}"
-    lines += [
-        "",
-        *(
-            []
-            if summary["all_right_p"] is None
-            else [f"could every label be right?       {_p(summary['all_right_p'])}"]
-        ),
-        f"could every label be wrong?       {_p(summary['none_right_p'])}",
-        f"could the wrong ones lie evenly?  {even}",
-    ]
-    for pair in summary["pairs"][:10]:
-        lines.append(f"  {pair['class']} in {pair['folder']}: {_percent(pair['share_of_wrong'])} of its wrong labels")
-    return lines
+def _interval(bounds: Sequence[float]) -> str:
+    return f"{100 * bounds[0]:.1f}-{100 * bounds[1]:.1f} %"
 
 
 def _p(value: float) -> str:
-    return "p < 0.0001" if value < 1e-4 else f"p = {value:.4f}"
+    return "< 0.0001" if value < 1e-4 else f"{value:.4f}"
 
 
-def write(found: Audit, dataset: Dataset, summary: dict, most: int, out: Path) -> dict:
-    """Write audit.json, labels.csv, audit.png (the suspects) and transition.png, and name them in the summary returned.
+# ---- tables
 
-    Where the witness knows nothing there is audit.json alone.
+PER_CLASS = (
+    Column("class", "class", text=True),
+    Column("images", "images", "{:,}".format),
+    Column("correct labels", "correct", _percent),
+    Column("95 % interval", "correct_interval", _interval),
+)
+TESTS = (Column("hypothesis", "hypothesis", text=True), Column("p-value", "p", _p))
+PAIRS = (
+    Column("class", "class", text=True),
+    Column("labeled", "label", text=True),
+    Column("share of its wrong labels", "share", _percent),
+)
+SUSPECTS = (
+    Column("file", "file", text=True),
+    Column("label", "label", text=True),
+    Column("looks like", "looks_like", text=True),
+    Column("probability", "probability", _percent),
+    Column("label correct", "label_correct", _percent),
+)
+CLEANLAB = (
+    Column("", "quantity", text=True),
+    Column("midas", "midas"),
+    Column("cleanlab", "cleanlab"),
+    Column("both", "both"),
+)
+
+
+def table(summary: Mapping[str, Any], max_suspects: int) -> str:
+    """Format what `describe` returned as text, with up to `max_suspects` suspects."""
+    parts = [summary["sentence"]]
+    if summary["share_mislabeled"] is not None:
+        parts += [text_table(PER_CLASS, summary["per_class"]), text_table(TESTS, _tests(summary), keep_empty=True)]
+        if summary["pairs"]:
+            parts.append(text_table(PAIRS, summary["pairs"][:MAX_PAIRS]))
+    if "cleanlab" in summary:
+        parts.append(text_table(CLEANLAB, _against_cleanlab(summary)))
+    if summary["suspects"]:
+        heading = f"Labels most likely to be {_looked_for(summary['verdict'])}:"
+        parts.append(f"{heading}\n{text_table(SUSPECTS, summary['suspects'][:max_suspects])}")
+    return "\n\n".join(parts)
+
+
+def _tests(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    uniform = "label noise is uniform"
+    if summary["uneven_effect"] is not None:
+        uniform += f" (Cramer's V {summary['uneven_effect']:.2f})"
+    return [
+        {"hypothesis": "all labels are correct", "p": summary["all_correct_p"]},
+        {"hypothesis": "all labels are wrong", "p": summary["none_correct_p"]},
+        {"hypothesis": uniform, "p": summary["uneven_p"]},
+    ]
+
+
+def _against_cleanlab(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    theirs, ours = summary["cleanlab"], summary["share_mislabeled"]
+    counts = {"midas": summary["suspected"], **{name: theirs[name] for name in ("suspected", "both")}}
+    return [
+        {
+            "quantity": "suspected labels",
+            "midas": f"{counts['midas']:,}",
+            "cleanlab": f"{counts['suspected']:,}",
+            "both": f"{counts['both']:,}",
+        },
+        {
+            "quantity": "share of wrong labels",
+            "midas": None if ours is None else _percent(ours),
+            "cleanlab": _percent(theirs["share_mislabeled"]),
+            "both": None,
+        },
+    ]
+
+
+def _looked_for(verdict: str) -> str:
+    return "correct" if verdict == COMPLEMENTARY else "wrong"
+
+
+# ---- files
+
+
+def write(found: Audit, dataset: Dataset, summary: dict[str, Any], max_suspects: int, out: Path) -> dict[str, Any]:
+    """Write the audit's files to a folder.
+
+    They are audit.json, labels.csv (every image with a suggested label), audit.png (the suspects) and transition.png;
+    audit.json alone if the audit is inconclusive.
+
+    Returns:
+        The summary with the names of the files.
 
     Raises:
         MidasError: a file cannot be written.
     """
-    from midas.report import plots
+    files = ["audit.json"]
+    if found.conclusive:
+        files += [write_labels(found, dataset, out), *_write_figures(found, dataset, max_suspects, out)]
+    summary = {**summary, "files": files}
+    write_json(out / "audit.json", summary)
+    return summary
 
-    if not found.told:
-        summary = {**summary, "files": ["audit.json"]}
-        write_json(out / "audit.json", summary)
-        return summary
-    names, shown = dataset.class_names, suspects(found, most)[:most]
-    looks = found.posterior.argmax(axis=1)
-    what = "filed right" if found.verdict == COMPLEMENTARY else "misfiled"
+
+def write_labels(found: Audit, dataset: Dataset, out: Path) -> str:
+    """Write labels.csv: for each image the given label, the most likely one and its probability."""
+    names, suggested = dataset.class_names, found.posterior.argmax(axis=1)
+    with atomic(out / "labels.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["file", "label", "suggested", "probability", "changed"])
+        columns = dataset.names, dataset.labels, suggested, found.posterior.max(axis=1)
+        for name, label, likely, probability in zip(*columns, strict=True):
+            changed = "yes" if likely != label else "no"
+            writer.writerow([name, names[label], names[likely], f"{probability:.4f}", changed])
+    return "labels.csv"
+
+
+def _write_figures(found: Audit, dataset: Dataset, max_suspects: int, out: Path) -> list[str]:
+    from midas.report import plot_images, plots
+
+    names, shown = dataset.class_names, suspects(found, max_suspects)[:max_suspects]
+    looks_like = found.posterior[shown].argmax(axis=1)
     figures = {
-        "audit.png": plots.suspects(
+        "audit.png": plot_images.suspects(
             dataset.images[shown],
             [names[label] for label in dataset.labels[shown]],
-            [names[label] for label in looks[shown]],
+            [names[label] for label in looks_like],
             found.posterior[shown].max(axis=1),
             dataset.names[shown],
-            f"the {len(shown)} of {len(dataset):,} images that are most probably {what}",
+            f"the {len(shown)} of {len(dataset):,} labels most likely to be {_looked_for(found.verdict)}",
         ),
-        "transition.png": plots.transition(found.transition, list(names)),
+        "transition.png": plots.transition_matrix(found.transition, list(names)),
     }
     for name, figure in figures.items():
         with atomic(out / name) as temporary:
             figure.savefig(temporary, dpi=120)
-    with atomic(out / "labels.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["file", "folder", "suggested", "probability", "changed"])
-        columns = dataset.names, dataset.labels, looks, found.posterior.max(axis=1)
-        for name, label, look, probability in zip(*columns, strict=True):
-            writer.writerow([name, names[label], names[look], f"{probability:.4f}", "yes" if look != label else "no"])
-    summary = {**summary, "files": ["audit.json", "labels.csv", *figures]}
-    write_json(out / "audit.json", summary)
-    return summary
+    return list(figures)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -44,9 +45,9 @@ def train(
 
     Args:
         data: training set; the validation set is split off.
-        description: of the data, e.g. its path, for the records.
+        description: of the data, e.g. its path, for the records and the name of the run.
         test: test set, scored once at the end; None scores the validation set.
-        name: of the run; by default made from the settings.
+        name: of the run; by default made from the description and the settings.
         recipe: settings that are replaced together, a key of `recipes.COMMON_RECIPES`.
         runs_dir: root of the run directories.
         resume: continue an unfinished run.
@@ -64,7 +65,8 @@ def train(
         experiment = replace(base, data=description, test="test" if test else None, **settings)
     except TypeError as error:
         raise MidasError(f"no such setting: {str(error).split('argument ')[-1]}") from error
-    experiment = replace(experiment, name=name) if name else named(experiment)
+    stem = re.sub(r"[^\w-]+", "-", Path(description).stem).strip("-")
+    experiment = replace(experiment, name=name or f"{stem}-{named(experiment).name}")
     run = TrainedRun(Path(runs_dir) / experiment.run_path)
     if not overwrite:
         run.check(experiment, resume)
@@ -74,9 +76,11 @@ def train(
             return run
     backend.start_tensorflow()
     from midas.learning import trainer
+    from midas.learning.checkpoints import find_checkpoint
 
+    init_checkpoint = find_checkpoint(experiment.init_checkpoint) if experiment.init == "pretrained" else None
     with run.locked():
-        training = trainer.train(experiment, run, data, report=report, overwrite=overwrite)
+        training = trainer.train(experiment, run, data, init_checkpoint, report=report, overwrite=overwrite)
         run.write(DataRecord(data.summary(), test.summary() if test else None))
         trainer.score(training, test)
     return run

@@ -126,7 +126,7 @@ def summarize_seeds(runs: Sequence[Run]) -> tuple[dict[str, Any], str]:
     rows = [{**state, "state": None} for state in states]
     if len(runs) == 1:
         return results[0], tables.results_table(rows)
-    found = {"runs": results, "path": str(runs[0].path.parent)}
+    found: dict[str, Any] = {"runs": results, "path": str(runs[0].path.parent)}
     if runs[0].experiment.test:  # otherwise each has scored its own validation set
         found["together"] = analysis.score_together(runs)
         rows.append(found["together"])

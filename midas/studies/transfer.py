@@ -37,7 +37,7 @@ def experiment(
     few: dict[str, Any] = {}
     if images_per_class:
         images = images_per_class * len(DIGITS)
-        batch = min(int(SMALL_DATA["batch_size"]), images)
+        batch = min(SMALL_DATA["batch_size"], images)
         few = {"limit": images, "val_fraction": 0.0, "batch_size": batch, "schedule": "cosine", "learning_rate": 2e-3}
         few["epochs"] = min(max(10, math.ceil(FEW_STEPS / math.ceil(images / batch))), 100)
     # Not the bare initialization, as the pretraining on digits is a run named "digits" of the same part.

@@ -1,0 +1,413 @@
+"""The one table renderer, for the terminal and for the page, and the column sets of the project's tables."""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import mean
+from typing import Any, Protocol
+
+from midas.errors import printable
+from midas.metrics.classification import ClassScores, Scores
+from midas.records import Comparison, CrossValidationResult, DatasetSummary, MeanScore, Spread
+from midas.report import findings
+from midas.report.comparison import MEASURES, Measure
+
+MISSING = "-"
+MAX_SKIPPED = 20  # skipped images that `data_table` lists; --json lists all
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    Attributes:
+        heading: its title.
+        key: attribute, or key of a dict, that holds the value; a value that is None or absent is shown as "-".
+        write: turns a value into text.
+        text: whether it holds words, which are aligned left; numbers are aligned right.
+    """
+
+    heading: str
+    key: str
+    write: Callable[[Any], str] = str
+    text: bool = False
+
+
+def text_table(columns: Sequence[Column], records: Sequence[Any], keep_empty: bool = False) -> str:
+    """Render records as plain text, one line per record below the headings.
+
+    Args:
+        columns: what to show.
+        records: dicts or dataclasses.
+        keep_empty: keep columns in which no record has a value.
+
+    >>> columns = (Column("part", "part", text=True), Column("seed", "seed"), Column("accuracy %", "accuracy", percent))
+    >>> print(text_table(columns, [{"part": "part1", "seed": 0, "accuracy": 0.895}, {"part": "part2", "seed": 1}]))
+    part   seed  accuracy %
+    part1     0       89.50
+    part2     1           -
+    """
+    shown = []
+    for column in columns:
+        cells = [printable(_cell(column, record)) for record in records]
+        if not cells or keep_empty or set(cells) != {MISSING}:
+            width = max(map(len, [column.heading, *cells]))
+            align = str.ljust if column.text else str.rjust
+            shown.append([align(cell, width) for cell in (column.heading, *cells)])
+    return "\n".join("  ".join(line).rstrip() for line in zip(*shown, strict=True))
+
+
+def grid(columns: Sequence[Column], records: Iterable[Any]) -> dict[str, list]:
+    """Give the cells of a table to the page's template.
+
+    Returns:
+        headings; rows, a list of cells for each record; and for each column whether it is text.
+    """
+    return {
+        "headings": [column.heading for column in columns],
+        "rows": [[_cell(column, record) for column in columns] for record in records],
+        "text": [column.text for column in columns],
+    }
+
+
+def details(columns: Sequence[Column], record: Any) -> list[tuple[str, str]]:
+    """List the headings and cells of the values that one record has."""
+    cells = [(column.heading, _cell(column, record)) for column in columns]
+    return [(heading, cell) for heading, cell in cells if cell != MISSING]
+
+
+def _cell(column: Column, record: Any) -> str:
+    value = record.get(column.key) if isinstance(record, Mapping) else getattr(record, column.key, None)
+    return MISSING if value is None else column.write(value)
+
+
+# ---- cells
+
+
+def percent(proportion: float) -> str:
+    """Write a proportion as a percentage without its sign.
+
+    >>> percent(0.895)
+    '89.50'
+    """
+    return f"{100 * proportion:.2f}"
+
+
+def percent_range(bounds: Sequence[float]) -> str:
+    """Write an interval of proportions as percentages.
+
+    >>> percent_range((0.866, 0.9191))
+    '86.60-91.91'
+    """
+    return "-".join(map(percent, bounds))
+
+
+def _with_unit(proportion: float) -> str:
+    return f"{percent(proportion)} %"
+
+
+def _four(value: float) -> str:
+    return f"{value:.4f}"
+
+
+def _digest(digest: str) -> str:
+    return digest[:12]
+
+
+def _page_sizes(sizes: Mapping[str, int]) -> str:
+    """List image sizes with their counts, at most three of them.
+
+    >>> _page_sizes({"28x28": 1000, "20x20": 4, "30x30": 2, "9x9": 1})
+    '28x28 (1,000), 20x20 (4), 30x30 (2) and 1 more'
+    """
+    words = [f"{size} ({count:,})" for size, count in itertools.islice(sizes.items(), 3)]
+    return ", ".join(words) + (f" and {len(sizes) - 3} more" if len(sizes) > 3 else "")
+
+
+def _first_three(words: Sequence[str]) -> str:
+    return "; ".join(words[:3]) + (f" and {len(words) - 3} more" if len(words) > 3 else "")
+
+
+# ---- column sets
+
+RESULTS = (
+    Column("part", "part", text=True),
+    Column("run", "name", text=True),
+    Column("state", "state", text=True),
+    Column("seed", "seed", text=True),  # of an ensemble, as in 0+1
+    Column("evaluated on", "scored", text=True),
+    Column("note", "note", text=True),
+    Column("n", "n"),
+    Column("accuracy %", "accuracy", percent),
+    Column("95 % interval", "accuracy_interval", percent_range),
+    Column("macro F1", "macro_f1", _four),
+    Column("log loss", "log_loss", _four),
+    Column("ECE %", "calibration_error", percent),
+    Column("zero-shot %", "zero_shot_accuracy", percent),
+    Column("argmin %", "argmin_accuracy", percent),
+    Column("epochs", "epochs"),
+    Column("seconds", "train_seconds", "{:.0f}".format),
+    Column("parameters", "parameters"),
+)
+RESULT_DETAILS = (
+    Column("top-3 accuracy", "top3", _with_unit),
+    Column("accuracy, case ignored", "case_merged_accuracy", _with_unit),
+    Column("zero-shot macro F1", "zero_shot_macro_f1", _four),
+    Column("best epoch", "best_epoch"),
+    Column("validation loss of the best epoch", "best_val_loss", _four),
+    Column("validation accuracy of the best epoch", "best_val_accuracy", _with_unit),
+)
+SPREADS = (
+    Column("part", "part", text=True),
+    Column("run", "name", text=True),
+    Column("seeds", "n"),
+    Column("mean accuracy %", "mean", percent),
+    Column("standard deviation", "standard_deviation", percent),
+    Column("lowest", "lowest", percent),
+    Column("highest", "highest", percent),
+)
+ESTIMATES = (
+    Column("run", "label", text=True),
+    Column("test accuracy %", "accuracy", percent),
+    Column("by the least probable class %", "argmin_accuracy", percent),
+    Column("estimated %", "estimated_accuracy", percent),
+    Column("95 % interval", "interval", percent_range),
+    Column("adjusted estimate %", "adjusted_accuracy", percent),
+    Column("95 % interval", "adjusted_interval", percent_range),
+    Column("contains the test accuracy", "covered", lambda covered: "yes" if covered else "no"),
+)
+DATA = (
+    Column("data", "title", text=True),
+    Column("images", "images", "{:,}".format),
+    Column("classes", "classes"),
+    Column("smallest class", "smallest_class", "{:,}".format),
+    Column("largest class", "largest_class", "{:,}".format),
+    Column("mean ink %", "mean_ink", percent),
+    Column("skipped", "skipped", lambda skipped: str(len(skipped))),
+    Column("digest", "digest", text=True),
+    Column("sizes before preprocessing", "page_sizes", _page_sizes, text=True),
+)
+PER_CLASS = (
+    Column("class", "name", text=True),
+    Column("n", "n"),
+    Column("precision", "precision", _four),
+    Column("recall", "recall", _four),
+    Column("F1", "f1", _four),
+)
+PAIRS = (
+    Column("true class", "label", text=True),
+    Column("predicted", "predicted", text=True),
+    Column("images", "count"),
+    Column("% of the class", "share", percent),
+)
+ORIGINS = (
+    Column("run", "label", text=True),
+    Column("model", "model", text=True),
+    Column("data", "data", text=True),
+    Column("digest of the data", "data_digest", _digest, text=True),
+    Column("source revision", "revision", _digest, text=True),
+    Column("started (UTC)", "started_utc", text=True),
+    Column("finished (UTC)", "finished_utc", text=True),
+    Column("command", "argv", shlex.join, text=True),
+)
+SOFTWARE = ("midas", "python", "tensorflow", "keras", "numpy", "opencv")
+HARDWARE = ("platform", "processor", "cores", "device")
+MACHINES = (
+    *(Column(name, name, text=True) for name in (*SOFTWARE, *HARDWARE)),
+    Column("runs", "runs", _first_three, text=True),
+)
+MODELS = (
+    Column("model", "model", text=True),
+    Column("parameters", "parameters", "{:,}".format),
+    Column("MACs", "macs", "{:,}".format),
+)
+
+
+# ---- results
+
+
+def with_note(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Add to a result, as a dict, the note that says why its numbers are not those of a full run."""
+    notes = ["sample"] if record.get("sample") else []
+    notes += [f"{record['limit']} images only"] if record.get("limit") is not None else []
+    return {**record, "note": ", ".join(notes) or None}
+
+
+def results_table(records: Sequence[Mapping[str, Any]]) -> str:
+    """Render results of trainings, one line each.
+
+    Args:
+        records: dicts as `page.run_state` and `analysis.score_together` return them.
+    """
+    return text_table(RESULTS, list(map(with_note, records)))
+
+
+def cross_validation_table(results: Sequence[CrossValidationResult]) -> str:
+    """Render cross-validations, one line for each way to predict."""
+    columns = (
+        Column("name", "name", text=True),
+        Column("networks", "networks"),
+        Column("tta", "tta"),
+        Column("accuracy %", "accuracy", lambda score: _plus_minus(score, 100, 2)),
+        Column("95 % interval", "interval", percent_range),
+        Column("case ignored %", "case_merged_accuracy", lambda score: _plus_minus(score, 100, 2)),
+        Column("log loss", "log_loss", lambda score: _plus_minus(score, 1, 4)),
+        Column("ECE %", "calibration_error", lambda score: _plus_minus(score, 100, 2)),
+        Column("seconds", "seconds", "{:.0f}".format),
+    )
+    rows = [
+        {**vars(scores), "name": result.name, "interval": scores.accuracy.interval, "seconds": result.train_seconds}
+        for result in results
+        for scores in result.scores
+    ]
+    return text_table(columns, rows, keep_empty=True)
+
+
+def _plus_minus(score: MeanScore, scale: float, decimals: int) -> str:
+    text = f"{scale * score.mean:.{decimals}f}"
+    deviation = score.standard_deviation
+    return text if deviation is None else f"{text} ± {scale * deviation:.{decimals}f}"
+
+
+def classification_report(scores: Scores) -> str:
+    """Render scores: a line for each class that occurs in the labels, their averages, and the overall scores."""
+    rows = scores.per_class
+    average = ClassScores(
+        "macro average",
+        scores.n,
+        mean(row.precision for row in rows),
+        mean(row.recall for row in rows),
+        mean(row.f1 for row in rows),
+    )
+    low, high = scores.accuracy_interval
+    lines = ["", f"accuracy {percent(scores.accuracy)} %, 95 % interval {percent(low)}-{percent(high)} %"]
+    if scores.case_merged_accuracy is not None:
+        lines.append(f"accuracy, case ignored {percent(scores.case_merged_accuracy)} %")
+    if scores.top3 is not None:
+        lines.append(f"top-3 accuracy {percent(scores.top3)} %")
+    lines.append(f"log loss {scores.log_loss:.4f}, expected calibration error {percent(scores.calibration_error)} %")
+    return "\n".join([text_table(PER_CLASS, [*rows, average]), *lines])
+
+
+class Guess(Protocol):
+    """A class and its probability."""
+
+    @property
+    def label(self) -> str:
+        """Name of the class."""
+
+    @property
+    def probability(self) -> float:
+        """Its probability in 0-1."""
+
+
+class Prediction(Guess, Protocol):
+    """What `learning.classifier.Prediction` has: the most probable class, the next ones, and the image's name."""
+
+    @property
+    def alternatives(self) -> Sequence[Guess]:
+        """The next most probable classes."""
+
+    @property
+    def source(self) -> str:
+        """Where the image came from."""
+
+
+def prediction_line(prediction: Prediction) -> str:
+    """Write one prediction as a line that aligns with others, for results that are printed as they come.
+
+    >>> from types import SimpleNamespace as New
+    >>> alternatives = (New(label="O", probability=0.02), New(label="o", probability=0.004))
+    >>> prediction_line(New(label="0", probability=0.976, alternatives=alternatives, source="a.png"))
+    '0   97.6 %   (O   2.0 %, o   0.4 %)   a.png'
+    """
+    guesses = ", ".join(f"{each.label} {100 * each.probability:5.1f} %" for each in prediction.alternatives)
+    return f"{prediction.label:<3}{100 * prediction.probability:5.1f} %   ({guesses})   {printable(prediction.source)}"
+
+
+def models_table(records: Sequence[Any]) -> str:
+    """Render architectures: model, parameters, and MACs for one image."""
+    return text_table(MODELS, records)
+
+
+# ---- data
+
+
+def data_table(summaries: Mapping[str, DatasetSummary], sources: Mapping[str, str]) -> str:
+    """Describe data sets, one block each.
+
+    Args:
+        summaries: by name.
+        sources: where each data set was read from, by the same names.
+    """
+    lines = []
+    for name, summary in summaries.items():
+        lines += [
+            f"{name}  ({sources[name]})",
+            f"  images            {summary.images:,}",
+            f"  classes           {summary.classes}",
+            f"  images per class  {summary.smallest_class:,} to {summary.largest_class:,}",
+            f"  original size     {_page_sizes(summary.page_sizes)}",
+            f"  skipped           {len(summary.skipped):,}",
+        ]
+        lines += [f"    {skipped.name}: {skipped.reason}" for skipped in summary.skipped[:MAX_SKIPPED]]
+        if len(summary.skipped) > MAX_SKIPPED:
+            lines.append(f"    … and {len(summary.skipped) - MAX_SKIPPED:,} more (--json lists all)")
+    return "\n".join(lines)
+
+
+# ---- comparisons of initializations
+
+
+def comparison_columns(comparison: Comparison) -> list[Column]:
+    """List the columns of `comparison_rows`: what is measured, and one for each initialization."""
+    initializations = (Column(one.name, one.name) for one in comparison.initializations)
+    return [Column("mean ± standard deviation", "measure", text=True), *initializations]
+
+
+def comparison_rows(comparison: Comparison) -> list[dict[str, str]]:
+    """Write a comparison as cells: a row for each measure that any initialization has, by the keys of the columns."""
+    everything, seeds = comparison.initializations, len(comparison.seeds)
+    rows = []
+    for measure in MEASURES:
+        spreads = {one.name: one.measures.get(measure.key) for one in everything}
+        title = f"{measure.title}, {measure.unit}" if measure.unit in ("%", "s") else measure.title
+        rows.append({"measure": title, **_spread_cells(spreads, measure, seeds)})
+    recall = Measure("recall", "recall", "%")
+    for name in dict.fromkeys(itertools.chain.from_iterable(one.zero_shot for one in everything)):
+        spreads = {one.name: one.zero_shot.get(name) for one in everything}
+        rows.append({"measure": f"zero-shot recall of class {name}, %", **_spread_cells(spreads, recall, seeds)})
+    accuracy = Measure("accuracy", "test accuracy", "%")
+    for count in sorted({one.images_per_class for one in comparison.label_efficiency}):
+        found = [one for one in comparison.label_efficiency if one.images_per_class == count]
+        title = f"test accuracy with {count} image{'s' if count > 1 else ''} per class, %"
+        rows.append({"measure": title, **_spread_cells({one.name: one.accuracy for one in found}, accuracy, seeds)})
+    return [row for row in rows if len(row) > 1]
+
+
+def _spread_cells(spreads: Mapping[str, Spread | None], measure: Measure, seeds: int) -> dict[str, str]:
+    """Write those spreads that have a mean; where not every seed has the measure, with how many have."""
+    cells = {}
+    for name, spread in spreads.items():
+        if spread is None or spread.mean is None:
+            continue
+        cells[name] = measure.write(spread.mean)
+        if spread.standard_deviation is not None:
+            cells[name] += f" ± {measure.write(spread.standard_deviation)}"
+        if spread.n != seeds:
+            cells[name] += f" ({spread.n} of {seeds})"
+    return cells
+
+
+def comparison_table(comparison: Comparison) -> str:
+    """Render a comparison, with the results of the statistical tests below the table."""
+    lines = [text_table(comparison_columns(comparison), comparison_rows(comparison), keep_empty=True)]
+    for difference in comparison.differences:
+        lines += ["", f"{findings.comparison_title(difference)}:", *findings.verdicts(difference)]
+        lines.append(findings.mcnemar_verdict(difference))
+        efficiency = findings.label_efficiency_verdict(comparison, difference)
+        lines += [efficiency] if efficiency else []
+    return "\n".join([*lines, *([""] if comparison.notes else []), *comparison.notes])

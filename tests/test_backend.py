@@ -1,0 +1,49 @@
+import os
+import random
+import subprocess
+import sys
+
+import keras
+
+from midas.learning.backend import set_seed, start_tensorflow
+
+
+def run(code: str, **environment: str) -> str:
+    env = {key: value for key, value in os.environ.items() if key != "KERAS_BACKEND"}
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**env, **environment}
+    ).stdout
+
+
+def test_optional_packages_that_keras_looks_for_are_not_imported_but_can_be_later():
+    code = (
+        "import sys; from midas.learning.backend import start_tensorflow; start_tensorflow()\n"
+        "print([name for name in ('matplotlib', 'pandas', 'sklearn') if name in sys.modules])\n"
+        "import sklearn; print('keras' in sys.modules, sklearn.__name__)"
+    )
+    assert run(code).split("\n")[:2] == ["[]", "True sklearn"]
+
+
+def test_another_backend_is_refused_whether_set_or_already_in_use():
+    check = (
+        "import sys, types\n{before}\nfrom midas.errors import MidasError\n"
+        "from midas.learning.backend import start_tensorflow\n"
+        "try: start_tensorflow()\nexcept MidasError as error: print(error)"
+    )
+    expected = "midas needs Keras on TensorFlow, not on 'numpy'; set KERAS_BACKEND to 'tensorflow'\n"
+    assert run(check.format(before=""), KERAS_BACKEND="numpy") == expected
+    in_use = "keras = types.ModuleType('keras'); keras.backend = types.SimpleNamespace(backend=lambda: 'numpy')\n"
+    assert run(check.format(before=in_use + "sys.modules['keras'] = keras")) == expected
+
+
+def test_starting_twice_does_no_harm():
+    start_tensorflow()
+    start_tensorflow()
+
+
+def test_the_same_seed_gives_the_same_random_numbers():
+    def draw(seed):
+        set_seed(seed)
+        return keras.random.normal((3,)).numpy().tolist(), random.random()
+
+    assert draw(1) == draw(1) != draw(2)

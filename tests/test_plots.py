@@ -1,0 +1,115 @@
+"""Charts: what is labeled, marked and left out."""
+
+import dataclasses
+
+import numpy as np
+from fabricate import LETTERS, compared, cross_validation, epochs, predictions
+
+from midas.metrics import classification
+from midas.report import plots
+
+
+def texts(figure) -> list[str]:
+    return [text.get_text() for axes in figure.axes for text in axes.texts]
+
+
+def test_every_class_is_named_on_every_side():
+    matrix = np.eye(62, dtype=int) * 7
+    matrix[12, 38] = 3
+    figure = plots.confusion_matrix(matrix, LETTERS, normalized=True)
+    axes = figure.axes[0]
+    for axis in (axes.xaxis, axes.yaxis):
+        for side in ("label1", "label2"):
+            labels = [getattr(tick, side) for tick in axis.get_major_ticks()]
+            assert [label.get_text() for label in labels if label.get_visible()] == LETTERS
+    assert sorted(set(texts(figure))) == ["100", "30", "70"]
+    assert "437 of 437" not in axes.get_title() and axes.get_title().startswith("434 of 437 correct")
+
+
+def test_counts_and_small_percentages_are_written_into_the_cells():
+    matrix = np.array([[9_999, 1], [0, 5]])
+    assert sorted(texts(plots.confusion_matrix(matrix, ["a", "b"], normalized=False))) == ["1", "5", "9999"]
+    assert sorted(texts(plots.confusion_matrix(matrix, ["a", "b"], normalized=True))) == ["100.0", "100.0", "<.1"]
+
+
+def test_a_transition_matrix_has_percentages_of_each_class():
+    figure = plots.transition_matrix(np.array([[0.0, 1.0], [0.25, 0.75]]), ["a", "b"])
+    assert texts(figure) == ["100.0", "25.0", "75.0"]
+    assert (figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()) == ("given label", "true class, as estimated")
+
+
+def test_a_reliability_diagram_shows_accuracy_and_counts():
+    made = predictions(LETTERS[:10], n=200)
+    bins = classification.reliability(made.probabilities, made.labels)
+    curve, counts = plots.reliability(bins, 0.1234).axes
+    assert curve.get_title() == "expected calibration error 12.34 %" and counts.get_xlabel() == "confidence, %"
+    drawn = curve.containers[0].lines[0]
+    np.testing.assert_allclose(drawn.get_ydata(), [100 * one.accuracy for one in bins])
+    assert [bar.get_height() for bar in counts.patches] == [one.n for one in bins]
+
+
+def test_maps_name_the_classes():
+    labels = np.arange(20) % 2
+    points = np.random.default_rng(0).normal(size=(20, 2))
+    assert texts(plots.maps([("a title", points)], labels, ["x", "y"])) == ["x", "y"]
+    many = plots.maps([("a title", points)] * 2, labels, LETTERS)
+    assert len(many.axes) == 2 and len(texts(many)) == 40
+
+
+def test_learning_curves_mark_the_best_epoch_and_the_reduced_learning_rate():
+    records = epochs(6)
+    records[3] = dataclasses.replace(records[3], val_loss=0.01)
+    labels = plots.learning_curves(records).axes[0].get_legend_handles_labels()[1]
+    assert labels == ["training", "validation", "best epoch, 4", "learning rate reduced"]
+    labels = plots.learning_curves(epochs(1, validation=False)).axes[0].get_legend_handles_labels()[1]
+    assert labels == ["training"]
+    diverged = dataclasses.replace(records[0], val_loss=None, val_accuracy=None)
+    assert plots.learning_curves([diverged]).axes
+
+
+def test_a_smooth_schedule_is_not_marked():
+    smooth = [dataclasses.replace(each, learning_rate=1 / each.epoch) for each in epochs(6)]
+    labels = plots.learning_curves(smooth).axes[0].get_legend_handles_labels()[1]
+    assert labels == ["training", "validation", "best epoch, 6"]
+
+
+def test_curves_of_complementary_labels_are_called_estimates():
+    trainings = {"_a$b$": [epochs(), epochs(3)], "c": [epochs(validation=False)]}
+    by_epoch, by_time = plots.compare_curves(trainings).axes
+    assert (by_epoch.get_ylabel(), by_epoch.get_yscale()) == ("validation error", "log")
+    assert by_time.get_xlabel() == "seconds of training"
+    np.testing.assert_allclose(by_time.lines[0].get_xdata(), [1.5, 3, 4.5, 6, 7.5])
+    assert (by_epoch.get_xlabel(), len(by_epoch.lines), len(by_epoch.collections)) == ("epoch", 1, 1)
+    with_steps = [dataclasses.replace(each, steps=10 * each.epoch) for each in epochs()]
+    by_step, _ = plots.compare_curves({"a": [with_steps]}).axes
+    assert by_step.get_xlabel() == "steps of training" and by_step.lines[0].get_xdata()[-1] == 50
+    figure = plots.compare_curves(trainings, complementary=True)
+    assert figure.axes[0].get_ylabel() == "estimated validation accuracy"
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["_a$b$"]
+    assert "no curves" in texts(plots.compare_curves({"c": [epochs(validation=False)]}))[0]
+
+
+def test_an_error_of_zero_is_drawn_on_a_linear_scale():
+    perfect = [dataclasses.replace(each, val_accuracy=1.0) for each in epochs()]
+    assert plots.compare_curves({"perfect": [perfect]}).axes[0].get_yscale() == "linear"
+
+
+def test_initializations_are_drawn_by_steps_and_seconds():
+    comparison = compared()
+    figure = plots.compare_initializations(comparison.initializations)
+    by_step, by_time = figure.axes
+    assert [line.get_label() for line in by_step.lines] == ["random", "digits"]
+    assert by_step.get_xscale() == "symlog" and by_time.get_xlabel().startswith("seconds")
+    np.testing.assert_array_equal(by_step.lines[0].get_xdata(), [0, 1, 3, 10, 20, 30])
+    (axes,) = plots.label_efficiency(comparison.label_efficiency).axes
+    assert axes.get_xlabel() == "training images per class" and [*axes.lines[0].get_ydata()] == [50]
+
+
+def test_accuracy_is_drawn_against_both_costs():
+    figure = plots.accuracy_against_cost([cross_validation(), cross_validation("deep", interval=None)])
+    assert [axes.get_xlabel() for axes in figure.axes] == ["million MACs per image", "seconds of training"]
+    assert texts(figure) == ["compact", "deep"] * 2
+
+
+def test_a_message_stands_in_for_a_figure():
+    assert texts(plots.message("Nothing to show.")) == ["Nothing to show."]

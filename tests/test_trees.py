@@ -1,0 +1,73 @@
+"""Which files of a tree are images, which labels they have, and which archives are safe to read."""
+
+from pathlib import Path
+
+import pytest
+
+from midas.data.trees import MAX_DEPTH, MAX_TOTAL, Member, check_members, find_images, normalize_name
+from midas.errors import MidasError
+
+PATH = Path("data.zip")
+
+
+def member(name, size=1, is_file=True, is_link=False):
+    return Member(name, size, is_file, is_link, name.upper())
+
+
+def test_members_are_listed_by_normalized_names():
+    files, others = check_members(PATH, [member("./0//a.png"), member("0/", is_file=False)])
+    assert files == {"0/a.png": "./0//A.PNG"} and others == ["0"]
+
+
+@pytest.mark.parametrize(
+    ("members", "reason"),
+    [
+        ([member("../a.png")], "leads out of the archive"),
+        ([member("C:\\a.png")], "leads out of the archive"),
+        ([member("a.png", is_link=True)], "is a link"),
+        ([member("a.png"), member("./a.png")], "twice"),
+        ([member("a.png", size=11)], "exceeds the limit"),
+        ([member("d/" * (MAX_DEPTH + 1) + "a.png")], "nested in more than"),
+    ],
+)
+def test_unsafe_archives_are_refused(members, reason):
+    with pytest.raises(MidasError, match=f"^data.zip: .*{reason}"):
+        check_members(PATH, members, max_size=10)
+
+
+def test_an_archive_that_is_too_large_in_total_is_refused():
+    members = [member("a.png", MAX_TOTAL - 1), member("b.png", 1), member("c.png", 1)]
+    assert len(check_members(PATH, members[:2], max_size=MAX_TOTAL)[0]) == 2
+    with pytest.raises(MidasError, match=r"'c\.png' exceeds the limit"):
+        check_members(PATH, members, max_size=MAX_TOTAL)
+
+
+def test_images_get_the_name_of_their_folder_as_label():
+    files = ["set/train/A/0.png", "set/train/b/1.JPG", "set/train/b/notes.txt", "set/2.png"]
+    labels, class_folders = find_images(PATH, files, ["set/train/empty"], None)
+    assert labels == {"set/train/A/0.png": "A", "set/train/b/1.JPG": "b", "set/2.png": None}
+    assert class_folders == ("A", "b", "empty")
+
+
+def test_hidden_files_are_ignored():
+    labels, class_folders = find_images(PATH, ["0/a.png", "0/._a.png", "__MACOSX/0/b.png", ".git/x/c.png"], [], None)
+    assert labels == {"0/a.png": "0"} and class_folders == ("0",)
+
+
+def test_a_split_selects_its_folder():
+    files = ["Training/0/a.png", "test/0/b.png", "test/1/c.png"]
+    assert find_images(PATH, files, [], "train") == ({"Training/0/a.png": "0"}, ("0",))
+    assert find_images(PATH, files, [], "test")[1] == ("0", "1")
+    assert len(find_images(PATH, files, [], None)[0]) == 3
+    with pytest.raises(MidasError, match=r"several places \(one, two\)"):
+        find_images(PATH, ["one/0/a.png", "two/0/b.png"], [], "train")
+
+
+def test_a_tree_without_images_is_refused():
+    with pytest.raises(MidasError, match="contains no images"):
+        find_images(PATH, ["0/notes.txt"], ["1"], None)
+
+
+@pytest.mark.parametrize("name", ["a/b", "./a/b", "a//b/", "././a/./b"])
+def test_names_are_normalized(name):
+    assert normalize_name(name) == "a/b"
