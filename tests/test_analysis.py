@@ -29,9 +29,9 @@ def test_analyze_writes_figures_and_numbers(tmp_path):
             assert min(image.size) > 200
     assert json.loads((tmp_path / "new" / "analysis.json").read_text(encoding="utf-8")) == plain(found)
     assert found["class_names"] == LETTERS
-    assert np.sum(found["confusion_matrix"]) == found["scores"].n == 200
-    assert np.trace(found["confusion_matrix"]) == round(200 * found["scores"].accuracy)
-    assert found["scores"] == classification.score(made.probabilities, made.labels, LETTERS)
+    assert np.sum(found["confusion"]) == found["n"] == 200
+    assert np.trace(found["confusion"]) == round(200 * found["accuracy"])
+    assert found.items() >= plain(classification.score(made.probabilities, made.labels, LETTERS)).items()
 
 
 def test_all_mistakes_are_listed_the_most_confident_first(tmp_path):
@@ -40,7 +40,7 @@ def test_all_mistakes_are_listed_the_most_confident_first(tmp_path):
     assert not (tmp_path / "learning-curves.png").exists()
     confidence = [mistake.confidence for mistake in found["mistakes"]]
     assert confidence == sorted(confidence, reverse=True)
-    assert len(confidence) == round(80 * (1 - found["scores"].accuracy)) > 0
+    assert len(confidence) == round(80 * (1 - found["accuracy"])) > 0
     first = found["mistakes"][0]
     index = list(made.names).index(first.name)
     assert first.label == LETTERS[made.labels[index]]

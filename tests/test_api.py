@@ -103,7 +103,9 @@ def test_train_on_own_classes_and_use_the_run(tmp_path):
         midas.train(dataset("ab", 10), epochs=3, runs_dir=tmp_path, seed=1)
     with pytest.raises(midas.MidasError, match="no such setting"):
         midas.train(data, epoch=3, runs_dir=tmp_path)
-    tuned = midas.train(data, epochs=1, runs_dir=tmp_path, name="tuned", init="pretrained", init_checkpoint=str(run.path))
+    tuned = midas.train(
+        data, epochs=1, runs_dir=tmp_path, name="tuned", init="pretrained", init_checkpoint=str(run.path)
+    )
     assert tuned.card.trained_on == ("array", "array")
     tested = midas.train(data, dataset("AB", 3), epochs=1, runs_dir=tmp_path, name="tested")
     assert tested.result.scored == "test" and tested.result.n == 6

@@ -38,7 +38,7 @@ def test_sentences_say_how_many_labels_are_wrong_and_how():
     flipped = sentence(pair_flip(0.2))
     assert "most wrong labels are in pairs of classes: " in flipped and flipped.endswith(" and 6 more")
     assert sentence(uniform_transition(CLASSES, 0.9), n=60).startswith("undecided: ")
-    assert "are correct, by chance it would be 10.0 %" in sentence(uniform_transition(CLASSES, 0.0))
+    assert "are correct (10.0 % by chance); " in sentence(uniform_transition(CLASSES, 0.0))
 
 
 def test_sentence_names_the_noisy_class():

@@ -197,24 +197,10 @@ class Progress:
 
 
 def load_tensorflow() -> None:
-    """Import TensorFlow without the lines that its C++ parts print at every start, which no setting silences."""
+    """Import TensorFlow, quietly unless --verbose."""
     from midas.learning import backend
 
-    if click.get_current_context().meta.get("midas.verbose"):
-        backend.start_tensorflow()
-        return
-    sys.stderr.flush()
-    saved = os.dup(2)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        backend.start_tensorflow()
-        import tensorflow
-
-        tensorflow.get_logger().setLevel("ERROR")  # it warns of every network after the fifth
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
+    backend.start_tensorflow(verbose=click.get_current_context().meta.get("midas.verbose", False))
 
 
 def emit(value: Any, as_json: bool, text: str) -> None:

@@ -88,7 +88,8 @@ def preprocess(
 ) -> None:
     """Preprocess data sets into cached glyphs.
 
-    Prints a summary of each. Without --data this takes Part 1, MNIST and Part 3, as far as they are in the data folder. --csv and --preview
+    Prints a summary of each. Without --data this takes Part 1, MNIST and Part 3, as far as they are in the data
+    folder. --csv and --preview
     take the first data set.
     """
     from midas.data import datasets, export
@@ -133,7 +134,8 @@ def augment(
 ) -> None:
     """Write augmented copies of a data set as PNG files.
 
-    The copies are of normalized glyphs, in class folders that every command reads. For inspection and for other programs: the training commands augment by themselves, anew in each epoch. Give --out,
+    The copies are of normalized glyphs, in class folders that every command reads. For inspection and for other
+    programs: the training commands augment by themselves, anew in each epoch. Give --out,
     --preview or both. A strength of 0 switches a deformation off.
     """
     if not (out or preview):

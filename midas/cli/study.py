@@ -159,7 +159,8 @@ def compare(
 ) -> None:
     """Compare initializations over paired seeds.
 
-    Prints a table of measures and what differs significantly. Finished runs are kept, so more --seeds, initializations or numbers of images add to them. Seeds count from 0.
+    Prints a table of measures, and what differs significantly. Finished runs are kept, so more --seeds,
+    initializations or numbers of images add to them. Seeds count from 0.
     """
     from midas.report.tables import comparison_table
     from midas.studies import transfer

@@ -28,6 +28,7 @@ from midas.cli.options import (
     tta_option,
 )
 from midas.errors import MidasError
+from midas.files import parse
 
 if TYPE_CHECKING:
     from midas.learning.classifier import Prediction
@@ -122,6 +123,7 @@ def analyze(
 
     Writes PNG files and analysis.json. Takes a run, a cross-validation, or with --data any network.
     """
+    from midas.metrics.classification import Scores
     from midas.report.tables import classification_report
     from midas.runs import find_run
     from midas.studies import evaluation
@@ -137,7 +139,7 @@ def analyze(
             raise MidasError("only a run knows what it was evaluated on; give labeled images with --data")
         found, folder = evaluation.analyze_run(run, out)
     pictures = "\n".join(str(folder / file) for file in found["files"])
-    emit(found, as_json, f"{classification_report(found['scores'])}\n\n{pictures}")
+    emit(found, as_json, f"{classification_report(parse(Scores, found))}\n\n{pictures}")
 
 
 @click.command("audit-labels", epilog="Example: midas audit-labels --data scans.zip --out audit")
@@ -171,7 +173,8 @@ def audit_labels(
 ) -> None:
     """Find wrong labels without knowing a single true one.
 
-    Estimates how many labels are wrong, how, and which. With --out, writes audit.json, a corrected list (labels.csv) and figures.
+    Estimates how many labels are wrong, how, and which. With --out, writes audit.json, a corrected list
+    (labels.csv) and figures.
     """
     _refuse_unused(ctx, ("folds", "epochs", "size") if checkpoints else ("tta",), bool(checkpoints))
     if options["cleanlab"] and not importlib.util.find_spec("cleanlab"):

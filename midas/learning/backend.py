@@ -11,24 +11,47 @@ from collections.abc import Iterator
 from midas.errors import MidasError
 
 
-def start_tensorflow() -> None:
+def start_tensorflow(verbose: bool = False) -> None:
     """Import TensorFlow and Keras, once.
 
     Keras looks for pandas, scikit-learn and Matplotlib, at a third of its start, for wrappers and plots that midas does
-    not use; it is imported without them.
+    not use; it is imported without them. TensorFlow's C++ parts print lines that no setting silences when they start,
+    and it warns of every fifth network that a process uses; both are left out.
+
+    Args:
+        verbose: leave TensorFlow's messages alone.
 
     Raises:
         MidasError: Keras is set to another backend.
     """
     if (backend := _keras_backend()) != "tensorflow":
         raise MidasError(f"midas needs Keras on TensorFlow, not on {backend!r}; set KERAS_BACKEND to 'tensorflow'")
-    with _hidden("matplotlib", "pandas", "sklearn"):
-        tensorflow = importlib.import_module("tensorflow")
+    if "tensorflow" in sys.modules:  # started already, or the user's own, which is left as it is
         importlib.import_module("keras")
-    for device in tensorflow.config.list_physical_devices("GPU"):
-        with contextlib.suppress(RuntimeError):  # too late once the user's own code has used the GPU
+        return
+    with contextlib.nullcontext() if verbose else _silent_stderr():
+        with _hidden("matplotlib", "pandas", "sklearn"):
+            tensorflow = importlib.import_module("tensorflow")
+            importlib.import_module("keras")
+        for device in tensorflow.config.list_physical_devices("GPU"):
             tensorflow.config.experimental.set_memory_growth(device, True)
-    tensorflow.zeros(1)
+        tensorflow.zeros(1)
+    if not verbose:
+        tensorflow.get_logger().setLevel("ERROR")
+
+
+@contextlib.contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Send what libraries write to file descriptor 2 nowhere."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
 
 
 def _keras_backend() -> str:

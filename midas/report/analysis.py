@@ -95,9 +95,9 @@ def analyze(
         about: what else analysis.json shall contain, such as checkpoint and data.
 
     Returns:
-        What analysis.json contains: `about`; scores (`classification.Scores`); class_names; confusion_matrix, k lists
-        of k counts with true classes in rows; confused_pairs; all mistakes, the most confident ones first; reliability;
-        and files, the names of the figures.
+        What analysis.json contains: `about`; the scores, as `classification.Scores` names them; class_names; confusion,
+        k lists of k counts with true classes in rows; confused_pairs; all mistakes, the most confident ones first;
+        reliability; and files, the names of the figures.
 
     Raises:
         MidasError: a file cannot be written.
@@ -121,9 +121,9 @@ def analyze(
             figure.savefig(temporary, dpi=120)
     found = {
         **about,
-        "scores": scores,
+        **plain(scores),
         "class_names": list(class_names),
-        "confusion_matrix": matrix.tolist(),
+        "confusion": matrix.tolist(),
         "confused_pairs": classification.confused_pairs(matrix, class_names),
         "mistakes": list_mistakes(predictions, class_names),
         "reliability": bins,

@@ -122,8 +122,8 @@ def sentence(found: Audit, names: Sequence[str]) -> str:
     if found.verdict == COMPLEMENTARY:
         correct = " to ".join(_percent(bound) for bound in share.interval)
         return (
-            f"complementary: nearly every label is wrong; {correct} are correct, by chance it would be "
-            f"{_percent(1 / len(names))}; {_distribution(found, names)}"
+            f"complementary: nearly every label is wrong; {correct} are correct "
+            f"({_percent(1 / len(names))} by chance); {_distribution(found, names)}"
         )
     text = f"noisy: {_percent(1 - share.estimate)} of the labels are wrong (95 % interval {low} to {high})"
     if share.all_correct_p >= SIGNIFICANCE_LEVEL:
@@ -136,7 +136,7 @@ def _distribution(found: Audit, names: Sequence[str]) -> str:
     if found.share_in_pairs >= 0.5:
         return f"most wrong labels are in pairs of classes: {_enumerate([_pair(pair, names) for pair in found.pairs])}"
     if found.uneven_p is None or found.uneven_effect is None:
-        return "there are too few wrong labels to test how they are distributed"
+        return "there are too few images to test how the wrong labels are distributed"
     if found.uneven_effect <= SMALL_V or found.uneven_p >= SIGNIFICANCE_LEVEL:
         return "the wrong labels are uniform over the other classes"
     return "the wrong labels are not uniform over the other classes"

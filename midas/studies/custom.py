@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from midas.errors import MidasError
-from midas.recipes import PARTS, named, with_recipe
+from midas.recipes import COMMON_RECIPES, PARTS, named, with_recipe
 from midas.records import DataRecord, EpochRecord
 from midas.runs import Run
 
@@ -60,11 +60,15 @@ def train(
     """
     from midas.learning import backend
 
+    if recipe not in COMMON_RECIPES:
+        raise MidasError(f"no recipe {recipe!r}; there are {', '.join(COMMON_RECIPES)}")
     base = with_recipe(replace(PARTS["custom"], size=data.glyphs.size), recipe)
     try:
         experiment = replace(base, data=description, test="test" if test else None, **settings)
     except TypeError as error:
         raise MidasError(f"no such setting: {str(error).split('argument ')[-1]}") from error
+    if experiment.init == "pretrained" and experiment.init_checkpoint is None:
+        raise MidasError("init 'pretrained' needs init_checkpoint, a path or the name of a network")
     stem = re.sub(r"[^\w-]+", "-", Path(description).stem).strip("-")
     experiment = replace(experiment, name=name or f"{stem}-{named(experiment).name}")
     run = TrainedRun(Path(runs_dir) / experiment.run_path)

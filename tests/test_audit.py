@@ -1,0 +1,42 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from tiny import dataset
+
+import midas
+from midas.data import sample
+from midas.data.glyphs import Glyphs
+from midas.data.preprocessing import normalize
+from midas.errors import MidasError
+from midas.learning.checkpoints import shipped_checkpoint
+from midas.studies.audit import Options, audit
+
+
+def mislabeled():
+    """120 digits, of which every tenth has a wrong label."""
+    data = dataset("012345", 20)
+    labels = np.where(np.arange(120) % 10 == 0, (data.labels + 1) % 6, data.labels)
+    return dataclasses.replace(data, labels=labels)
+
+
+def test_a_reference_model_finds_wrong_labels(tmp_path):
+    reader, small = midas.load(), mislabeled()
+    pages = (sample.draw(character, writer) for character in "012345" for writer in range(20))
+    data = dataclasses.replace(small, glyphs=Glyphs.stack(normalize(page, reader.size) for page in pages))
+    found = audit(data, "digits", Options(out=tmp_path / "audit"), reader, [shipped_checkpoint()])
+    assert found["predictions"]["independent"] is True
+    first = {each["file"] for each in found["suspects"][:12]}
+    assert len(first & set(map(str, data.names[::10]))) >= 8
+    assert {path.name for path in (tmp_path / "audit").iterdir()} == set(found["files"])
+
+
+def test_out_of_fold_predictions_need_two_classes():
+    with pytest.raises(MidasError, match="one class only"):
+        audit(dataset("0", 10), "zeros", Options())
+
+
+def test_a_limit_and_the_number_of_epochs_are_recorded():
+    found = audit(mislabeled(), "digits", Options(folds=2, epochs=1, limit=30))
+    assert found["images"] == 30 and found["limit"] == 30
+    assert found["predictions"] == {"checkpoint": None, "folds": 2, "epochs": 1}

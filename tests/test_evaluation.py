@@ -1,0 +1,65 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+from fabricate import run as fabricated
+from tiny import dataset, experiment, train_and_score
+
+from midas.data.datasets import save
+from midas.errors import MidasError
+from midas.learning.classifier import Classifier
+from midas.runs import Run
+from midas.studies import evaluation
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run on four classes, and the path of its data."""
+    root = tmp_path_factory.mktemp("runs")
+    data = dataset("01AB", 10)
+    save(data, root / "data.npz")
+    train_and_score(experiment(epochs=2), Run(root / "run"), data)
+    return Run(root / "run"), root / "data.npz"
+
+
+def test_scores_are_those_of_the_predictions(trained):
+    run, data = trained
+    network = Classifier.load(run.path)
+    found = evaluation.evaluate(network, str(data))
+    predicted = network.probabilities(dataset("01AB", 10).glyphs).argmax(axis=1)
+    assert found.scores.n == 40 and not found.skipped
+    assert found.scores.accuracy == pytest.approx((predicted == dataset("01AB", 10).labels).mean(), abs=0.051)
+    shown = evaluation.as_json(found, data=str(data))
+    assert {"accuracy", "top3", "macro_f1", "case_merged_accuracy", "n", "per_class", "skipped", "data"} <= set(shown)
+
+
+def test_classes_that_the_network_does_not_know_are_named(trained, tmp_path):
+    save(dataset("0z", 2), tmp_path / "other.npz")
+    with pytest.raises(MidasError, match="does not know the class 'z'"):
+        evaluation.evaluate(Classifier.load(trained[0].path), str(tmp_path / "other.npz"))
+
+
+def test_a_run_is_analyzed_on_what_it_scored_and_a_network_on_any_data(trained, tmp_path):
+    run, data = trained
+    found, folder = evaluation.analyze_run(run, tmp_path / "own")
+    assert folder == tmp_path / "own" and found["data"] == "validation" and found["n"] == run.result.n
+    assert json.loads((folder / "analysis.json").read_text())["n"] == run.result.n
+    network = Classifier.load(run.path)
+    found, folder, skipped = evaluation.analyze_network(network, [run.path], str(data), tmp_path / "other")
+    assert found["n"] == 40 and skipped == () and cv2.imread(str(folder / "confusion.png")) is not None
+    with pytest.raises(MidasError, match="--out"):
+        evaluation.analyze_network(network, [run.path, run.path], str(data))
+
+
+def test_seeds_are_summarized_one_by_one_and_as_an_ensemble(tmp_path):
+    runs = [fabricated(tmp_path, "part2", seed=seed) for seed in (0, 1)]
+    for run in runs[1:]:
+        run.write_predictions(runs[0].predictions())
+    found, table = evaluation.summarize_seeds(runs)
+    assert [each["seed"] for each in found["runs"]] == [0, 1] and found["path"] == str(runs[0].path.parent)
+    labels = runs[0].predictions().labels
+    accuracy = np.mean(runs[0].predictions().probabilities.argmax(1) == labels)
+    assert found["together"]["accuracy"] == pytest.approx(accuracy) and "0+1" in table
+    alone, table = evaluation.summarize_seeds(runs[:1])
+    assert alone["path"] == str(runs[0].path) and len(table.splitlines()) == 2
