@@ -4,7 +4,7 @@ python scripts/readme_examples.py FOLDER
 
 drawing.png   one drawing
 my_symbols/   five classes of 40 drawings
-scans.zip     ten classes of 40 drawings; 20 of the 400 have a wrong label
+scans.zip     ten classes of 40 drawings; 40 of the 400 have a wrong label
 """
 
 import argparse
@@ -16,7 +16,7 @@ import numpy as np
 
 from midas.data import sample
 
-SYMBOLS, DIGITS, DRAWINGS, MISLABELED = "AEkRs", "0123456789", 40, 20
+SYMBOLS, DIGITS, DRAWINGS, MISLABELED = "AEkRs", "0123456789", 40, 40
 
 
 def png(character: str, writer: int) -> bytes:

@@ -50,7 +50,7 @@ def test_all_mistakes_are_listed_the_most_confident_first(tmp_path):
 
 def test_runs_of_several_seeds_are_scored_as_an_ensemble(tmp_path):
     runs = [run(tmp_path, seed=seed, argmin_accuracy=0.1) for seed in (0, 1)]
-    with pytest.raises(MidasError, match="differs from .*seed-0 in more than the seed"):
+    with pytest.raises(MidasError, match=r"differs from .*seed-0 in more than the seed"):
         analysis.score_together(runs)  # other images
     first, second = runs[0].predictions(), runs[1].predictions()
     runs[1].write_predictions(dataclasses.replace(first, probabilities=second.probabilities))

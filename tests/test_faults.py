@@ -1,6 +1,7 @@
 """Some of what `scripts/faults.py` tries, as far as it takes seconds and no special rights."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -37,7 +38,7 @@ def test_two_processes_can_fill_one_cache(baseline):
     assert dict(faults.two_at_once(baseline))["preprocess, same cache"]() == "0 and 0, all files complete"
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_a_full_stdout_is_named(baseline):
     assert "stdout" in dict(faults.full_stdout(baseline))["list"]()
 

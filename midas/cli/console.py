@@ -13,13 +13,15 @@ import traceback
 from collections.abc import Iterable
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from midas.errors import MidasError, cannot, printable
 from midas.files import to_json
-from midas.records import EpochRecord, Skipped
+
+if TYPE_CHECKING:
+    from midas.records import EpochRecord, Skipped
 
 INTERRUPTED = 130
 STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGALRM") if hasattr(signal, name)]

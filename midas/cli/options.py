@@ -26,10 +26,10 @@ from midas.recipes import (
     with_recipe,
     with_setting,
 )
-from midas.studies.study import Workspace
 
 if TYPE_CHECKING:
     from midas.learning.classifier import Classifier
+    from midas.studies.study import Workspace
 
 Decorator = Callable[[Any], Any]
 
@@ -312,6 +312,8 @@ def _init_checkpoint(part: str, base: Experiment, given: dict[str, Any]) -> str 
 
 def make_workspace(data_dir: str, runs_dir: Path, cache_dir: Path) -> Workspace:
     """Make a workspace whose messages go to stderr as far as the user wants them."""
+    from midas.studies.study import Workspace
+
     warn_of_sample(data_dir)
     progress = Progress()
     return Workspace(

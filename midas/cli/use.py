@@ -194,7 +194,10 @@ def audit_labels(
     summary = audit.audit(dataset, data, audit.Options(**options), network, paths, progress.epoch)
     if summary["predictions"].get("independent") is False:
         warn("Note: this network was trained on these very labels, so its predictions are not independent of them.")
-    emit(summary, as_json, label_audit.table(summary, options["max_suspects"]))
+    table, files = label_audit.table(summary, options["max_suspects"]), summary.get("files", ())
+    emit(
+        summary, as_json, "\n".join([table, *([""] if files else []), *(str(options["out"] / name) for name in files)])
+    )
 
 
 def _refuse_unused(ctx: click.Context, names: tuple[str, ...], has_checkpoint: bool) -> None:

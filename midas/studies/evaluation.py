@@ -13,7 +13,7 @@ from midas.metrics import classification
 from midas.metrics.classification import Scores
 from midas.records import Skipped
 from midas.report import analysis, page, tables
-from midas.runs import Run
+from midas.runs import Run, find_run
 
 if TYPE_CHECKING:
     from midas.learning.classifier import Classifier
@@ -88,7 +88,7 @@ def analyze_network(
         network: one network or an ensemble.
         checkpoints: where it was loaded from.
         data: a path, of which the test part is taken if it has one, or "sample".
-        out: folder of the figures; by default that of the only checkpoint.
+        out: folder of the figures; by default the run directory, if the only checkpoint is a run.
         strict: refuse data with images that cannot be used.
         progress: called with (done, total) images.
 
@@ -96,20 +96,20 @@ def analyze_network(
         What `report.analysis.analyze` returns, the folder of the figures, and the images that could not be used.
 
     Raises:
-        MidasError: there are several checkpoints and no `out`, or as `evaluate`.
+        MidasError: there is no `out` and not exactly one run, or as `evaluate`.
     """
     from midas.data.datasets import open_any
     from midas.learning.classifier import score_source
 
-    run = Run(checkpoints[0] if checkpoints[0].is_dir() else checkpoints[0].parent)
-    if out is None and len(checkpoints) > 1:
-        raise MidasError("give the folder of the figures with --out, as there are several checkpoints")
+    run = find_run(checkpoints[0]) if len(checkpoints) == 1 else None
+    out = out or (run.path if run else None)
+    if out is None:
+        raise MidasError("give the folder of the figures with --out: only a run has one of its own")
     dataset, probabilities = score_source(network, open_any(data, "test"), data, False, strict, progress)
     names = str(checkpoints[0]) if len(checkpoints) == 1 else [str(path) for path in checkpoints]
-    epochs = run.epochs() if len(checkpoints) == 1 else []
-    predictions, out = dataset.predictions(probabilities), out or run.path
-    about = {"checkpoint": names, "data": data}
-    return analysis.analyze(predictions, network.class_names, epochs, out, about), out, tuple(dataset.skipped)
+    epochs, about = run.epochs() if run else [], {"checkpoint": names, "data": data}
+    found = analysis.analyze(dataset.predictions(probabilities), network.class_names, epochs, out, about)
+    return found, out, tuple(dataset.skipped)
 
 
 def summarize_seeds(runs: Sequence[Run]) -> tuple[dict[str, Any], str]:
