@@ -72,7 +72,7 @@ def load_dataset(
     """
     from midas.data import datasets
 
-    return datasets.load_dataset(path, size=size, split=split, cache_dir=cache_dir)
+    return datasets.cached(datasets.open_any(path, split), size, cache_dir)
 
 
 def train(

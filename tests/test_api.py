@@ -114,6 +114,10 @@ def test_train_on_own_classes_and_use_the_run(tmp_path):
 def test_a_data_set_is_read_from_a_path(tmp_path):
     data = midas.load_dataset(write_drawings(tmp_path, "AB", 3) / "trainPart1")
     assert data.class_names == ("A", "B") and data.images.shape == (6, 28, 28)
+    cached = midas.load_dataset(str(tmp_path / "trainPart1"), size=20, split="train", cache_dir=tmp_path / "cache")
+    assert cached.images.shape == (6, 20, 20) and len(list((tmp_path / "cache").glob("*.npz"))) == 1
+    with pytest.raises(midas.MidasError, match="nowhere"):
+        midas.load_dataset(tmp_path / "nowhere")
     run = midas.train(tmp_path / "trainPart1", epochs=1, runs_dir=tmp_path / "runs", val_fraction=0.34)
     assert run.experiment.data == str(tmp_path / "trainPart1") and run.experiment.name == "trainPart1-compact"
 

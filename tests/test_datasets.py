@@ -18,7 +18,6 @@ from midas.data.datasets import (
     Dataset,
     cached,
     load,
-    load_dataset,
     name_classes,
     open_all,
     open_any,
@@ -228,14 +227,6 @@ def test_the_sample_has_every_named_data_set():
 def test_a_path_or_the_sample_can_be_opened(drawings):
     assert open_any(drawings, "train").count == 4 and open_any(str(drawings), None).count == 4
     assert open_any("sample", "test").path == "sample part1"
-
-
-def test_load_dataset_reads_a_path(drawings, tmp_path):
-    dataset = load_dataset(drawings, size=20, cache_dir=tmp_path / "cache")
-    assert dataset.images.shape == (4, 20, 20) and dataset.class_names == ("0", "a")
-    assert same(load_dataset(str(drawings), size=20, split="train", cache_dir=tmp_path / "cache"), dataset)
-    with pytest.raises(MidasError, match="no such file or folder"):
-        load_dataset(tmp_path / "nowhere")
 
 
 def test_the_digits_of_mnist_are_read_without_normalizing(tmp_path):

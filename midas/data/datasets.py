@@ -131,33 +131,6 @@ class Dataset:
 # ---- opening data sets by name
 
 
-def load_dataset(
-    path: str | os.PathLike, *, size: int = 28, split: str | None = None, cache_dir: str | os.PathLike | None = None
-) -> Dataset:
-    """Read labeled images into normalized glyphs.
-
-    Args:
-        path: a folder or archive of class folders, an `.npz` or IDX file, or "sample" for the drawings of the embedded
-            sample.
-        size: side of the glyphs in pixels.
-        split: "train" or "test", for data sets that have both; None reads everything.
-        cache_dir: where to cache the glyphs; None caches nothing.
-
-    Raises:
-        MidasError: it cannot be read, or has no labels.
-
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     ones = np.zeros((4, 28, 28), np.uint8)
-    ...     ones[:, 4:24, 13:15] = 255
-    ...     np.savez(f"{folder}/ones.npz", images=ones, labels=[1, 1, 7, 7])
-    ...     data = load_dataset(f"{folder}/ones.npz")
-    >>> len(data), data.class_names, data.images.shape
-    (4, ('1', '7'), (4, 28, 28))
-    """
-    return cached(open_any(path, split), size, cache_dir)
-
-
 def open_any(data: str | os.PathLike, split: str | None) -> Source:
     """Open the data set at a path, or the drawings of the embedded sample.
 
