@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -210,12 +210,21 @@ def predict_classes(probabilities: np.ndarray, given_labels: np.ndarray, indepen
         smallest = _predictions(exact, exact.argmin(axis=1), given_labels, from_smallest=True, alternative="less")
         if smallest.p_value < SIGNIFICANCE_LEVEL and _is_flat(exact, given_labels):
             return smallest
-    alternative = "two-sided" if independent else "greater"
-    return _predictions(exact, exact.argmax(axis=1), given_labels, from_smallest=False, alternative=alternative)
+    return _predictions(
+        exact,
+        exact.argmax(axis=1),
+        given_labels,
+        from_smallest=False,
+        alternative="two-sided" if independent else "greater",
+    )
 
 
 def _predictions(
-    exact: np.ndarray, predicted: np.ndarray, given_labels: np.ndarray, from_smallest: bool, alternative: str
+    exact: np.ndarray,
+    predicted: np.ndarray,
+    given_labels: np.ndarray,
+    from_smallest: bool,
+    alternative: Literal["less", "greater", "two-sided"],
 ) -> PredictedClasses:
     n, classes = exact.shape
     of_predicted = exact[np.arange(n), predicted]
