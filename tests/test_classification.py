@@ -84,14 +84,14 @@ def test_nothing_cannot_be_scored():
 @pytest.mark.parametrize("bins", [1, 10, 15])
 def test_calibration_error_agrees_with_a_loop_over_the_bins(bins):
     arrays = predictions(LETTERS, n=400, seed=3)
-    confidence, labels = arrays["probabilities"].max(1).astype(float), arrays["labels"]
-    right = arrays["probabilities"].argmax(1) == labels
+    confidence, labels = arrays.probabilities.max(1).astype(float), arrays.labels
+    right = arrays.probabilities.argmax(1) == labels
     expected = 0.0
     for number in range(bins):
         inside = (confidence > number / bins) & (confidence <= (number + 1) / bins)
         if inside.any():
             expected += inside.sum() / len(labels) * abs(right[inside].mean() - confidence[inside].mean())
-    assert classification.calibration_error(arrays["probabilities"], labels, bins) == pytest.approx(expected)
+    assert classification.calibration_error(arrays.probabilities, labels, bins) == pytest.approx(expected)
 
 
 def test_merge_case_of_all_62():
@@ -105,17 +105,17 @@ def test_confusion_agrees_with_scikit_learn(dtype):
     from sklearn.metrics import confusion_matrix
 
     arrays = predictions(LETTERS, n=300)
-    answers, labels = arrays["probabilities"].argmax(1).astype(dtype), arrays["labels"].astype(dtype)
+    answers, labels = arrays.probabilities.argmax(1).astype(dtype), arrays.labels.astype(dtype)
     expected = confusion_matrix(labels, answers, labels=range(62))
     np.testing.assert_array_equal(classification.confusion_matrix(answers, labels, 62), expected)
-    np.testing.assert_array_equal(classification.confusion_matrix(arrays["probabilities"], labels, 62), expected)
+    np.testing.assert_array_equal(classification.confusion_matrix(arrays.probabilities, labels, 62), expected)
 
 
-def test_scores_agrees_with_scikit_learn():
+def test_scores_agree_with_scikit_learn():
     from sklearn.metrics import accuracy_score, f1_score, log_loss, top_k_accuracy_score
 
     arrays = predictions(LETTERS, n=300, seed=1)
-    probabilities, labels = arrays["probabilities"].astype(float), arrays["labels"]
+    probabilities, labels = arrays.probabilities.astype(float), arrays.labels
     probabilities /= probabilities.sum(axis=1, keepdims=True)
     answers = probabilities.argmax(axis=1)
     scores = classification.score(probabilities, labels, LETTERS)
