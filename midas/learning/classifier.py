@@ -164,14 +164,14 @@ class Classifier:
         Raises:
             MidasError: an image cannot be read or is blank, or the network does not know one of the classes.
         """
-        pages = list(_pages(images))
-        if not pages:
-            return []
         allowed = None if classes is None else self.outputs_of(tuple(classes), "classes")
         if allowed is not None and not len(allowed):
             raise MidasError("classes: give at least one class, or None to allow all")
-        glyphs = [_glyph(name, page, self.size) for name, page in pages]
-        return self._predictions([name for name, _ in pages], glyphs, allowed, top)
+        names, glyphs = list[str](), list[Glyph]()
+        for name, page in _pages(images):  # one page in memory, as drawings are large
+            names.append(name)
+            glyphs.append(_glyph(name, page, self.size))
+        return self._predictions(names, glyphs, allowed, top) if glyphs else []
 
     def predict_stream(
         self, sources: Iterable[Source], skip: Callable[[str, str], None], top: int = 3
