@@ -5,8 +5,8 @@ from midas.errors import MidasError
 from midas.studies import custom
 
 
-def train(tmp_path, data=None, **settings):
-    return custom.train(data or dataset("AB", 10), "my set.zip", runs_dir=tmp_path, **{"epochs": 1, **settings})
+def train(tmp_path, data=None, description="my set.zip", **settings):
+    return custom.train(data or dataset("AB", 10), description, runs_dir=tmp_path, **{"epochs": 1, **settings})
 
 
 def test_a_run_is_named_after_its_data_and_settings(tmp_path):
@@ -14,6 +14,7 @@ def test_a_run_is_named_after_its_data_and_settings(tmp_path):
     assert run.path == tmp_path / "custom" / "my-set-deep" / "seed-0" and run.finished
     assert run.experiment.data == "my set.zip" and run.data.data.images == 20
     assert train(tmp_path, name="mine").path.parent.name == "mine"
+    assert train(tmp_path, description=".").path.parent.name.startswith("data-")
 
 
 def test_a_finished_run_is_returned_and_other_data_are_refused(tmp_path):

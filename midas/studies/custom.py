@@ -69,7 +69,7 @@ def train(
         raise MidasError(f"no such setting: {str(error).split('argument ')[-1]}") from error
     if experiment.init == "pretrained" and experiment.init_checkpoint is None:
         raise MidasError("init 'pretrained' needs init_checkpoint, a path or the name of a network")
-    stem = re.sub(r"[^\w-]+", "-", Path(description).stem).strip("-")
+    stem = re.sub(r"[^\w-]+", "-", Path(description).stem).strip("-") or "data"
     experiment = replace(experiment, name=name or f"{stem}-{named(experiment).name}")
     run = TrainedRun(Path(runs_dir) / experiment.run_path)
     if not overwrite:
