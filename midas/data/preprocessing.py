@@ -91,6 +91,37 @@ def normalize(gray: np.ndarray, size: int = 28) -> Glyph:
     return Glyph(_center(_scale(glyph, round(size * BOX_FRACTION)), size), place)
 
 
+def frame_glyph(ink: np.ndarray, size: int) -> np.ndarray:
+    """Crop ink to what it shows, scale it to `BOX_FRACTION` of a square and center it.
+
+    Args:
+        ink: uint8 array (height, width), light ink on black.
+        size: side of the square in pixels.
+
+    Returns:
+        uint8 array (size, size).
+    """
+    x, y, width, height = cv2.boundingRect((ink > INK).view(np.uint8))
+    return _center(_scale(ink[y : y + height, x : x + width], round(size * BOX_FRACTION)), size)
+
+
+def page_ink(gray: np.ndarray) -> np.ndarray:
+    """Turn a page of characters into light ink on black.
+
+    Args:
+        gray: uint8 array (height, width), dark on light or light on dark.
+
+    Returns:
+        uint8 array (height, width).
+
+    Raises:
+        UnreadableImage: the page is blank.
+    """
+    paper, ink = ink_levels(gray)
+    depths = (np.arange(256) - paper) * (255 / (ink - paper))
+    return cv2.LUT(gray, np.clip(depths, 0, 255).round().astype(np.uint8))
+
+
 def ink_levels(gray: np.ndarray) -> tuple[float, float]:
     """Find the gray levels of paper and ink, for dark ink on light paper as well as for the opposite.
 
