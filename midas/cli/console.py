@@ -136,6 +136,12 @@ def warn_of_sample(data: str) -> None:
         warn("Note: this is the embedded sample, made by a program; its numbers are not those of the real data.")
 
 
+def warn_of_notes(notes: Iterable[str]) -> None:
+    """Say what should be known about how a data set is read."""
+    for note in notes:
+        warn(f"Note: {note}")
+
+
 def warn_of_skipped(skipped: Iterable[Skipped], data: str) -> None:
     """Say how many images of a data set could not be used."""
     if listed := list(skipped):

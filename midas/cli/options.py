@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from midas.cli.console import Progress, load_tensorflow, say, warn_of_sample, warn_of_skipped
+from midas.cli.console import Progress, load_tensorflow, say, warn_of_notes, warn_of_sample, warn_of_skipped
 from midas.errors import MidasError
 from midas.experiments import MODEL_NAMES, OPTIMIZERS, STRONGEST, Augmentation, Experiment
 from midas.files import read_json
@@ -28,6 +28,7 @@ from midas.recipes import (
 )
 
 if TYPE_CHECKING:
+    from midas.data.entries import Source
     from midas.learning.classifier import Classifier
     from midas.studies.study import Workspace
 
@@ -114,6 +115,20 @@ restart_options = [
     click.option("--resume", is_flag=True, help="Resume an unfinished run."),
     click.option("--overwrite", is_flag=True, help="Delete what the run directory holds and start again."),
 ]
+
+
+form_options = apply(
+    click.option(
+        "--class-names",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="What the labels of --data stand for: a file with lines of label,name, or JSON.",
+    ),
+    click.option(
+        "--transpose/--no-transpose",
+        default=None,
+        help="Swap rows and columns of the images of --data.  [default: as its form says; EMNIST's are swapped]",
+    ),
+)
 
 
 def checkpoint_option(help_text: str, default: str) -> Decorator:
@@ -326,6 +341,16 @@ def make_workspace(data_dir: str, runs_dir: Path, cache_dir: Path) -> Workspace:
         progress=progress.images,
         start=load_tensorflow,
     )
+
+
+def open_data(data: str, split: str, class_names: Path | None = None, transpose: bool | None = None) -> Source:
+    """Open the data set that --data asks for, and print what should be known about it."""
+    from midas.data.datasets import open_any
+
+    warn_of_sample(data)
+    source = open_any(data, split, class_names, transpose)
+    warn_of_notes(source.notes)
+    return source
 
 
 def load_network(checkpoints: tuple[str, ...], tta: int | None) -> tuple[Classifier, list[Path]]:

@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from midas.cli.console import Progress, emit, load_tensorflow, warn, warn_of_sample, warn_of_skipped
+from midas.cli.console import Progress, emit, load_tensorflow, warn, warn_of_notes, warn_of_skipped
 from midas.cli.options import (
     apply,
     cache_dir_option,
     checkpoint_option,
     common,
+    form_options,
     json_option,
     load_network,
     names_of,
     network_option,
+    open_data,
     seed_option,
     size_option,
     strict_option,
@@ -50,6 +52,8 @@ def predict(
     from midas.report.tables import prediction_line
 
     sources = [source_of_bytes(sys.stdin.buffer.read()) if name == "-" else open_source(name) for name in images]
+    for source in sources:
+        warn_of_notes(source.notes)
     skipped = []
 
     def skip(name: str, reason: str) -> None:
@@ -92,21 +96,28 @@ def _csv_rows(predictions: Iterable[Prediction]) -> Iterator[list[Any]]:
 @click.option(
     "--restrict/--no-restrict", default=False, show_default=True, help="Predict only classes that are in the data."
 )
-@apply(tta_option, strict_option, json_option, common)
+@apply(form_options, tta_option, strict_option, json_option, common)
 def evaluate(
-    checkpoints: tuple[str, ...], data: str, restrict: bool, tta: int | None, strict: bool, as_json: bool
+    checkpoints: tuple[str, ...],
+    data: str,
+    restrict: bool,
+    tta: int | None,
+    strict: bool,
+    as_json: bool,
+    **form: Any,
 ) -> None:
     """Score a network on labeled images.
 
     Several checkpoints are scored as an ensemble.
     """
-    warn_of_sample(data)
+    source = open_data(data, "test", **form)
     network, paths = load_network(checkpoints, tta)
     from midas.report.tables import classification_report
     from midas.studies import evaluation
 
-    found = evaluation.evaluate(network, data, restrict, strict, Progress().images)
+    found = evaluation.evaluate(network, source, data, restrict, strict, Progress().images)
     warn_of_skipped(found.skipped, data)
+    warn_of_notes(found.notes)
     about = {"checkpoint": names_of(paths), "data": data, "tta": network.tta}
     emit(evaluation.as_json(found, **about), as_json, classification_report(found.scores))
 
@@ -115,9 +126,15 @@ def evaluate(
 @network_option
 @click.option("--data", help="Labeled images.  [default: what the run itself was evaluated on]")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="[default: the run directory]")
-@apply(tta_option, strict_option, json_option, common)
+@apply(form_options, tta_option, strict_option, json_option, common)
 def analyze(
-    checkpoints: tuple[str, ...], data: str | None, out: Path | None, tta: int | None, strict: bool, as_json: bool
+    checkpoints: tuple[str, ...],
+    data: str | None,
+    out: Path | None,
+    tta: int | None,
+    strict: bool,
+    as_json: bool,
+    **form: Any,
 ) -> None:
     """Draw confusion matrices, errors and learning curves.
 
@@ -129,10 +146,13 @@ def analyze(
     from midas.studies import evaluation
 
     if data:
-        warn_of_sample(data)
+        source = open_data(data, "test", **form)
         network, paths = load_network(checkpoints, tta)
-        found, folder, skipped = evaluation.analyze_network(network, paths, data, out, strict, Progress().images)
-        warn_of_skipped(skipped, data)
+        found, folder, dataset = evaluation.analyze_network(
+            network, paths, source, data, out, strict, Progress().images
+        )
+        warn_of_skipped(dataset.skipped, data)
+        warn_of_notes(found["notes"])
     else:
         run = find_run(checkpoints[0]) if len(checkpoints) == 1 and tta is None else None
         if not run:
@@ -158,11 +178,13 @@ def analyze(
 @click.option("--max-suspects", type=click.IntRange(1), default=20, show_default=True, help="Suspects to list.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for figures and lists.")
 @click.option("--cleanlab", is_flag=True, help="Compare with cleanlab, if it is installed.")
-@apply(tta_option, size_option, strict_option, seed_option, cache_dir_option, json_option, common)
+@apply(form_options, tta_option, size_option, strict_option, seed_option, cache_dir_option, json_option, common)
 @click.pass_context
 def audit_labels(
     ctx: click.Context,
     data: str,
+    class_names: Path | None,
+    transpose: bool | None,
     checkpoints: tuple[str, ...],
     tta: int | None,
     size: int,
@@ -179,14 +201,13 @@ def audit_labels(
     _refuse_unused(ctx, ("folds", "epochs", "size") if checkpoints else ("tta",), bool(checkpoints))
     if options["cleanlab"] and not importlib.util.find_spec("cleanlab"):
         raise MidasError("--cleanlab needs the package cleanlab: pip install cleanlab")
-    warn_of_sample(data)
+    source = open_data(data, "train", class_names, transpose)
     network, paths = load_network(checkpoints, tta) if checkpoints else (None, [])
     from midas.data import datasets
     from midas.report import label_audit
     from midas.studies import audit
 
     progress = Progress()
-    source = datasets.open_any(data, "train")
     dataset = datasets.cached(source, network.size if network else size, cache_dir, strict, progress.images)
     warn_of_skipped(dataset.skipped, data)
     if not network:

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
+from midas.data.entries import Entry, Source
 from midas.data.glyphs import Glyph
 from midas.data.images import UnreadableImage
 from midas.data.preprocessing import normalize
-from midas.data.sources import Entry, Source
 
 Progress = Callable[[int, int], None]  # called with (done, total) now and then
 

@@ -15,12 +15,13 @@ import numpy as np
 from midas.data import datasets
 from midas.data.augmentation import tta_copies
 from midas.data.datasets import Dataset
+from midas.data.entries import Source
 from midas.data.glyphs import Glyph, Glyphs
 from midas.data.images import UnreadableImage, to_grayscale
 from midas.data.memmap import BLOCK
 from midas.data.preprocessing import normalize
 from midas.data.reading import Progress, stream
-from midas.data.sources import Source, open_source
+from midas.data.sources import open_source
 from midas.errors import MidasError
 from midas.experiments import Augmentation
 from midas.learning import models

@@ -8,8 +8,8 @@ import numpy as np
 
 from midas.data.augmentation import augment
 from midas.data.datasets import Dataset
+from midas.data.entries import Source
 from midas.data.export import BATCH, augmented_copy
-from midas.data.sources import Source
 from midas.experiments import Augmentation, Experiment
 from midas.files import atomic
 from midas.records import DataRecord, Samples
