@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from midas.cli.console import Progress, load_tensorflow, say, warn_of_notes, warn_of_sample, warn_of_skipped
+from midas.cli.console import (
+    Progress,
+    load_tensorflow,
+    say,
+    silence_libraries,
+    warn_of_notes,
+    warn_of_sample,
+    warn_of_skipped,
+)
 from midas.errors import MidasError
 from midas.experiments import MODEL_NAMES, OPTIMIZERS, STRONGEST, Augmentation, Experiment
 from midas.files import read_json
@@ -43,6 +51,8 @@ def apply(*options: Decorator) -> Decorator:
 def _remember(key: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
     def callback(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
         ctx.meta[key] = value
+        if key == "midas.verbose" and not value:
+            silence_libraries()
         return value
 
     return callback
@@ -71,7 +81,7 @@ def _home() -> Path:
 
 
 common = apply(
-    _flag("-v", "--verbose", "midas.verbose", "Show tracebacks and TensorFlow's messages."),
+    _flag("-v", "--verbose", "midas.verbose", "Show tracebacks and the messages of libraries."),
     _flag("-q", "--quiet", "midas.quiet", "Show no progress."),
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import importlib.util
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from midas.cli.console import Progress, emit, load_tensorflow, warn, warn_of_notes, warn_of_skipped
+from midas.cli.console import Progress, Unread, emit, load_tensorflow, warn, warn_of_notes, warn_of_skipped
 from midas.cli.options import (
     apply,
     cache_dir_option,
@@ -33,41 +33,54 @@ from midas.errors import MidasError
 from midas.files import parse
 
 if TYPE_CHECKING:
+    from midas.data.entries import Source
     from midas.learning.classifier import Prediction
 
 
 @click.command(epilog="Example: midas predict drawing.png")
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE|FOLDER|ARCHIVE|-...")
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values instead of a table.")
-@apply(network_option, tta_option, json_option, common)
+@apply(network_option, tta_option, strict_option, json_option, common)
 def predict(
-    images: tuple[str, ...], as_csv: bool, checkpoints: tuple[str, ...], tta: int | None, as_json: bool
+    images: tuple[str, ...], as_csv: bool, checkpoints: tuple[str, ...], tta: int | None, strict: bool, as_json: bool
 ) -> None:
     """Read the character in each image.
 
-    Prints the label, its probability, and the next two guesses. '-' reads an image from stdin.
+    Prints the label, its probability, and the next two guesses. '-' reads an image from stdin. The pages of a TIFF and
+    the frames of an animation are images of their own. Images that cannot be read are listed, the others
+    answered, and the exit status is 1; with --strict nothing is answered then.
     """
     network, _ = load_network(checkpoints, tta)
-    from midas.data.sources import open_source, source_of_bytes
     from midas.report.tables import prediction_line
 
-    sources = [source_of_bytes(sys.stdin.buffer.read()) if name == "-" else open_source(name) for name in images]
-    for source in sources:
-        warn_of_notes(source.notes)
-    skipped = []
-
-    def skip(name: str, reason: str) -> None:
-        skipped.append({"file": name, "reason": reason})
-        warn(f"{name}: skipped: {reason}")
-
-    predictions = network.predict_stream(sources, skip)
+    unread = Unread()
+    predictions: Iterable[Prediction] = network.predict_stream(_open_each(images, unread.add), unread.add)
+    if strict:
+        predictions = list(predictions)
+        unread.fail("nothing is answered; repair or remove them, or omit --strict")
+    predictions = unread.counted(predictions)
     if as_json:
-        emit({"predictions": list(map(_as_json, predictions)), "skipped": skipped}, True, "")
+        emit({"predictions": list(map(_as_json, predictions)), "skipped": unread.listed}, True, "")
     elif as_csv:
         csv.writer(sys.stdout, lineterminator="\n").writerows(_csv_rows(predictions))
     else:
         for prediction in predictions:
             click.echo(prediction_line(prediction))
+    unread.fail("the reasons are above")
+
+
+def _open_each(names: Iterable[str], skip: Callable[[str, str], None]) -> Iterator[Source]:
+    """Open images and data sets, leaving out those that cannot be opened."""
+    from midas.data.sources import open_source, source_of_bytes
+
+    for name in names:
+        try:
+            source = source_of_bytes(sys.stdin.buffer.read()) if name == "-" else open_source(name)
+        except MidasError as error:
+            skip(name, str(error).removeprefix(f"{Path(name)}: "))
+        else:
+            warn_of_notes(source.notes)
+            yield source
 
 
 def _as_json(prediction: Prediction) -> dict[str, Any]:

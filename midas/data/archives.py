@@ -76,6 +76,15 @@ class File:
                 raise UnreadableImage(error.strerror or str(error)) from error
             raise UnreadableImage(f"damaged in the archive ({reason(error)})") from error
 
+    @classmethod
+    def refused(cls, reason: str) -> File:
+        """Make a file that is not read, for this reason."""
+
+        def refuse() -> IO[bytes]:
+            raise UnreadableImage(reason)
+
+        return cls(refuse)
+
     @contextlib.contextmanager
     def open(self) -> Iterator[IO[bytes]]:
         """Open the file, decompressed if it is compressed with gzip, bzip2 or xz."""
@@ -149,18 +158,41 @@ def file_digest(file: Path | io.BytesIO, *selection: str) -> str:
 
 
 def open_folder(root: Path) -> Tree:
-    """List a folder and all that lies in it."""
-    files, folders = [], []
+    """List a folder and all that lies in it; symbolic links are followed as far as they lead to places in it."""
+    files, folders, followed = dict[str, File](), [], {root.resolve()}
 
     def refuse(error: OSError) -> None:
         raise error
 
-    for place, folder_names, file_names in os.walk(root, onerror=refuse):
+    for place, folder_names, file_names in os.walk(root, onerror=refuse, followlinks=True):
         inside = Path(place).relative_to(root).as_posix()
         check_depth(root, inside)
-        folders += [normalize_name(f"{inside}/{name}") for name in folder_names]
-        files += [normalize_name(f"{inside}/{name}") for name in file_names if Path(place, name).is_file()]
-    return Tree(root, {name: File.on_disk(root / name) for name in files}, folders, partial(_state, root))
+        for name in [*folder_names, *file_names]:
+            path, inner = Path(place, name), normalize_name(f"{inside}/{name}")
+            problem = _link_problem(path, root, followed) if path.is_symlink() else None
+            if path.is_dir() and not problem:
+                folders.append(inner)
+                continue
+            if name in folder_names:
+                folder_names.remove(name)
+            problem = problem or (None if path.is_file() else "neither a file nor a folder")
+            files[inner] = File.refused(problem) if problem else File.on_disk(path)
+    return Tree(root, files, folders, partial(_state, root))
+
+
+def _link_problem(link: Path, root: Path, followed: set[Path]) -> str | None:
+    """Say why a symbolic link is not followed; of several to the same folder, only the first one is."""
+    if not link.exists():
+        return "a symbolic link that leads nowhere"
+    target, home = link.resolve(), root.resolve()
+    if home not in (target, *target.parents):
+        return f"a symbolic link out of the folder; give {printable(str(target))}, or copy it"
+    if not target.is_dir():
+        return None
+    if target in followed or target in link.parent.resolve().parents or target == link.parent.resolve():
+        return "a symbolic link to a folder that is read already"
+    followed.add(target)
+    return None
 
 
 def open_siblings(path: Path) -> Tree:
@@ -170,7 +202,8 @@ def open_siblings(path: Path) -> Tree:
 
 
 def _state(root: Path, names: Collection[str]) -> str:
-    stats = {name: (root / name).stat() for name in names}
+    paths = {name: root / name for name in names}
+    stats = {name: path.stat() if path.exists() else path.lstat() for name, path in paths.items()}
     return text_digest(f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}" for name, stat in stats.items())
 
 

@@ -16,8 +16,8 @@ import numpy as np
 
 from midas.data.archives import File, Tree, reason, zip_member
 from midas.data.entries import Entry, Source, join
-from midas.data.images import to_grayscale
 from midas.data.labels import clean
+from midas.data.levels import to_grayscale, value_range
 from midas.data.memmap import ImageFile, blocks
 from midas.data.trees import MAX_TOTAL, MissingPartError, check_members, choose_part
 from midas.errors import MidasError, printable, some
@@ -69,14 +69,13 @@ def array_source(
     given = None if labels is None else label_texts(path, labels, len(images))
     if names is not None and names.shape != images.shape[:1]:
         raise MidasError(f"{path}: {names.shape} names for {len(images)} images; expected one for each")
-    is_binary = images.dtype == np.uint8 and all(block.max(initial=0) <= 1 for block in blocks(images))
+    span = value_range(blocks(images))
 
     def entries() -> Iterator[Entry]:
-        parts = (block.astype(bool) if is_binary else block for block in blocks(images))
-        for index, image in enumerate(itertools.chain.from_iterable(parts)):
+        for index, image in enumerate(itertools.chain.from_iterable(blocks(images))):
             name = f"{path.name}[{index}]" if names is None else printable(str(names[index]))
             label = None if given is None else given[index]
-            yield Entry(name, label, partial(to_grayscale, image))
+            yield Entry(name, label, partial(to_grayscale, image, span))
 
     return Source(str(path), (), digest, entries, len(images))
 

@@ -7,8 +7,12 @@ import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
+
+from midas.data.images import Page
+from midas.data.levels import UnreadableImage
 
 
 @dataclass(frozen=True)
@@ -18,12 +22,43 @@ class Entry:
     Attributes:
         name: its path in the data set.
         label: the name of its class folder, or of its class in an array or table; None if it has none.
-        read: decodes it to a uint8 array (height, width); raises `UnreadableImage`.
+        load: decodes it to a uint8 array (height, width), or to a stream of its pages; raises `UnreadableImage`.
     """
 
     name: str
     label: str | None
-    read: Callable[[], np.ndarray]
+    load: Callable[[], np.ndarray | Iterator[Page]]
+
+    def pages(self) -> Iterator[tuple[str, Page]]:
+        """Yield the name and the gray levels of each page, or why it cannot be read.
+
+        The pages of several are named `name[1]`, `name[2]` and so on.
+        """
+        try:
+            loaded = self.load()
+        except UnreadableImage as error:
+            loaded = iter([error])
+        if isinstance(loaded, np.ndarray):
+            yield self.name, loaded
+            return
+        first, second = next(loaded), next(loaded, None)
+        if second is None:
+            yield self.name, first
+            return
+        for number, page in enumerate(itertools.chain((first, second), loaded), 1):
+            yield f"{self.name}[{number}]", page
+
+    def read(self) -> np.ndarray:
+        """Decode the first page.
+
+        Raises:
+            UnreadableImage: it cannot be read.
+        """
+        loaded = self.load()
+        page = loaded if isinstance(loaded, np.ndarray) else next(loaded)
+        if isinstance(page, UnreadableImage):
+            raise page
+        return page
 
 
 @dataclass(frozen=True)
@@ -40,6 +75,7 @@ class Source:
         notes: what a user should know about how it is read, one line each.
         class_names: the name of the class that a label stands for; None where labels are names already.
         is_transposed: whether rows and columns of each image are swapped on disk.
+        is_image: whether it is a single file of an image, after whose path the entry is named.
     """
 
     path: str
@@ -51,6 +87,11 @@ class Source:
     notes: tuple[str, ...] = ()
     class_names: Mapping[str, str] | None = None
     is_transposed: bool = False
+    is_image: bool = False
+
+    def locate(self, name: str) -> str:
+        """Name an entry, or a page of one, in messages."""
+        return name if self.is_image else f"{self.path}/{name}"
 
 
 def text_digest(parts: Iterable[str]) -> str:
@@ -79,8 +120,12 @@ def join(path: str | os.PathLike, sources: list[Source], notes: Iterable[str] = 
 def transposed(source: Source) -> Source:
     """Swap rows and columns of each image of a source."""
 
+    def turned(entry: Entry) -> Iterator[Page]:
+        pages = (page for _, page in entry.pages())
+        return (page if isinstance(page, UnreadableImage) else np.ascontiguousarray(page.T) for page in pages)
+
     def swapped(entry: Entry) -> Entry:
-        return replace(entry, read=lambda: np.ascontiguousarray(entry.read().T))
+        return replace(entry, load=partial(turned, entry))
 
     digest = text_digest([source.digest, "transposed"])
     return replace(source, digest=digest, entries=lambda: map(swapped, source.entries()))

@@ -14,14 +14,18 @@ import math
 import os
 import re
 import struct
+import threading
+import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
+from midas.data import foreign
 from midas.data.levels import UnreadableImage, to_grayscale
 
 if TYPE_CHECKING:
@@ -31,35 +35,38 @@ Page = np.ndarray | UnreadableImage
 
 MAX_PIXELS = int(os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"])  # `midas` sets a default before OpenCV reads it
 MAX_PAGES = 1000  # of a file, and
-MAX_TOTAL_PIXELS = 2**31  # of its pages together: 246 sheets of A4 at 300 dpi
-
-PNG = b"\x89PNG\r\n\x1a\n"
-JPEG = b"\xff\xd8\xff"
-TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two are BigTIFF
-HEIF = re.compile(rb"....ftyp(hei[cmsx]|hev[cmsx]|mif1|msf1)", re.DOTALL)
-SMALL_JPEG = 4096  # bytes; OpenCV prints to stderr about what is odd in a JPEG, and Pillow is as fast for larger ones
-# What Pillow may decode: formats with a signature. Not those whose decoders start other programs, as for EPS.
-PILLOW = ("GIF", "BMP", "WEBP", "PPM", "AVIF", "JPEG2000", "ICO", "CUR", "ICNS", "PCX", "DCX", "PSD", "QOI", "SGI")
-ONE_PAGE = ("PSD",)  # whose frames are layers
-PILLOW += ("SUN", "DDS", "IM", "MSP", "XBM", "XPM")
-PLAIN_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT", b"IEND")  # of a PNG; others do not change what it shows
-ANIMATION_CHUNKS = (b"acTL", b"fcTL", b"fdAT")
-NEW_SUBFILE_TYPE, REDUCED, MASK = 254, 1, 4  # a tag of TIFF, and two of its bits
-JPEG_MARKER = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
-GRAY = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH  # which applies the orientation, too
+MAX_TOTAL_PIXELS = 2**31  # of all its pages: 246 sheets of A4 at 300 dpi
+WARNINGS = threading.RLock()
 TOO_LARGE = "damaged, or larger than can be decoded"
-NOT_IMAGES = {  # the beginning of other files, and what they are
-    re.compile(pattern, re.DOTALL | re.IGNORECASE): what
-    for pattern, what in {
-        rb"%PDF": "a PDF document; export its pages as PNG",
-        rb"%!PS|\xc5\xd0\xd3\xc6": "a PostScript drawing; export it as PNG",
-        rb"\s*(<\?xml.*?>|<!--.*?-->|<!DOCTYPE svg.*?>|\s)*<svg": "an SVG drawing; export it as PNG",
-        rb"\s*(<!DOCTYPE html|<html)": "a web page; download the image itself",
-        rb"....ftyp(mp4|isom|iso[2-6]|avc1|qt  |M4V|3gp|MSNV)|\x1aE\xdf\xa3|RIFF....AVI ": "a video; export its frames as PNG",
-        rb"PK\x03\x04|7z\xbc\xaf\x27\x1c|Rar!|\x1f\x8b": "an archive; unpack it",
-        rb"version https://git-lfs": "a pointer of Git LFS; run 'git lfs pull'",
-    }.items()
-}
+
+JPEG = b"\xff\xd8\xff"
+JPEG_MARKER = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
+SMALL_JPEG = 4096  # bytes; OpenCV prints what is odd about a JPEG, and for larger ones it is hardly faster than Pillow
+PNG = b"\x89PNG\r\n\x1a\n"
+PNG_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT", b"IEND")  # the others do not change what is shown
+ANIMATION_CHUNKS = (b"acTL", b"fcTL", b"fdAT")
+TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two are BigTIFF
+NEW_SUBFILE_TYPE, REDUCED, MASK = 254, 1, 4  # a tag of TIFF, and two of its bits
+HEIF = re.compile(rb"....ftyp(hei[cmsx]|hev[cmsx]|mif1|msf1)", re.DOTALL)
+# The other formats. Missing are those of Pillow that start other programs, such as EPS, or that have no signature.
+PILLOW = (
+    *("GIF", "BMP", "WEBP", "PPM", "AVIF", "JPEG2000", "ICO", "CUR", "ICNS", "PCX", "DCX", "PSD", "QOI", "SGI"),
+    *("SUN", "DDS", "IM", "MSP", "XBM", "XPM"),
+)
+LAYERED = ("PSD",)  # what Pillow calls frames of them are layers
+SIGNATURES = re.compile(  # of the common formats
+    rb"\x89PNG\r\n|\xff\xd8\xff|II[*+]\0|MM\0[*+]|GIF8|BM....\0{4}|RIFF....WEBP|P[1-7f]\s"
+    rb"|....ftyp(avi|hei|hev|mif1|msf1)|\0\0\0\x0cjP|\xff\x4f\xff\x51|\0\0[\1\2]\0[^\0]\0",
+    re.DOTALL,
+)
+NOT_IMAGES = (  # how other files begin, and what they are
+    (rb"%!PS|\xc5\xd0\xd3\xc6", "a PostScript drawing; export it as PNG"),
+    (rb"\s*<(svg|!DOCTYPE svg|(\?xml|!--).{0,900}<svg)", "an SVG drawing; export it as PNG"),
+    (rb"\s*<(!DOCTYPE html|html)", "a web page; download the image itself"),
+    (rb"....ftyp(mp4|isom|iso[2-6]|avc1|qt  |M4V|3gp|MSNV)|\x1aE\xdf\xa3|RIFF....AVI ", "a video; export its frames"),
+    (rb"PK\x03\x04|\x1f\x8b", "an archive; unpack it"),
+    (rb"version https://git-lfs", "a pointer of Git LFS; run 'git lfs pull'"),
+)
 
 
 def decode(data: bytes) -> np.ndarray:
@@ -107,6 +114,11 @@ def decode_pages(data: bytes) -> Iterator[Page]:
         yield error
 
 
+def has_signature(head: bytes) -> bool:
+    """Whether a file that begins like this is an image, of one of the common formats."""
+    return bool(SIGNATURES.match(head))
+
+
 def _loaded(load: Callable[[], np.ndarray]) -> Page:
     try:
         return to_grayscale(load())
@@ -128,7 +140,8 @@ def _pages(data: bytes) -> Iterator[Callable[[], np.ndarray]]:
         yield from _frames(_open(data))
 
 
-def _opencv(data: bytes, flags: int) -> np.ndarray:
+def _opencv(data: bytes, flags: int = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH) -> np.ndarray:
+    """Decode with OpenCV; these flags apply the orientation in EXIF, and drop what is transparent."""
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
@@ -144,7 +157,7 @@ def _opencv(data: bytes, flags: int) -> np.ndarray:
 def _jpeg(data: bytes) -> np.ndarray:
     data = data[: _jpeg_end(data)]
     if len(data) <= SMALL_JPEG:
-        return _opencv(data, GRAY)
+        return _opencv(data)
     from PIL.JpegImagePlugin import JpegImageFile
 
     with _errors_as_reasons():
@@ -178,7 +191,7 @@ def _png_pages(data: bytes) -> Iterator[Callable[[], np.ndarray]]:
     depth, color_type = chunks[0][1][16:18]
     is_animated = b"acTL" in kinds[: kinds.index(b"IDAT")]
     has_alpha = color_type in (4, 6) or b"tRNS" in kinds
-    kept = PLAIN_CHUNKS + ANIMATION_CHUNKS if is_animated else PLAIN_CHUNKS
+    kept = PNG_CHUNKS + ANIMATION_CHUNKS if is_animated else PNG_CHUNKS
     plain = PNG + b"".join(chunk for kind, chunk in chunks if kind in kept)
     if is_animated or (has_alpha and depth < 16):  # Pillow reduces 16 bits to 8
         from PIL.PngImagePlugin import PngImageFile
@@ -187,7 +200,7 @@ def _png_pages(data: bytes) -> Iterator[Callable[[], np.ndarray]]:
             image = PngImageFile(io.BytesIO(plain))
         yield from _frames(image)
     else:
-        yield partial(_opencv, plain, cv2.IMREAD_UNCHANGED if has_alpha else GRAY)
+        yield partial(_opencv, plain, cv2.IMREAD_UNCHANGED) if has_alpha else partial(_opencv, plain)
 
 
 def _png_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
@@ -225,32 +238,30 @@ def _tiff_page(data: bytes, index: int) -> np.ndarray:
         return pages[0]
     from PIL.TiffImagePlugin import TiffImageFile
 
-    with _errors_as_reasons():  # it knows more compressions
+    with _errors_as_reasons(), _no_warnings():  # it knows more compressions
         image = TiffImageFile(io.BytesIO(data))
         image.seek(index)
         return _array(image)
 
 
-def _tiff_pages(data: bytes) -> Iterator[int]:
-    """Find the pages of a TIFF, without the thumbnails and masks that belong to others."""
+def _tiff_pages(data: bytes) -> list[int]:
+    """Find the pages of a TIFF, without the thumbnails and masks that belong to others; the first one in any case."""
     order, is_big = "<" if data.startswith(b"II") else ">", data[2:4] in (b"+\0", b"\0+")
-    link, counter, entry = (f"{order}Q", f"{order}Q", 20) if is_big else (f"{order}I", f"{order}H", 12)
-    seen, position = set[int](), 8 if is_big else 4
+    link, counter, size = ("Q", "Q", 20) if is_big else ("I", "H", 12)
+    pages, seen, position = [0], set[int](), 8 if is_big else 4
     with contextlib.suppress(struct.error):
         for index in itertools.count():
-            (start,) = struct.unpack_from(link, data, position)
+            (start,) = struct.unpack_from(order + link, data, position)
             if not start or start in seen:
-                return
-            seen.add(start)
-            (entries,) = struct.unpack_from(counter, data, start)
+                break
+            (entries,) = struct.unpack_from(order + counter, data, start)
             first = start + struct.calcsize(counter)
-            (tag,), (kind,) = (
-                struct.unpack_from(f"{order}H", data, first),
-                struct.unpack_from(f"{order}I", data, first + entry - struct.calcsize(link)),
-            )
-            if index == 0 or tag != NEW_SUBFILE_TYPE or not kind & (REDUCED | MASK):
-                yield index
-            position = first + entries * entry
+            tag, kind = struct.unpack_from(f"{order}H{size - 2 - struct.calcsize(link)}xI", data, first)
+            if index and (tag != NEW_SUBFILE_TYPE or not kind & (REDUCED | MASK)):
+                pages.append(index)
+            seen.add(start)
+            position = first + entries * size
+    return pages
 
 
 # ---- other formats
@@ -260,7 +271,7 @@ def _frames(image: Image) -> Iterator[Callable[[], np.ndarray]]:
     """Yield functions that decode the frames of an animation, or the only picture."""
     for index in itertools.count():
         with _errors_as_reasons("damaged, with all frames after it"):
-            if index and image.format in ONE_PAGE:
+            if index and image.format in LAYERED:
                 return
             try:
                 image.seek(index)
@@ -274,19 +285,26 @@ def _frames(image: Image) -> Iterator[Callable[[], np.ndarray]]:
 def _open(data: bytes) -> Image:
     if HEIF.match(data) and b"avif" not in data[:64]:
         return _open_heif(data)
-    for pattern, what in NOT_IMAGES.items():
-        if pattern.match(data[:1024]):
-            raise UnreadableImage(f"not an image but {what}")
     from PIL import Image, UnidentifiedImageError
 
-    with _errors_as_reasons():
+    with _errors_as_reasons(), _no_warnings():
         Image.init()
         is_tga = data[-18:-1] == b"TRUEVISION-XFILE."
         formats = [name for name in ("TGA",) if is_tga] or [name for name in PILLOW if name in Image.OPEN]
         try:
             return Image.open(io.BytesIO(data), formats=formats)
         except UnidentifiedImageError:
-            return Image.fromarray(_opencv(data, GRAY))
+            return Image.fromarray(_unidentified(data))
+
+
+def _unidentified(data: bytes) -> np.ndarray:
+    """Decode what only OpenCV knows, or say what else it is."""
+    for pattern, what in NOT_IMAGES:
+        if re.match(pattern, data[:1024], re.DOTALL | re.IGNORECASE):
+            raise UnreadableImage(f"not an image but {what}")
+    if known := foreign.describe(Path(), data[:64]):
+        raise UnreadableImage("not an image but {}; {}".format(*known))
+    return _opencv(data)
 
 
 def _open_heif(data: bytes) -> Image:
@@ -314,12 +332,23 @@ def _array(image: Image) -> np.ndarray:
 
 def _upright(image: Image) -> Image:
     """Apply the orientation in EXIF."""
-    from PIL import ExifTags, ImageOps
+    from PIL import ImageOps
 
-    orientation = 1
-    with contextlib.suppress(Exception):  # EXIF may be damaged where the image is not
-        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    return image if orientation == 1 else ImageOps.exif_transpose(image)
+    if "exif" not in image.info and image.format != "TIFF":
+        return image
+    try:
+        with _no_warnings():
+            return ImageOps.exif_transpose(image)
+    except Exception:  # EXIF may be damaged where the image is not
+        return image
+
+
+@contextlib.contextmanager
+def _no_warnings() -> Iterator[None]:
+    """Leave out what Pillow warns about, one thread at a time, as filters of warnings belong to the whole process."""
+    with WARNINGS, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 @contextlib.contextmanager

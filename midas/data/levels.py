@@ -158,10 +158,8 @@ def lay_on_paper(gray: np.ndarray, opacity: np.ndarray) -> np.ndarray:
 def _has_contrast(tones: np.ndarray) -> bool:
     """Whether gray levels fall into two groups, ink and paper."""
     threshold, _ = cv2.threshold(tones, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    is_light = tones > threshold
-    if not is_light.any():
-        return False
-    return bool(tones[is_light].mean() - tones[~is_light].mean() >= CONTRAST)
+    light, dark = tones[tones > threshold], tones[tones <= threshold]
+    return bool(len(light) and len(dark) and light.mean() - dark.mean() >= CONTRAST)
 
 
 def _shape(opaque: np.ndarray) -> tuple[float, float, float, float]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from midas.data.archives import Tree
 from midas.data.entries import Entry, Source, join
-from midas.data.images import decode, to_grayscale
+from midas.data.images import Page, UnreadableImage, decode_pages, to_grayscale
 from midas.data.labels import clean
 from midas.data.trees import choose_part
 from midas.errors import MidasError, cannot, printable, some
@@ -124,16 +124,14 @@ def _class_names(metadata: dict[bytes, bytes], label: str | None) -> dict[str, s
         return None
 
 
-def _read(value: Any) -> np.ndarray:
-    from midas.data.images import UnreadableImage
-
+def _read(value: Any) -> np.ndarray | Iterator[Page]:
     data = value.get("bytes") if isinstance(value, dict) else value
     if isinstance(data, bytes):
-        return decode(data)
+        return decode_pages(data)
     try:
         pixels = np.array(data, np.float64)
         side = round(pixels.size**0.5)
         pixels = pixels.reshape(side, side) if pixels.ndim == 1 else pixels
-        return to_grayscale(pixels.astype(np.uint8) if pixels.max(initial=0) > 1 else pixels)
+        return to_grayscale(pixels)
     except (ValueError, TypeError) as error:
         raise UnreadableImage("no bytes of an image in the file") from error

@@ -17,12 +17,13 @@ from pathlib import Path
 from midas.data import archives, arrays, foreign, idx, parquet, pixel_tables, tables
 from midas.data.archives import TAR_SUFFIXES, File, Tree, file_digest
 from midas.data.entries import Entry, Source, text_digest, transposed, with_class_names
-from midas.data.images import decode
+from midas.data.images import decode_pages, has_signature
 from midas.data.labels import convention
-from midas.data.trees import IMAGE_SUFFIXES, choose_part, find_images
+from midas.data.trees import choose_part, find_images, split_by_name
 from midas.errors import MidasError, cannot, some
 
 MAX_INNER = 2**31  # bytes of an archive within an archive
+HEAD, SNIFFED = 32, 20  # bytes by which an image is recognized, and files of a tree that are examined
 ARCHIVES = re.compile(r"\.(zip|tar|tgz|tbz2|txz)$|\.tar\.\w+$", re.IGNORECASE)
 
 
@@ -69,7 +70,7 @@ def source_of_bytes(data: bytes, name: str = "-") -> Source:
     """
     if not data:
         raise MidasError(f"{name}: is empty; pipe an image into it")
-    return Source(name, (), "", lambda: iter([Entry(name, None, partial(decode, data))]), 1)
+    return Source(name, (), "", lambda: iter([Entry(name, None, partial(decode_pages, data))]), 1, is_image=True)
 
 
 def _open(path: Path, split: str | None) -> Source:
@@ -81,11 +82,10 @@ def _open(path: Path, split: str | None) -> Source:
         return _open_tree(tree, split)
     if path.suffix.lower() == ".npz":
         return _open_npz(path, split)
-    if path.suffix.lower() in IMAGE_SUFFIXES:
-        file = File.on_disk(path)
-        return Source(
-            str(path), (), file_digest(path), lambda: iter([Entry(path.name, None, lambda: decode(file.read()))]), 1
-        )
+    file = File.on_disk(path)
+    if split_by_name([path.name])[0] or has_signature(file.head(HEAD)):
+        entry = Entry(str(path), None, lambda: decode_pages(file.read()))
+        return Source(str(path), (), file_digest(path), lambda: iter([entry]), 1, is_image=True)
     return _open_array_file(path, split)
 
 
@@ -116,7 +116,7 @@ def _open_archive(path: Path, file: Path | io.BytesIO) -> Tree | None:
 def _open_tree(tree: Tree, split: str | None, depth: int = 0) -> Source:
     """Open whatever a folder or archive contains."""
     source = idx.open_in(tree, split)
-    images = [name for name in tree.names if name.lower().endswith(IMAGE_SUFFIXES)]
+    images = _find_images(tree)
     if images and not source:
         source = _open_images(tree, images, split)
     inner = [name for name in tree.names if ARCHIVES.search(name)]
@@ -125,6 +125,12 @@ def _open_tree(tree: Tree, split: str | None, depth: int = 0) -> Source:
     if not source:
         source = _open_inner(tree, inner, split, depth)
     return replace(source, notes=tuple(dict.fromkeys([*tree.notes, *source.notes])))
+
+
+def _find_images(tree: Tree) -> list[str]:
+    """Find the files that are images by their suffix or, if there are none, may be, provided that some really are."""
+    images, unknown = split_by_name(tree.names)
+    return images or (unknown if any(has_signature(tree.files[name].head(HEAD)) for name in unknown[:SNIFFED]) else [])
 
 
 def _open_images(tree: Tree, images: list[str], split: str | None, table: str | None = None) -> Source:
@@ -161,7 +167,7 @@ def _open_inner(tree: Tree, names: list[str], split: str | None, depth: int) -> 
         raise MidasError(f"{tree.path}: contains archives ({some(names)}); give one of them, as {tree.path}/{names[0]}")
     if not names:
         foreign.refuse_tree(tree.path, tree.names)
-        what = f"contains no images ({', '.join(IMAGE_SUFFIXES)})" if tree.names else "is empty"
+        what = "contains no images" if tree.names else "is empty"
         raise MidasError(f"{tree.path}: {what} and no arrays or tables of images; give another folder or file")
     file, path = tree.files[names[0]], tree.path / names[0]
     with file.start() as opened:
@@ -199,7 +205,7 @@ def _open_array_file(path: Path, split: str | None) -> Source:
         return pixel_tables.open_file(tree, path.name)
     if tables.SUFFIXES.search(path.name):
         folder = archives.open_folder(path.parent)
-        images = [name for name in folder.names if name.lower().endswith(IMAGE_SUFFIXES)]
+        images = _find_images(folder)
         if tables.find_rows(folder, images, path.name)[0]:
             return _open_images(replace(folder, path=path), images, split, path.name)
     raise MidasError(

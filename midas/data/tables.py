@@ -10,16 +10,15 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from midas.data.archives import Tree
 from midas.data.entries import Entry, Source
-from midas.data.images import UnreadableImage, decode
+from midas.data.images import Page, UnreadableImage, decode_pages
 from midas.data.labels import clean
 from midas.data.trees import IMAGE_SUFFIXES, Images, choose_part, part_of
 from midas.errors import MidasError, printable, some
@@ -119,8 +118,8 @@ def tree_entries(tree: Tree, labels: dict[str, str | None]) -> Iterator[Entry]:
         yield Entry(printable(name), labels[name], partial(_decode, read))
 
 
-def _decode(read: Any) -> np.ndarray:
-    return decode(read())
+def _decode(read: Callable[[], bytes]) -> Iterator[Page]:
+    return decode_pages(read())
 
 
 def _refuse_missing() -> np.ndarray:

@@ -13,7 +13,19 @@ from midas.errors import MidasError, printable, some
 
 Info = TypeVar("Info")
 
-IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+IMAGE_SUFFIXES = (
+    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".gif", ".bmp", ".webp"),
+    *(".pbm", ".pgm", ".ppm", ".pnm", ".pam", ".pfm", ".jp2", ".j2k", ".jpx", ".avif", ".avifs", ".heic", ".heif"),
+    *(".hif", ".ico", ".cur", ".icns", ".pcx", ".dcx", ".psd", ".qoi", ".sgi", ".rgb", ".bw", ".ras", ".sun"),
+    *(".tga", ".dds", ".im", ".msp", ".xbm", ".xpm", ".hdr"),
+)
+OTHER_FILES = re.compile(  # that people keep beside images
+    r"\.(txt|csv|tsv|jsonl?|xml|ya?ml|toml|ini|cfg|conf|md|rst|tex|html?|css|log|lst|docx?|mit|gt|xlsx?|ods"
+    r"|py[cw]?|ipynb|m|r|c|h|cpp|java|js|sh|bat|npy|npz|mat|h5|hdf5|pkl|pickle|joblib|pth?|ckpt|keras|onnx|tflite|pb"
+    r"|parquet|arrow|feather|tfrecords?|db|sqlite|md5|sha1|sha256|sig|lnk|url|tmp|bak|swp|part|crdownload)(\.gz)?$"
+    r"|~$|(^|/)(readme|licen[cs]e|copying|notice|authors|changelog|citation|manifest|makefile|version)[^/]*$",
+    re.IGNORECASE,
+)
 HIDDEN = re.compile(r"(^|/)(\.|__MACOSX(/|$))")
 # The part of a data set that a word in the name of a folder or file stands for.
 PARTS = {"train": "train", "training": "train", "test": "test", "testing": "test", "t10k": "test"}
@@ -177,11 +189,24 @@ class Images:
     is_nist: bool = False
 
 
+def split_by_name(files: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Select the files that are images by their suffix, and those that may be: all but what people keep beside images.
+
+    >>> split_by_name(["A/0.JPG", "A/1", "A/2.dat", "A/labels.csv", "README"])
+    (['A/0.JPG'], ['A/1', 'A/2.dat'])
+    """
+    files = sorted(files)
+    images = [name for name in files if name.lower().endswith(IMAGE_SUFFIXES)]
+    known = set(images)
+    return images, [name for name in files if name not in known and not OTHER_FILES.search(name)]
+
+
 def find_images(path: Path, files: Iterable[str], folders: Iterable[str], split: str | None) -> Images:
     """Find the images of a tree and its class folders, whatever folders enclose these.
 
     A folder is no class if it is the only one with images, unless its name is a character; nor are folders that are all
-    named after the parts of a data set.
+    named after the parts of a data set. Files whose names do not tell whether they are images count as images where
+    others are, and where there are no others.
 
     Args:
         path: of the tree, to name it in errors.
@@ -197,9 +222,10 @@ def find_images(path: Path, files: Iterable[str], folders: Iterable[str], split:
     ({'2.png': None, 'train/A/0.png': 'A', 'train/b/1.png': 'b'}, ('A', 'b'))
     """
     files = [name for name in files if not HIDDEN.search(name)]
-    parents = {name: _parent(name) for name in sorted(files) if name.lower().endswith(IMAGE_SUFFIXES)}
+    images, unknown = split_by_name(files)
+    parents = {name: _parent(name) for name in images or unknown}
     if not parents:
-        raise MidasError(f"{path}: contains no images ({', '.join(IMAGE_SUFFIXES)})")
+        raise MidasError(f"{path}: contains no images")
     is_nist = all(NIST.fullmatch(parent) for parent in parents.values())
     if is_nist:
         parents = _nist_part(parents, split)
@@ -214,6 +240,9 @@ def find_images(path: Path, files: Iterable[str], folders: Iterable[str], split:
             raise MidasError(f"{path}: class folders in several places ({found}); give just one of them, unpacked")
         roots = set(chosen)
         parents = {name: parent for name, parent in parents.items() if _parent(parent) in roots}
+    places = set(parents.values())
+    parents |= {name: _parent(name) for name in unknown if _parent(name) in places}
+    parents = dict(sorted(parents.items()))
     used = {parent for parent in parents.values() if parent not in outer}
     if _are_no_classes({_last(folder) for folder in used}, len(roots)):
         return Images(dict.fromkeys(parents), (), notes)
