@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from midas.cli.console import Progress, load_tensorflow, say, warn_of_sample, warn_of_skipped
+from midas.cli.console import (
+    Progress,
+    load_tensorflow,
+    say,
+    silence_libraries,
+    warn_of_notes,
+    warn_of_sample,
+    warn_of_skipped,
+)
 from midas.errors import MidasError
 from midas.experiments import MODEL_NAMES, OPTIMIZERS, STRONGEST, Augmentation, Experiment
 from midas.files import read_json
@@ -28,6 +36,7 @@ from midas.recipes import (
 )
 
 if TYPE_CHECKING:
+    from midas.data.entries import Source
     from midas.learning.classifier import Classifier
     from midas.studies.study import Workspace
 
@@ -42,6 +51,8 @@ def apply(*options: Decorator) -> Decorator:
 def _remember(key: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
     def callback(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
         ctx.meta[key] = value
+        if key == "midas.verbose" and not value:
+            silence_libraries()
         return value
 
     return callback
@@ -70,7 +81,7 @@ def _home() -> Path:
 
 
 common = apply(
-    _flag("-v", "--verbose", "midas.verbose", "Show tracebacks and TensorFlow's messages."),
+    _flag("-v", "--verbose", "midas.verbose", "Show tracebacks and the messages of libraries."),
     _flag("-q", "--quiet", "midas.quiet", "Show no progress."),
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
@@ -114,6 +125,20 @@ restart_options = [
     click.option("--resume", is_flag=True, help="Resume an unfinished run."),
     click.option("--overwrite", is_flag=True, help="Delete what the run directory holds and start again."),
 ]
+
+
+form_options = apply(
+    click.option(
+        "--class-names",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="What the labels of --data stand for: a file with lines of label,name, or JSON.",
+    ),
+    click.option(
+        "--transpose/--no-transpose",
+        default=None,
+        help="Swap rows and columns of the images of --data.  [default: as its form says; EMNIST's are swapped]",
+    ),
+)
 
 
 def checkpoint_option(help_text: str, default: str) -> Decorator:
@@ -326,6 +351,16 @@ def make_workspace(data_dir: str, runs_dir: Path, cache_dir: Path) -> Workspace:
         progress=progress.images,
         start=load_tensorflow,
     )
+
+
+def open_data(data: str, split: str, class_names: Path | None = None, transpose: bool | None = None) -> Source:
+    """Open the data set that --data asks for, and print what should be known about it."""
+    from midas.data.datasets import open_any
+
+    warn_of_sample(data)
+    source = open_any(data, split, class_names, transpose)
+    warn_of_notes(source.notes)
+    return source
 
 
 def load_network(checkpoints: tuple[str, ...], tta: int | None) -> tuple[Classifier, list[Path]]:

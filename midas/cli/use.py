@@ -5,23 +5,25 @@ from __future__ import annotations
 import csv
 import importlib.util
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from midas.cli.console import Progress, emit, load_tensorflow, warn, warn_of_sample, warn_of_skipped
+from midas.cli.console import Progress, Unread, emit, load_tensorflow, warn, warn_of_notes, warn_of_skipped
 from midas.cli.options import (
     apply,
     cache_dir_option,
     checkpoint_option,
     common,
+    form_options,
     json_option,
     load_network,
     names_of,
     network_option,
+    open_data,
     seed_option,
     size_option,
     strict_option,
@@ -31,39 +33,54 @@ from midas.errors import MidasError
 from midas.files import parse
 
 if TYPE_CHECKING:
+    from midas.data.entries import Source
     from midas.learning.classifier import Prediction
 
 
 @click.command(epilog="Example: midas predict drawing.png")
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE|FOLDER|ARCHIVE|-...")
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values instead of a table.")
-@apply(network_option, tta_option, json_option, common)
+@apply(network_option, tta_option, strict_option, json_option, common)
 def predict(
-    images: tuple[str, ...], as_csv: bool, checkpoints: tuple[str, ...], tta: int | None, as_json: bool
+    images: tuple[str, ...], as_csv: bool, checkpoints: tuple[str, ...], tta: int | None, strict: bool, as_json: bool
 ) -> None:
     """Read the character in each image.
 
-    Prints the label, its probability, and the next two guesses. '-' reads an image from stdin.
+    Prints the label, its probability, and the next two guesses. '-' reads an image from stdin. The pages of a TIFF and
+    the frames of an animation are images of their own. Images that cannot be read are listed, the others
+    answered, and the exit status is 1; with --strict nothing is answered then.
     """
     network, _ = load_network(checkpoints, tta)
-    from midas.data.sources import open_source, source_of_bytes
     from midas.report.tables import prediction_line
 
-    sources = [source_of_bytes(sys.stdin.buffer.read()) if name == "-" else open_source(name) for name in images]
-    skipped = []
-
-    def skip(name: str, reason: str) -> None:
-        skipped.append({"file": name, "reason": reason})
-        warn(f"{name}: skipped: {reason}")
-
-    predictions = network.predict_stream(sources, skip)
+    unread = Unread()
+    predictions: Iterable[Prediction] = network.predict_stream(_open_each(images, unread.add), unread.add)
+    if strict:
+        predictions = list(predictions)
+        unread.fail("nothing is answered; repair or remove them, or omit --strict")
+    predictions = unread.counted(predictions)
     if as_json:
-        emit({"predictions": list(map(_as_json, predictions)), "skipped": skipped}, True, "")
+        emit({"predictions": list(map(_as_json, predictions)), "skipped": unread.listed}, True, "")
     elif as_csv:
         csv.writer(sys.stdout, lineterminator="\n").writerows(_csv_rows(predictions))
     else:
         for prediction in predictions:
             click.echo(prediction_line(prediction))
+    unread.fail("the reasons are above")
+
+
+def _open_each(names: Iterable[str], skip: Callable[[str, str], None]) -> Iterator[Source]:
+    """Open images and data sets, leaving out those that cannot be opened."""
+    from midas.data.sources import open_source, source_of_bytes
+
+    for name in names:
+        try:
+            source = source_of_bytes(sys.stdin.buffer.read()) if name == "-" else open_source(name)
+        except MidasError as error:
+            skip(name, str(error).removeprefix(f"{Path(name)}: "))
+        else:
+            warn_of_notes(source.notes)
+            yield source
 
 
 def _as_json(prediction: Prediction) -> dict[str, Any]:
@@ -92,21 +109,28 @@ def _csv_rows(predictions: Iterable[Prediction]) -> Iterator[list[Any]]:
 @click.option(
     "--restrict/--no-restrict", default=False, show_default=True, help="Predict only classes that are in the data."
 )
-@apply(tta_option, strict_option, json_option, common)
+@apply(form_options, tta_option, strict_option, json_option, common)
 def evaluate(
-    checkpoints: tuple[str, ...], data: str, restrict: bool, tta: int | None, strict: bool, as_json: bool
+    checkpoints: tuple[str, ...],
+    data: str,
+    restrict: bool,
+    tta: int | None,
+    strict: bool,
+    as_json: bool,
+    **form: Any,
 ) -> None:
     """Score a network on labeled images.
 
     Several checkpoints are scored as an ensemble.
     """
-    warn_of_sample(data)
+    source = open_data(data, "test", **form)
     network, paths = load_network(checkpoints, tta)
     from midas.report.tables import classification_report
     from midas.studies import evaluation
 
-    found = evaluation.evaluate(network, data, restrict, strict, Progress().images)
+    found = evaluation.evaluate(network, source, data, restrict, strict, Progress().images)
     warn_of_skipped(found.skipped, data)
+    warn_of_notes(found.notes)
     about = {"checkpoint": names_of(paths), "data": data, "tta": network.tta}
     emit(evaluation.as_json(found, **about), as_json, classification_report(found.scores))
 
@@ -115,9 +139,15 @@ def evaluate(
 @network_option
 @click.option("--data", help="Labeled images.  [default: what the run itself was evaluated on]")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="[default: the run directory]")
-@apply(tta_option, strict_option, json_option, common)
+@apply(form_options, tta_option, strict_option, json_option, common)
 def analyze(
-    checkpoints: tuple[str, ...], data: str | None, out: Path | None, tta: int | None, strict: bool, as_json: bool
+    checkpoints: tuple[str, ...],
+    data: str | None,
+    out: Path | None,
+    tta: int | None,
+    strict: bool,
+    as_json: bool,
+    **form: Any,
 ) -> None:
     """Draw confusion matrices, errors and learning curves.
 
@@ -129,10 +159,13 @@ def analyze(
     from midas.studies import evaluation
 
     if data:
-        warn_of_sample(data)
+        source = open_data(data, "test", **form)
         network, paths = load_network(checkpoints, tta)
-        found, folder, skipped = evaluation.analyze_network(network, paths, data, out, strict, Progress().images)
-        warn_of_skipped(skipped, data)
+        found, folder, dataset = evaluation.analyze_network(
+            network, paths, source, data, out, strict, Progress().images
+        )
+        warn_of_skipped(dataset.skipped, data)
+        warn_of_notes(found["notes"])
     else:
         run = find_run(checkpoints[0]) if len(checkpoints) == 1 and tta is None else None
         if not run:
@@ -158,11 +191,13 @@ def analyze(
 @click.option("--max-suspects", type=click.IntRange(1), default=20, show_default=True, help="Suspects to list.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for figures and lists.")
 @click.option("--cleanlab", is_flag=True, help="Compare with cleanlab, if it is installed.")
-@apply(tta_option, size_option, strict_option, seed_option, cache_dir_option, json_option, common)
+@apply(form_options, tta_option, size_option, strict_option, seed_option, cache_dir_option, json_option, common)
 @click.pass_context
 def audit_labels(
     ctx: click.Context,
     data: str,
+    class_names: Path | None,
+    transpose: bool | None,
     checkpoints: tuple[str, ...],
     tta: int | None,
     size: int,
@@ -179,14 +214,13 @@ def audit_labels(
     _refuse_unused(ctx, ("folds", "epochs", "size") if checkpoints else ("tta",), bool(checkpoints))
     if options["cleanlab"] and not importlib.util.find_spec("cleanlab"):
         raise MidasError("--cleanlab needs the package cleanlab: pip install cleanlab")
-    warn_of_sample(data)
+    source = open_data(data, "train", class_names, transpose)
     network, paths = load_network(checkpoints, tta) if checkpoints else (None, [])
     from midas.data import datasets
     from midas.report import label_audit
     from midas.studies import audit
 
     progress = Progress()
-    source = datasets.open_any(data, "train")
     dataset = datasets.cached(source, network.size if network else size, cache_dir, strict, progress.images)
     warn_of_skipped(dataset.skipped, data)
     if not network:

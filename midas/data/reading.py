@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import math
 import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
+
+from midas.data.entries import Entry, Source
 from midas.data.glyphs import Glyph
-from midas.data.images import UnreadableImage
+from midas.data.images import Page
+from midas.data.levels import UnreadableImage
 from midas.data.preprocessing import normalize
-from midas.data.sources import Entry, Source
 
 Progress = Callable[[int, int], None]  # called with (done, total) now and then
 
@@ -26,10 +28,10 @@ SMALL_PAGE = 2**14  # pixels; two threads normalize fewer images of this size pe
 
 @dataclass(frozen=True)
 class StreamItem:
-    """An entry of a source, read.
+    """A page of an entry of a source, read.
 
     Attributes:
-        entry: what was read.
+        entry: what was read; if it has several pages, under the name of the page.
         glyph: None if the image cannot be used.
         page: size of the image before preprocessing as "WIDTHxHEIGHT"; empty if the image cannot be used.
         reason: why the image cannot be used; None if it can.
@@ -52,16 +54,17 @@ def stream(source: Source, size: int, progress: Progress | None = None) -> Itera
     workers = os.cpu_count() or 1
     entries = source.entries()
     chunks = iter(lambda: list(itertools.islice(entries, CHUNK)), [])
-    waiting: deque[Future[tuple[list[StreamItem], bool]]] = deque()
+    waiting: deque[tuple[int, Future[tuple[list[StreamItem], bool]]]] = deque()
     done, ahead, turn = 0, 2 * workers, threading.Lock()
     with ThreadPoolExecutor(workers) as pool:
         for chunk in itertools.chain(chunks, [None]):
             if chunk:
-                waiting.append(pool.submit(_read_chunk, chunk, size, turn))
+                waiting.append((len(chunk), pool.submit(_read_chunk, chunk, size, turn)))
             while len(waiting) > (ahead if chunk else 0):
-                items, are_small = waiting.popleft().result()
+                count, chunk_read = waiting.popleft()
+                items, are_small = chunk_read.result()
                 ahead = max(2 * workers, CHUNKS_AHEAD) if are_small else 2 * workers
-                done += len(items)
+                done += count
                 if progress:
                     progress(done, source.count)
                 yield from items
@@ -76,14 +79,18 @@ def _read_chunk(entries: list[Entry], size: int, turn: threading.Lock) -> tuple[
     items, are_small = [], False
     with contextlib.ExitStack() as stack:
         for entry in entries:
-            try:
-                gray = entry.read()
-                glyph = normalize(gray, size)
-            except UnreadableImage as error:
-                items.append(StreamItem(entry, None, "", str(error)))
-                continue
-            if not are_small and math.prod(gray.shape) < SMALL_PAGE:
-                stack.enter_context(turn)
-                are_small = True
-            items.append(StreamItem(entry, glyph, f"{gray.shape[1]}x{gray.shape[0]}", None))
+            for name, page in entry.pages():
+                items.append(_read_page(entry if name == entry.name else replace(entry, name=name), page, size))
+                if not are_small and isinstance(page, np.ndarray) and page.size < SMALL_PAGE:
+                    stack.enter_context(turn)
+                    are_small = True
     return items, are_small
+
+
+def _read_page(entry: Entry, page: Page, size: int) -> StreamItem:
+    try:
+        if isinstance(page, UnreadableImage):
+            raise page
+        return StreamItem(entry, normalize(page, size), f"{page.shape[1]}x{page.shape[0]}", None)
+    except UnreadableImage as error:
+        return StreamItem(entry, None, "", str(error))

@@ -15,12 +15,14 @@ import numpy as np
 from midas.data import datasets
 from midas.data.augmentation import tta_copies
 from midas.data.datasets import Dataset
+from midas.data.entries import Source
 from midas.data.glyphs import Glyph, Glyphs
-from midas.data.images import UnreadableImage, to_grayscale
+from midas.data.images import Page
+from midas.data.levels import UnreadableImage, to_grayscale, value_range
 from midas.data.memmap import BLOCK
 from midas.data.preprocessing import normalize
 from midas.data.reading import Progress, stream
-from midas.data.sources import Source, open_source
+from midas.data.sources import open_source
 from midas.errors import MidasError
 from midas.experiments import Augmentation
 from midas.learning import models
@@ -180,30 +182,18 @@ class Classifier:
 
         Args:
             sources: where the images are.
-            skip: called with the name of each image that cannot be read, and the reason.
+            skip: called with the name of each image, or source, that cannot be read, and the reason.
             top: predictions per image, alternatives included.
-
-        Raises:
-            MidasError: at the end, if not a single image could be read.
         """
-        names, glyphs, failure, found = list[str](), list[Glyph](), "", False
-        for source in sources:
-            for item in stream(source, self.size):
-                name = source.path if source.count == 1 else f"{source.path}/{item.entry.name}"
-                if item.glyph is None:
-                    name = item.entry.name if source.count == 1 else name
-                    failure = failure or f"{name}: {item.reason}"
-                    skip(name, str(item.reason))
-                    continue
-                names.append(name)
-                glyphs.append(item.glyph)
-                if len(glyphs) == BATCH:
-                    yield from self._predictions(names, glyphs, None, top)
-                    names, glyphs, found = [], [], True
+        names, glyphs = list[str](), list[Glyph]()
+        for name, glyph in _named_glyphs(sources, self.size, skip):
+            names.append(name)
+            glyphs.append(glyph)
+            if len(glyphs) == BATCH:
+                yield from self._predictions(names, glyphs, None, top)
+                names, glyphs = [], []
         if glyphs:
             yield from self._predictions(names, glyphs, None, top)
-        elif not found:
-            raise MidasError(failure or "no images given")
 
     def _predictions(
         self, names: Sequence[str], glyphs: Sequence[Glyph], allowed: np.ndarray | None, top: int
@@ -299,16 +289,26 @@ def _logits(network: keras.Model, glyphs: Glyphs) -> np.ndarray:
     return np.concatenate([network.predict_on_batch(models.inputs(network, batch)) for batch in glyphs.batches(BATCH)])
 
 
-def _pages(images: Image | Sequence[Image], name: str = "array") -> Iterator[tuple[str, np.ndarray | UnreadableImage]]:
+def _named_glyphs(
+    sources: Iterable[Source], size: int, skip: Callable[[str, str], None]
+) -> Iterator[tuple[str, Glyph]]:
+    for source in sources:
+        try:
+            for item in stream(source, size):
+                if item.glyph is None:
+                    skip(source.locate(item.entry.name), str(item.reason))
+                else:
+                    yield source.locate(item.entry.name), item.glyph
+        except MidasError as error:  # such as a damaged archive
+            skip(source.path, str(error).removeprefix(f"{source.path}: "))
+
+
+def _pages(images: Image | Sequence[Image], name: str = "array") -> Iterator[tuple[str, Page]]:
     """Yield the name and the gray levels of each image, or why it cannot be read."""
     if isinstance(images, str | os.PathLike):
         source = open_source(images)
         for entry in source.entries():
-            label = source.path if source.count == 1 else f"{source.path}/{entry.name}"
-            try:
-                yield label, entry.read()
-            except UnreadableImage as error:
-                yield label, error
+            yield from ((source.locate(page_name), page) for page_name, page in entry.pages())
     elif isinstance(images, np.ndarray):
         if images.dtype.kind not in "buif":
             raise MidasError(f"{name}: {images.dtype} values are not gray levels or colors; expected numbers")
@@ -318,16 +318,24 @@ def _pages(images: Image | Sequence[Image], name: str = "array") -> Iterator[tup
             )
         if images.ndim == 2 or images.shape[2] in (3, 4):
             channels = [2, 1, 0, 3][: images.shape[2]] if images.ndim == 3 else None
-            yield name, to_grayscale(images if channels is None else images[:, :, channels])
+            yield name, _gray(images if channels is None else images[:, :, channels])
         else:
+            span = value_range([images])
             for index, image in enumerate(images):
-                yield f"{name}[{index}]", to_grayscale(image)
+                yield f"{name}[{index}]", _gray(image, span)
     else:
         for index, image in enumerate(images):
             yield from _pages(image, f"{name}[{index}]")
 
 
-def _glyph(name: str, page: np.ndarray | UnreadableImage, size: int) -> Glyph:
+def _gray(image: np.ndarray, span: tuple[float, float] | None = None) -> Page:
+    try:
+        return to_grayscale(image, span)
+    except UnreadableImage as error:
+        return error
+
+
+def _glyph(name: str, page: Page, size: int) -> Glyph:
     try:
         if isinstance(page, UnreadableImage):
             raise page
