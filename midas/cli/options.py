@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -120,6 +120,11 @@ tta_option = click.option(
     "--tta",
     type=click.IntRange(1, 1000),
     help="Test-time augmentation: average over this many augmented copies of each image.  [default: the network's own]",
+)
+classes_option = click.option(
+    "--classes",
+    metavar="0-9|A,B,…|FILE",
+    help="Predict only these classes: names and ranges, separated by commas, or a file of them.",
 )
 restart_options = [
     click.option("--resume", is_flag=True, help="Resume an unfinished run."),
@@ -372,6 +377,40 @@ def load_network(checkpoints: tuple[str, ...], tta: int | None) -> tuple[Classif
     paths = [find_checkpoint(each) for each in checkpoints or (None,)]
     network = Classifier.load(*paths)
     return replace(network, tta=tta or network.tta), paths
+
+
+def choose_classes(text: str | None, class_names: Sequence[str]) -> list[str] | None:
+    """Resolve --classes to class names: a name, a comma-separated list of names and ranges, or a file of such lines.
+
+    A range has all classes from one to the other, in the network's order.
+
+    Raises:
+        MidasError: a name is not a class of the network.
+
+    >>> choose_classes("0-2,B", "0123AB")
+    ['0', '1', '2', 'B']
+    """
+    if text is None:
+        return None
+    listed = Path(text).read_text(encoding="utf-8").splitlines() if Path(text).is_file() else [text]
+    words = [word.strip() for line in listed for word in ([line] if line in class_names else line.split(","))]
+    chosen = [name for word in words if word for name in _range(word, list(class_names))]
+    if not chosen:
+        raise MidasError(f"--classes {text}: names no class")
+    return list(dict.fromkeys(chosen))
+
+
+def _range(word: str, class_names: list[str]) -> list[str]:
+    if word in class_names:
+        return [word]
+    first, dash, last = word.partition("-")
+    if dash and first in class_names and last in class_names:
+        start, end = class_names.index(first), class_names.index(last)
+        if start <= end:
+            return class_names[start : end + 1]
+        raise MidasError(f"--classes {word}: {last!r} comes before {first!r} in the network's classes")
+    known = f"{len(class_names)} classes, {class_names[0]!r} to {class_names[-1]!r}"
+    raise MidasError(f"--classes {word}: not a class of the network, which knows {known}")
 
 
 def names_of(paths: list[Path]) -> str | list[str]:

@@ -1,7 +1,7 @@
 """Pages, lines and forms to single characters: where they are, in reading order.
 
 A character is a connected component of ink, or a group of them such as the stem and the dot of an i. Characters that
-touch are found as one, and counted in `Page.touching`.
+touch are found as one, and counted in `Segmentation.touching`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from midas.data.glyphs import UNKNOWN_PLACE, Glyph
-from midas.data.images import UnreadableImage
+from midas.data.levels import UnreadableImage
 from midas.data.preprocessing import frame_glyph, page_ink
 
 MAX_SIDE = 4000  # pixels; a larger page is shrunk
+MIN_SIDE = 64  # pixels; smaller images are taken to show a single character
+LOOK_SIDE = 320  # pixels of the copy in which `shows_several` looks
 MAX_COMPONENTS = 20_000  # of ink; a page of print has about 4,000
 SOLID = 96  # of 255: ink that connects two pixels; fainter ink is the soft edge of a stroke
 # In widths of the pen:
@@ -54,18 +56,23 @@ class Character:
 
 
 @dataclass(frozen=True, eq=False)
-class Page:
+class Segmentation:
     """The characters of a page.
 
     Attributes:
         lines: from top to bottom, each from left to right.
         slope: of the lines, in pixels down per pixel to the right.
-        touching: number of components that are so wide that they are probably several characters.
+        touching: number of boxes that are so wide that they probably hold several characters.
     """
 
     lines: tuple[tuple[Character, ...], ...]
     slope: float
     touching: int
+
+    def level(self, boxes: np.ndarray) -> np.ndarray:
+        """Shift boxes (n, 4) vertically as if the lines were horizontal."""
+        rise = self.slope * (boxes[:, 0] + boxes[:, 2]) / 2
+        return boxes - np.outer(rise, (0, 1, 0, 1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +94,7 @@ class _Layout:
     height: float
 
 
-def find_characters(gray: np.ndarray, size: int = 28) -> Page:
+def find_characters(gray: np.ndarray, size: int = 28) -> Segmentation:
     """Find the characters of a page, line or form.
 
     Args:
@@ -114,26 +121,32 @@ def find_characters(gray: np.ndarray, size: int = 28) -> Page:
     ]
     widths = layout.boxes[:, 2] - layout.boxes[:, 0]
     touching = int(np.count_nonzero(widths > WIDE * layout.height))
-    return Page(tuple(tuple(characters[index] for index in line) for line in lines), slope, touching)
+    return Segmentation(tuple(tuple(characters[index] for index in line) for line in lines), slope, touching)
 
 
-def count_characters(ink: np.ndarray) -> int:
-    """Count the separate characters in an image that should show one.
+def shows_several(gray: np.ndarray) -> bool:
+    """Whether an image that should show one character shows several, apart from each other.
 
     Args:
-        ink: uint8 array (height, width), light ink on black.
+        gray: uint8 array (height, width), dark on light or light on dark; not blank. Images smaller than `MIN_SIDE` are
+            taken to show one.
 
-    >>> ink = np.zeros((60, 100), np.uint8)
-    >>> ink[20:40, 20:24] = ink[20:40, 60:64] = 255
-    >>> count_characters(ink)
-    2
+    >>> page = np.full((90, 120), 255, np.uint8)
+    >>> page[20:60, 20:24] = page[20:60, 80:84] = 0
+    >>> shows_several(page)
+    True
     """
+    longest = max(gray.shape)
+    if longest < MIN_SIDE:
+        return False
+    shrink = max(1.0, longest / LOOK_SIDE)
+    small = cv2.resize(gray, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA)
     try:
-        boxes = _layout(ink).boxes
+        boxes = _layout(page_ink(small)).boxes
     except UnreadableImage:
-        return 0
+        return False
     sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
-    return int(np.count_nonzero(sides > COUNTED * sides.max()))
+    return bool(np.count_nonzero(sides > COUNTED * sides.max()) > 1)
 
 
 # ---- components to characters

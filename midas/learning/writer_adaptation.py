@@ -29,7 +29,6 @@ LINE_SPREAD = 4.0  # variance of the scale and height of lines, in the units of 
 BASELINE_SPREAD = 2.0  # factor on the variance of heights on a line: people align letters better than on single pages
 ON_LINE = [0, 1, 3]  # height, width, vertical position: the horizontal position says nothing
 POOLED = 5.0  # characters; the scale of lines much shorter than this is that of the page
-TINY = 1e-12  # probability that stands for 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,9 +85,7 @@ def on_pages(places: np.ndarray, statistics: PlaceStatistics) -> Writing:
     return Writing(deviations, (1 - BETWEEN_PEOPLE) * total, BETWEEN_PEOPLE * total)
 
 
-def on_lines(
-    boxes: np.ndarray, lines: np.ndarray, probabilities: np.ndarray, statistics: PlaceStatistics
-) -> Writing:
+def on_lines(boxes: np.ndarray, lines: np.ndarray, probabilities: np.ndarray, statistics: PlaceStatistics) -> Writing:
     """Describe the characters of lines, whose scale and height on the page say nothing.
 
     Args:
@@ -134,11 +131,12 @@ def adapt(probabilities: np.ndarray, writing: Writing) -> np.ndarray:
     n = len(probabilities)
     if n < 2:
         return probabilities.astype(np.float32)
-    seen = np.log(np.maximum(probabilities, TINY))
+    with np.errstate(divide="ignore"):  # a class that is not allowed stays impossible
+        seen = np.log(probabilities.astype(np.float64))
     seen -= _log_density(writing.deviations, writing.within + writing.between)
     precision = np.linalg.inv(writing.within)
     spread = np.linalg.inv(np.linalg.inv(writing.between) + (n - 1) * precision)  # of d, given the other characters
-    adapted = np.asarray(probabilities, np.float64)
+    adapted = probabilities.astype(np.float64)
     for _ in range(ITERATIONS):
         expected = np.einsum("nk,nkd->nd", adapted, writing.deviations)
         shift = (expected.sum(axis=0) - expected) @ (spread @ precision).T
