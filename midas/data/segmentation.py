@@ -28,8 +28,8 @@ CRACK = 0.3  # a gap beside a component: smaller ones are breaks in a stroke
 # In heights of a typical character:
 SMALL = 0.55  # the height of a component: lower ones may be part of that above or below, as dots and bars
 COUNTED = 0.3  # the longer side of a component, to that of the largest: smaller ones are specks or punctuation
-STACK_GAP = 0.6  # between a character and its dot, or the bars of =
-STACKED = 1.9  # the height of a character of several components
+STACK_GAP = 0.8  # between a character and its dot, or the bars of =
+STACKED = 2.2  # the height of a character of several components
 FAR = 12.0  # gap beside a character at which its line is taken to end
 MIN_SPACE = 0.3  # gap between words
 WIDE = 2.5  # the width of a component: wider ones are probably several characters that touch

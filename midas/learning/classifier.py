@@ -229,15 +229,16 @@ class Classifier:
         return Answers(allowed, top, threshold)
 
     def predict_stream(
-        self, sources: Iterable[Source], skip: Callable[[str, str], None], answers: Answers
+        self, sources: Iterable[Source], skip: Callable[[str, str], None], answers: Answers | None = None
     ) -> Iterator[Prediction]:
         """Read the characters in sources of any size, with one batch of images in memory.
 
         Args:
             sources: where the images are.
             skip: called with the name of each image, or source, that cannot be read, and the reason.
-            answers: how predictions are made.
+            answers: how predictions are made; None allows all classes and is never unsure.
         """
+        answers = answers or Answers()
         for images, _, probabilities in self._batches(sources, skip, answers):
             yield from self._predictions(probabilities, images, answers)
 
