@@ -31,7 +31,7 @@ COUNTED = 0.3  # the longer side of a component, to that of the largest: smaller
 STACK_GAP = 0.8  # between a character and its dot, or the bars of =
 STACKED = 2.2  # the height of a character of several components
 FAR = 12.0  # gap beside a character at which its line is taken to end
-MIN_SPACE = 0.3  # gap between words
+MIN_SPACE = 0.4  # gap between words
 WIDE = 2.5  # the width of a component: wider ones are probably several characters that touch
 # Ratios:
 OVERLAP = 0.5  # of the narrower component, with the width of the other
