@@ -165,7 +165,10 @@ def open_arrays(path: Path, arrays: Mapping[str, Load], split: str | None, diges
         pairs = _unnamed(arrays)
     if not pairs:
         return None
-    chosen, notes = choose_part(path, pairs, split)
+    labeled = {name: pair for name, pair in pairs.items() if pair.labels}
+    chosen, notes = choose_part(path, labeled or pairs, split)
+    if labeled and len(labeled) < len(pairs):
+        notes += (f"{path}: without labels, so left out: {some(set(pairs) - set(labeled))}",)
     sources = [_open_pair(path, arrays, pairs[name], f"{digest} {name}") for name in chosen]
     return join(path, sources, notes)
 

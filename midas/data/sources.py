@@ -77,10 +77,10 @@ def _open(path: Path, split: str | None) -> Source:
         return _open_tree(archives.open_folder(path), split)
     if not path.exists():
         return _open_inside(path, split)
-    if (tree := _open_archive(path, path)) and path.suffix.lower() != ".npz":
-        return _open_tree(tree, split)
     if path.suffix.lower() == ".npz":
         return _open_npz(path, split)
+    if tree := _open_archive(path, path):
+        return _open_tree(tree, split)
     if path.suffix.lower() in IMAGE_SUFFIXES:
         file = File.on_disk(path)
         return Source(
@@ -161,8 +161,8 @@ def _open_inner(tree: Tree, names: list[str], split: str | None, depth: int) -> 
         raise MidasError(f"{tree.path}: contains archives ({some(names)}); give one of them, as {tree.path}/{names[0]}")
     if not names:
         foreign.refuse_tree(tree.path, tree.names)
-        what = f"contains no images ({', '.join(IMAGE_SUFFIXES)})" if tree.names else "is empty"
-        raise MidasError(f"{tree.path}: {what} and no arrays or tables of images; give another folder or file")
+        what = f"contains no images ({', '.join(IMAGE_SUFFIXES)}), and no arrays or tables of images"
+        raise MidasError(f"{tree.path}: {what if tree.names else 'is empty'}; give another folder or file")
     file, path = tree.files[names[0]], tree.path / names[0]
     with file.start() as opened:
         data = opened.read(MAX_INNER + 1) if not file.path else b""
