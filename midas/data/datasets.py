@@ -158,7 +158,8 @@ def open_any(
         return open_source(data, split, names, transpose)
     except MissingPartError:
         source = open_source(data, None, names, transpose)
-        return replace(source, notes=(*source.notes, f"{data}: has no {split} part; all that it has is taken"))
+        part = "training" if split == "train" else split
+        return replace(source, notes=(*source.notes, f"{data}: has no {part} part; all that it has is taken"))
 
 
 def open_named(name: str, data_dir: str | os.PathLike) -> Source:

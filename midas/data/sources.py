@@ -50,6 +50,9 @@ def open_source(
         raise cannot("be read", path, error) from error
     if source.is_transposed if transpose is None else transpose:
         source = transposed(source)
+    if source.is_transposed and transpose is None:
+        first, *others = source.notes
+        source = replace(source, notes=(f"{first}; its images, stored transposed, are turned upright", *others))
     return source if class_names is None else with_class_names(source, class_names)
 
 
