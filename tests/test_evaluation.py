@@ -49,12 +49,11 @@ def test_a_run_is_analyzed_on_what_it_scored_and_a_network_on_any_data(trained, 
     assert folder == tmp_path / "own" and found["data"] == "validation" and found["n"] == run.result.n
     assert json.loads((folder / "analysis.json").read_text())["n"] == run.result.n
     network = Classifier.load(run.path)
-    found, folder, skipped = evaluation.analyze_network(
-        network, [run.path], open_any(data, "test"), str(data), tmp_path / "other"
-    )
-    assert found["n"] == 40 and skipped == () and cv2.imread(str(folder / "confusion.png")) is not None
+    source = open_any(data, None)
+    found, folder, images = evaluation.analyze_network(network, [run.path], source, str(data), tmp_path / "other")
+    assert found["n"] == 40 and images.skipped == () and cv2.imread(str(folder / "confusion.png")) is not None
     with pytest.raises(MidasError, match="--out"):
-        evaluation.analyze_network(network, [run.path, run.path], open_any(data, "test"), str(data))
+        evaluation.analyze_network(network, [run.path, run.path], source, str(data))
 
 
 def test_seeds_are_summarized_one_by_one_and_as_an_ensemble(tmp_path):

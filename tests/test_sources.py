@@ -11,6 +11,8 @@ from formats import FORMS, encode, idx, mutated, npz, pack, page, tree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from midas.data import idx as idx_files
+from midas.data.archives import File
 from midas.data.images import UnreadableImage
 from midas.data.memmap import ImageFile
 from midas.data.sources import open_source, source_of_bytes
@@ -35,6 +37,10 @@ def refused(path, split=None):
     message = str(caught.value)
     assert message.startswith(str(path.parent)) and "\n" not in message and len(message) < 450
     return message
+
+
+def read_idx(path):
+    return idx_files.read_idx(File.on_disk(path), path)
 
 
 def written(path, data):
@@ -201,14 +207,13 @@ def test_names_that_lead_out_of_the_archive_are_refused(name, form, tmp_path):
     assert repr(name.replace("\\", "/") if form == "zip" else name) in message and "leads out of the archive" in message
 
 
-@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE])
-def test_links_in_a_tar_are_refused(kind, tmp_path):
+def test_links_in_a_tar_are_refused(tmp_path):
     path = pack(tmp_path / "data", "tar", tree("0"))
     with tarfile.open(path, "a") as archive:
         link = tarfile.TarInfo("0/link.png")
-        link.type, link.linkname = kind, "0/0.png"
+        link.type, link.linkname = tarfile.SYMTYPE, "0/0.png"
         archive.addfile(link)
-    assert "'0/link.png' is a link" in refused(path)
+    assert "'0/link.png' is a symbolic link" in refused(path)
 
 
 def test_links_in_a_zip_are_refused(tmp_path):
@@ -217,7 +222,7 @@ def test_links_in_a_zip_are_refused(tmp_path):
         link = zipfile.ZipInfo("0/link.png")
         link.external_attr = 0o120777 << 16
         archive.writestr(link, "0/0.png")
-    assert "'0/link.png' is a link" in refused(path)
+    assert "'0/link.png' is a symbolic link" in refused(path)
 
 
 @pytest.mark.parametrize("form", ["zip", "tar"])
@@ -355,7 +360,6 @@ def test_npz_with_class_names_and_names(tmp_path):
     "arrays",
     [
         {"x": DIGITS, "y": LABELS[:3]},
-        {"x": DIGITS, "y": np.eye(4)},
         {"x": DIGITS, "y": LABELS + 0.5},
         {"x": DIGITS, "y": LABELS * np.nan},
         {"x": DIGITS, "y": np.array(3)},
@@ -363,15 +367,15 @@ def test_npz_with_class_names_and_names(tmp_path):
         {"x": DIGITS, "y": LABELS + 1, "class_names": np.array(list("abc"))},
         {"x": DIGITS, "y": LABELS.astype(str), "class_names": np.array(list("abc"))},
         {"x": DIGITS, "y": LABELS, "names": np.array(["one"])},
-        {"x": DIGITS.reshape(4, -1), "y": LABELS},
-        {"x": DIGITS[:, None], "y": LABELS},
+        {"x": DIGITS.reshape(4, -1)[:, 1:], "y": LABELS},
+        {"x": DIGITS, "y": np.ones((4, 3))},
         {"x": DIGITS[..., None][..., :0], "y": LABELS},
         {"x": DIGITS.astype(complex), "y": LABELS},
         {"x": DIGITS.astype(str), "y": LABELS},
         {"x": DIGITS.astype(object), "y": LABELS},
         {"x": DIGITS, "y": LABELS.astype(object)},
         {"x": np.array(3), "y": LABELS},
-        {"pictures": DIGITS},
+        {"pictures": LABELS},
         {},
     ],
 )
@@ -426,7 +430,7 @@ def test_compressed_idx_is_recognized_by_its_content(tmp_path):
         (b"", "not an IDX file"),
         (b"\0\0\x08", "not an IDX file"),
         (b"text, and more of it", "not an IDX file"),
-        (b"\0\0\x0d\x01\0\0\0\x01\0\0\0\0", "not an IDX file"),
+        (b"\0\0\x0a\x01\0\0\0\x01\0\0\0\0", "not an IDX file"),
         (b"\0\0\x08\0", "not an IDX file"),
         (b"\0\0\x08\xff" + bytes(2000), "not an IDX file"),
         (idx(DIGITS)[:10], "cannot be read"),

@@ -319,6 +319,8 @@ def audit_labels(
     if not network:
         load_tensorflow()
     summary = audit.audit(dataset, data, audit.Options(**options), network, paths, progress.epoch)
+    if summary["left_out"]:
+        warn(f"Note: {label_audit.left_out(summary['left_out'])}; add images of them.")
     if summary["predictions"].get("independent") is False:
         warn("Note: this network was trained on these very labels, so its predictions are not independent of them.")
     table, files = label_audit.table(summary, options["max_suspects"]), summary.get("files", ())

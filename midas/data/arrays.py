@@ -164,7 +164,10 @@ def open_arrays(path: Path, arrays: Mapping[str, Load], split: str | None, diges
         pairs = _unnamed(arrays)
     if not pairs:
         return None
-    chosen, notes = choose_part(path, pairs, split)
+    labeled = {name: pair for name, pair in pairs.items() if pair.labels}
+    chosen, notes = choose_part(path, labeled or pairs, split)
+    if labeled and len(labeled) < len(pairs):
+        notes += (f"{path}: without labels, so left out: {some(set(pairs) - set(labeled))}",)
     sources = [_open_pair(path, arrays, pairs[name], f"{digest} {name}") for name in chosen]
     return join(path, sources, notes)
 
@@ -209,6 +212,7 @@ def open_npz(path: Path, split: str | None, file: Any = None, digest: str = "") 
         MidasError: it is damaged or unsafe, or has no arrays of images.
     """
     file = file or path
+    expected = f"expected images and labels, x and y, or x_{split or 'train'} and y_{split or 'train'}"
     try:
         with zipfile.ZipFile(file) as archive:
             infos = archive.infolist()
@@ -217,10 +221,9 @@ def open_npz(path: Path, split: str | None, file: Any = None, digest: str = "") 
             loaders = {name: partial(arrays.__getitem__, name) for name in arrays.files}
             if source := open_arrays(path, loaders, split, digest):
                 return source
-            expected = f"images and labels, x and y, or x_{split or 'train'} and y_{split or 'train'}"
-            raise MidasError(f"{path}: contains {some(arrays.files) or 'nothing'}; expected {expected}")
+            raise MidasError(f"{path}: contains {some(arrays.files) or 'nothing'}; {expected}")
     except MissingPartError as error:
-        raise MissingPartError(f"{str(error).split(';')[0]}; expected x_{split} and y_{split}") from error
+        raise MissingPartError(f"{str(error).split(';')[0]}; {expected}") from error
     except (MidasError, OSError):
         raise
     except Exception as error:  # whatever NumPy and zipfile raise for a damaged or hostile file

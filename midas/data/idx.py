@@ -148,7 +148,7 @@ def emnist(source: Source, tree: Tree, name: str) -> Source:
         return source
     kind = match[1].lower()
     mapping, origin = _mapping(tree, kind)
-    note = f"{source.path}: EMNIST, so its transposed images are turned upright and labels named by {origin}"
+    note = f"{source.path}: EMNIST, so labels are named by {origin}"
     if kind == "letters":
         note += "; upper and lower case are one class, named by the capital"
     if kind in ("balanced", "bymerge"):

@@ -46,6 +46,15 @@ def is_character(text: str) -> bool:
     return len(unicodedata.normalize("NFC", text)) == 1 or convention([text])[1] is not None
 
 
+def may_hold_label(name: str) -> bool:
+    """Whether a file name looks like a label and a number.
+
+    >>> [may_hold_label(name) for name in ("x/k-4.jpg", "12_A.png", "img001-002.png")]
+    [True, True, False]
+    """
+    return bool(re.search(r"(^|/)([^\W_][-_ ]\d+|\d+[-_ ][^\W_])\.\w+$", name))
+
+
 # ---- conventions of folder names
 
 

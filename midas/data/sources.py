@@ -51,6 +51,9 @@ def open_source(
         raise cannot("be read", path, error) from error
     if source.is_transposed if transpose is None else transpose:
         source = transposed(source)
+    if source.is_transposed and transpose is None:
+        first, *others = source.notes
+        source = replace(source, notes=(f"{first}; its images, stored transposed, are turned upright", *others))
     return source if class_names is None else with_class_names(source, class_names)
 
 
@@ -78,10 +81,10 @@ def _open(path: Path, split: str | None) -> Source:
         return _open_tree(archives.open_folder(path), split)
     if not path.exists():
         return _open_inside(path, split)
-    if (tree := _open_archive(path, path)) and path.suffix.lower() != ".npz":
-        return _open_tree(tree, split)
     if path.suffix.lower() == ".npz":
         return _open_npz(path, split)
+    if tree := _open_archive(path, path):
+        return _open_tree(tree, split)
     file = File.on_disk(path)
     if split_by_name([path.name])[0] or has_signature(file.head(HEAD)):
         entry = Entry(str(path), None, lambda: decode_pages(file.read()))
@@ -167,8 +170,8 @@ def _open_inner(tree: Tree, names: list[str], split: str | None, depth: int) -> 
         raise MidasError(f"{tree.path}: contains archives ({some(names)}); give one of them, as {tree.path}/{names[0]}")
     if not names:
         foreign.refuse_tree(tree.path, tree.names)
-        what = "contains no images" if tree.names else "is empty"
-        raise MidasError(f"{tree.path}: {what} and no arrays or tables of images; give another folder or file")
+        what = "contains no images, and no arrays or tables of images" if tree.names else "is empty"
+        raise MidasError(f"{tree.path}: {what}; give another folder or file")
     file, path = tree.files[names[0]], tree.path / names[0]
     with file.start() as opened:
         data = opened.read(MAX_INNER + 1) if not file.path else b""

@@ -248,7 +248,8 @@ def find_images(path: Path, files: Iterable[str], folders: Iterable[str], split:
         return Images(dict.fromkeys(parents), (), notes)
     labels = {name: None if parent in outer else clean(_last(parent)) for name, parent in parents.items()}
     listed = {name for name in folders if not HIDDEN.search(name)} | {_parent(name) for name in files}
-    listed = {match["place"] if is_nist and (match := NIST.fullmatch(name)) else name for name in listed}
+    if is_nist:
+        listed = set(parents.values())
     class_folders = {folder for name in listed for folder in _ancestors(name) if _parent(folder) in roots}
     return Images(labels, tuple(sorted({clean(_last(folder)) for folder in class_folders})), notes, is_nist)
 

@@ -88,7 +88,8 @@ def _transposition(network: Classifier, dataset: Dataset, probabilities: np.ndar
         return ()
     return (
         f"{data}: the images are probably transposed, as EMNIST's are: with rows and columns swapped, "
-        f"{100 * turned:.0f} instead of {100 * upright:.0f} % of {len(chosen)} images are read right; --transpose swaps them",
+        f"{100 * turned:.0f} instead of {100 * upright:.0f} % of {len(chosen)} images are read right; "
+        "--transpose swaps them",
     )
 
 
