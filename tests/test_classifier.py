@@ -14,9 +14,10 @@ from midas.errors import MidasError
 from midas.experiments import Augmentation
 from midas.files import plain, write_json
 from midas.learning import models
-from midas.learning.classifier import Alternative, Classifier, score_source
+from midas.learning.classifier import Classifier, score_source
 from midas.learning.trainer import train
 from midas.metrics.classification import calibrate, softmax
+from midas.predictions import Alternative
 from midas.runs import Run
 
 
