@@ -110,10 +110,57 @@ def test_names_that_are_not_text(tmp_path):
         assert entry.name.endswith("\\udce9/\\udcff.png")
 
 
-def test_files_are_images_by_their_suffix(tmp_path):
-    suffixes = (".png", ".JPG", ".jpeg", ".bmp", ".tif", ".TIFF", ".webp")
-    files = {f"0/x{suffix}": encode(page()) for suffix in suffixes}
-    assert open_source(pack(tmp_path / "data", "zip", {**files, "0/x.gif": b"no"})).count == len(suffixes)
+@pytest.mark.parametrize("form", ["folder", "zip", "tar"])
+def test_files_of_class_folders_are_images_by_their_content(form, tmp_path):
+    suffixes = (".png", ".JPG", ".jfif", ".gif", "", ".dat", ".pdf", ".zip", ".txt", ".csv")
+    files = {f"0/x{suffix}": encode(page()) for suffix in suffixes[:6]} | {"0/x.pdf": b"%PDF-1.7", "0/x.zip": b"PK\3\4"}
+    others = {"0/x.txt": b"", "0/Thumbs.db": b"", "0/README": b"", "weights.bin": b""}
+    entries = list(open_source(pack(tmp_path / "data", form, {**files, **others})).entries())
+    assert {entry.name for entry in entries} == set(files)
+    unread = {entry.name: page for entry in entries for _, page in entry.pages() if isinstance(page, UnreadableImage)}
+    assert "PDF" in str(unread.pop("0/x.pdf")) and "archive" in str(unread.pop("0/x.zip")) and not unread
+
+
+def test_images_without_suffixes(tmp_path):
+    source = open_source(
+        pack(tmp_path / "data", "zip", {f"{label}/{n}": encode(page()) for label in "01" for n in "ab"})
+    )
+    assert source.count == 4 and source.class_folders == ("0", "1")
+    single = open_source(written(tmp_path / "drawing.txt", encode(page(), "GIF")))
+    assert (next(single.entries()).read() == page()).all()
+
+
+needs_links = pytest.mark.skipif(sys.platform == "win32", reason="symbolic links need rights on Windows")
+
+
+@needs_links
+def test_symbolic_links_are_followed_within_the_folder(tmp_path):
+    folder, outside = pack(tmp_path / "data", "folder", tree("A", "raw/b")), pack(tmp_path / "out", "folder", tree("C"))
+    (folder / "A" / "2.png").symlink_to("0.png")
+    (folder / "A" / "3.png").symlink_to(outside / "C" / "0.png")
+    (folder / "A" / "4.png").symlink_to("nowhere.png")
+    (folder / "raw" / "d").symlink_to("b")
+    (folder / "raw" / "again").symlink_to("b")
+    (folder / "raw" / "up").symlink_to(folder)
+    (folder / "C").symlink_to(outside / "C")
+    (tmp_path / "named").symlink_to(folder)
+    for path in (folder, tmp_path / "named"):
+        pages = dict(page for entry in open_source(path).entries() for page in entry.pages())
+        refused = {name: str(page) for name, page in pages.items() if isinstance(page, UnreadableImage)}
+        assert sorted(refused) == ["A/3.png", "A/4.png", "C", "raw/again" if "raw/again" in refused else "raw/d"]
+        assert "out of the folder; give " in refused["A/3.png"] and str(outside / "C") in refused["C"]
+        assert "leads nowhere" in refused["A/4.png"] and "second" in refused[max(refused)]
+        assert len(pages) - len(refused) == 7  # 3 in A, 2 in raw/b, and again by one of its links
+
+
+@needs_links
+def test_a_folder_of_links_that_lead_out_of_it_is_refused_with_the_way_out(tmp_path):
+    outside, folder = pack(tmp_path / "out", "folder", tree("A")), tmp_path / "data"
+    folder.mkdir()
+    (folder / "A").symlink_to(outside / "A")
+    (entry,) = open_source(folder).entries()
+    with pytest.raises(UnreadableImage, match="give "):
+        entry.read()
 
 
 @pytest.mark.parametrize("form", ["folder", "zip", "tar.gz"])
@@ -141,7 +188,9 @@ def test_images_beside_class_folders_have_no_label(tmp_path):
 def test_a_single_image(tmp_path):
     source = open_source(written(tmp_path / "ä b.PNG", encode(page())))
     (entry,) = source.entries()
-    assert (entry.name, entry.label, source.count) == ("ä b.PNG", None, 1) and (entry.read() == page()).all()
+    assert (entry.name, entry.label, source.count) == (str(tmp_path / "ä b.PNG"), None, 1) and (
+        entry.read() == page()
+    ).all()
 
 
 def test_the_digest_follows_the_content(tmp_path):

@@ -130,7 +130,8 @@ def silence_libraries() -> None:
         return
     warnings.filterwarnings("ignore", module="PIL")
     sys.stderr.flush()
-    sys.stderr = open(os.dup(2), "w", buffering=1, encoding=sys.stderr.encoding, errors=sys.stderr.errors)
+    copy = os.fdopen(os.dup(2), "w", buffering=1, encoding=sys.stderr.encoding, errors=sys.stderr.errors)
+    sys.stderr = copy
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
 
@@ -201,7 +202,7 @@ class Unread:
             MidasError: there are.
         """
         if len(self.listed) == 1:
-            others = f" (the other {self.answered:,} were read)" if self.answered else ""
+            others = " (all others were read)" if self.answered else ""
             raise MidasError(f"{self.listed[0]['file']}: {self.listed[0]['reason']}{others}")
         if self.listed:
             total = len(self.listed) + self.answered

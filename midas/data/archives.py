@@ -30,6 +30,7 @@ from midas.data.trees import HIDDEN, MAX_MEMBER, Member, check_depth, check_memb
 from midas.data.zip_names import decode_names
 from midas.errors import MidasError, printable
 
+ENCLOSED = "a symbolic link to a folder around it"
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 COMPRESSED = {b"\x1f\x8b": gzip.open, b"\xfd7": lzma.open, b"BZ": bz2.open}  # by the first two bytes
 # What the standard library raises for damaged files; RuntimeError for an unknown compression or a password.
@@ -47,11 +48,13 @@ class File:
         start: opens it for reading.
         path: where it lies, if it is not in an archive.
         size: in bytes, as the archive says.
+        is_refused: whether it cannot be read in any case, as a link that leads out of the folder.
     """
 
     start: Callable[[], IO[bytes]]
     path: Path | None = None
     size: int = 0
+    is_refused: bool = False
 
     @classmethod
     def on_disk(cls, path: Path) -> File:
@@ -83,7 +86,7 @@ class File:
         def refuse() -> IO[bytes]:
             raise UnreadableImage(reason)
 
-        return cls(refuse)
+        return cls(refuse, is_refused=True)
 
     @contextlib.contextmanager
     def open(self) -> Iterator[IO[bytes]]:
@@ -159,7 +162,7 @@ def file_digest(file: Path | io.BytesIO, *selection: str) -> str:
 
 def open_folder(root: Path) -> Tree:
     """List a folder and all that lies in it; symbolic links are followed as far as they lead to places in it."""
-    files, folders, followed = dict[str, File](), [], {root.resolve()}
+    files, folders, followed = dict[str, File](), [], set[Path]()
 
     def refuse(error: OSError) -> None:
         raise error
@@ -175,6 +178,8 @@ def open_folder(root: Path) -> Tree:
                 continue
             if name in folder_names:
                 folder_names.remove(name)
+            if problem == ENCLOSED:  # nothing is left out
+                continue
             problem = problem or (None if path.is_file() else "neither a file nor a folder")
             files[inner] = File.refused(problem) if problem else File.on_disk(path)
     return Tree(root, files, folders, partial(_state, root))
@@ -189,8 +194,10 @@ def _link_problem(link: Path, root: Path, followed: set[Path]) -> str | None:
         return f"a symbolic link out of the folder; give {printable(str(target))}, or copy it"
     if not target.is_dir():
         return None
-    if target in followed or target in link.parent.resolve().parents or target == link.parent.resolve():
-        return "a symbolic link to a folder that is read already"
+    if target in (link.parent.resolve(), *link.parent.resolve().parents):
+        return ENCLOSED
+    if target in followed:
+        return "a second symbolic link to a folder; copy it"
     followed.add(target)
     return None
 

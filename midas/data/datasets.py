@@ -370,10 +370,10 @@ def read(
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(stack.enter_context(atomic(large)).open("wb")) if large else None
         for item in stream(source, size, progress):
-            if item.entry.label is None:
-                skipped.append(Skipped(item.entry.name, NO_LABEL))
-            elif item.glyph is None:
+            if item.glyph is None:
                 skipped.append(Skipped(item.entry.name, str(item.reason)))
+            elif item.entry.label is None:
+                skipped.append(Skipped(item.entry.name, NO_LABEL))
             else:
                 pages[item.page] += 1
                 if file:

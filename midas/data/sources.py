@@ -133,7 +133,9 @@ def _open_tree(tree: Tree, split: str | None, depth: int = 0) -> Source:
 def _find_images(tree: Tree) -> list[str]:
     """Find the files that are images by their suffix or, if there are none, may be, provided that some really are."""
     images, unknown = split_by_name(tree.names)
-    return images or (unknown if any(has_signature(tree.files[name].head(HEAD)) for name in unknown[:SNIFFED]) else [])
+    if images or any(has_signature(tree.files[name].head(HEAD)) for name in unknown[:SNIFFED]):
+        return images or unknown
+    return [name for name in tree.names if tree.files[name].is_refused]
 
 
 def _open_images(tree: Tree, images: list[str], split: str | None, table: str | None = None) -> Source:
@@ -150,13 +152,14 @@ def _open_images(tree: Tree, images: list[str], split: str | None, table: str | 
     if class_names and not title.startswith("Sample"):
         name = next(iter(class_names))
         notes += (f"{tree.path}: folders are read as {title}: {name} is {class_names[name]}",)
-    digest = text_digest([tree.digest(found.labels), *found.class_folders])
+    labels = dict.fromkeys(name for name in tree.names if tree.files[name].is_refused) | found.labels
+    digest = text_digest([tree.digest(labels), *found.class_folders])
     return Source(
         str(tree.path),
         found.class_folders,
         digest,
-        partial(tables.tree_entries, tree, found.labels),
-        len(found.labels),
+        partial(tables.tree_entries, tree, labels),
+        len(labels),
         notes=notes,
         class_names=class_names,
     )
