@@ -123,8 +123,8 @@ class Tree:
         """Names of the files that are not hidden, sorted."""
         return sorted(name for name in self.files if not HIDDEN.search(name))
 
-    def below(self, start: str) -> Tree:
-        """Keep what lies in a folder of the tree, or whose name begins like this."""
+    def below(self, start: tuple[str, ...]) -> Tree:
+        """Keep what has a name that begins in one of these ways."""
         files = {name: file for name, file in self.files.items() if name.startswith(start)}
         return replace(self, files=files, folders=[name for name in self.folders if name.startswith(start)])
 

@@ -126,6 +126,8 @@ def open_in(tree: Tree, split: str | None) -> Source | None:
     """
     layouts = {name: find_layout(tree.files[name]) for name in tree.names if SUFFIXES.search(name)}
     found = {name: layout for name, layout in layouts.items() if layout}
+    copies = {(name.rpartition("/")[2], tree.files[name].head(HEAD)): name for name in reversed(found)}
+    found = {name: layout for name, layout in found.items() if name in copies.values()}
     labeled = [name for name, layout in found.items() if _has_label(layout)]
     chosen, notes = choose_part(tree.path, labeled or found, split)
     if left_out := [name for name in found if labeled and name not in labeled]:

@@ -23,7 +23,7 @@ from midas.data.trees import IMAGE_SUFFIXES, choose_part, find_images
 from midas.errors import MidasError, cannot, some
 
 MAX_INNER = 2**31  # bytes of an archive within an archive
-ARCHIVES = re.compile(r"\.(zip|tar|tgz|tbz2|txz)$|\.tar\.\w+$", re.IGNORECASE)
+ARCHIVES = re.compile(r"\.(zip|tar|tar\.(gz|bz2|xz)|tgz|tbz2|txz)$", re.IGNORECASE)
 
 
 def open_source(
@@ -84,25 +84,24 @@ def _open(path: Path, split: str | None) -> Source:
         return _open_npz(path, split)
     if tree := _open_archive(path, path):
         return _open_tree(tree, split)
-    if path.suffix.lower() in IMAGE_SUFFIXES:
-        file = File.on_disk(path)
-        return Source(
-            str(path), (), file_digest(path), lambda: iter([Entry(path.name, None, lambda: decode(file.read()))]), 1
-        )
-    return _open_array_file(path, split)
+    return _open_file(archives.open_siblings(path), path.name, split)
 
 
 def _open_inside(path: Path, split: str | None) -> Source:
-    """Open a part of an archive, or the files of a folder whose names begin like this."""
-    for outer in path.parents:
-        start = path.relative_to(outer).as_posix()
-        if outer.is_file() and (tree := _open_archive(outer, outer)):
-            inner = tree.below(start)
-            if inner.files:
-                return _open_tree(replace(inner, path=path), split)
-        if outer.exists():
-            break
-    raise MidasError(f"{path}: no such file or folder; check the name")
+    """Open a file or folder in an archive, or those files of a folder or archive whose names begin like this."""
+    outer = next(each for each in path.parents if each.exists())
+    start = path.relative_to(outer).as_posix()
+    if outer.is_dir():
+        tree = archives.open_siblings(path) if outer == path.parent else None
+    else:
+        tree = _open_archive(outer, outer)
+    if tree and start in tree.files:
+        is_archive = ARCHIVES.search(start)
+        return _open_inner(tree, [start], None, 0) if is_archive else _open_file(tree, start, split)
+    inner = tree.below((f"{start}/", f"{start}-")) if tree else None
+    if not inner or not inner.files:
+        raise MidasError(f"{path}: no such file or folder; check the name")
+    return _open_tree(replace(inner, path=path), split)
 
 
 def _open_archive(path: Path, file: Path | io.BytesIO) -> Tree | None:
@@ -186,25 +185,35 @@ def _open_npz(path: Path, split: str | None) -> Source:
     return arrays.open_npz(path, split, digest=file_digest(path))
 
 
-def _open_array_file(path: Path, split: str | None) -> Source:
-    """Open a file of arrays or a table, recognized by its content or else by its name."""
-    tree = archives.open_siblings(path)
-    head = tree.files[path.name].head(8)
+def _open_file(tree: Tree, name: str, split: str | None) -> Source:
+    """Open a file that is no archive, recognized by its content or else by its name.
+
+    Args:
+        tree: what lies beside it.
+        name: of the file in the tree.
+        split: as in `open_source`, for a table of images; other files are taken whole.
+    """
+    file, path = tree.files[name], tree.path if tree.path.name == name else tree.path / name
+    if name.lower().endswith(IMAGE_SUFFIXES):
+        entries = [Entry(path.name, None, lambda: decode(file.read()))]
+        return Source(str(path), (), tree.digest([name]), lambda: iter(entries), 1)
+    head = file.head(8)
     is_idx = len(head) > 3 and head[:2] == b"\0\0" and head[2] in idx.TYPES and 1 <= head[3] <= 4
-    if is_idx or idx.NAME.search(path.name):
-        return idx.open_file(tree, path.name)
-    if head.startswith(b"\x93NUMPY") or path.suffix.lower() == ".npy":
-        return arrays.open_file(tree, path.name)
-    if head.startswith(b"PAR1") or parquet.SUFFIX.search(path.name):
-        return parquet.open_file(tree, path.name)
+    if is_idx or idx.NAME.search(name):
+        return idx.open_file(tree, name)
+    if head.startswith(b"\x93NUMPY") or name.lower().endswith((".npy", ".npz")):
+        return arrays.open_file(tree, name)
+    if head.startswith(b"PAR1") or parquet.SUFFIX.search(name):
+        return parquet.open_file(tree, name)
     foreign.refuse(path, head)
-    if pixel_tables.find_layout(tree.files[path.name]):
-        return pixel_tables.open_file(tree, path.name)
-    if tables.SUFFIXES.search(path.name):
-        folder = archives.open_folder(path.parent)
-        images = [name for name in folder.names if name.lower().endswith(IMAGE_SUFFIXES)]
-        if tables.find_rows(folder, images, path.name)[0]:
-            return _open_images(replace(folder, path=path), images, split, path.name)
+    if pixel_tables.find_layout(file):
+        return pixel_tables.open_file(tree, name)
+    if tables.SUFFIXES.search(name):
+        beside = archives.open_folder(file.path.parent) if file.path else tree
+        images = [each for each in beside.names if each.lower().endswith(IMAGE_SUFFIXES)]
+        table = path.name if file.path else name
+        if tables.find_rows(beside, images, table)[0]:
+            return _open_images(replace(beside, path=path), images, split, table)
     raise MidasError(
         f"{path}: not a data set; give a zip, a tar, a folder of class folders, an image, or a file of arrays or "
         "a table (.npz, .npy, IDX, CSV, Parquet)"
