@@ -43,7 +43,7 @@ def test_hard_links_are_further_names_of_a_file(mode, tmp_path):
 
 
 def test_a_hard_link_to_nothing_is_an_error(tmp_path):
-    with pytest.raises(MidasError, match="'C/0.png' is a link to 'D/0.png', which is not in the archive"):
+    with pytest.raises(MidasError, match=r"'C/0\.png' is a link to 'D/0\.png', which is not in the archive"):
         open_source(with_links(tmp_path / "data", "", [("C/0.png", "D/0.png")]))
 
 

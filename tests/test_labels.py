@@ -80,7 +80,7 @@ def test_the_mapping_of_emnist_names_the_capital_and_names_are_composed():
 @pytest.mark.parametrize("text", ["", "0,a\n0,b", "0,\n", "[1, 2]", "{", "0,a,b\n1,b", b"\xff\xfe\xff"])
 def test_other_files_are_no_class_names(text, tmp_path):
     (tmp_path / "names").write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(MidasError, match="names: .*expected lines of label,name"):
+    with pytest.raises(MidasError, match=r"names: .*expected lines of label,name"):
         read_class_names(tmp_path / "names")
     with pytest.raises(MidasError, match="cannot be read"):
         read_class_names(tmp_path / "none")

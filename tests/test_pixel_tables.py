@@ -147,7 +147,7 @@ def test_lines_that_do_not_fit_are_named(data, reason, tmp_path):
         list(open_source(tmp_path / "x.csv").entries())
 
 
-@pytest.mark.parametrize("data", [b"", b"a,b\n1,2\n", b"1," * 16 + b"2\n", b"\0" * 3000, b"1," * 900 + b"1\n"])
+@pytest.mark.parametrize("data", [b"", b"a,b\n1,2\n", b"1," * 16 + b"2\n", b"\0" * 3000, b"1," * 901 + b"1\n"])
 def test_other_files_are_no_tables_of_pixels(data, tmp_path):
     (tmp_path / "x.csv").write_bytes(data)
     with pytest.raises(MidasError, match="not a data set"):

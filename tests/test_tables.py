@@ -130,5 +130,5 @@ def test_other_files_are_no_tables(tmp_path):
     }  # fmt: skip
     source = open_source(pack(tmp_path / "d", "folder", {**others, **IMAGES}))
     assert {entry.label for entry in source.entries()} == {None}
-    with pytest.raises(MidasError, match="'Img' is the only folder with images, so it is not taken as a class; .*CSV"):
+    with pytest.raises(MidasError, match=r"'Img' is the only folder with images, so it is not taken as a class; .*CSV"):
         read(source)

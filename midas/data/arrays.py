@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import math
 import re
@@ -228,8 +229,7 @@ def open_npz(path: Path, split: str | None, file: Any = None, digest: str = "") 
     except (MidasError, OSError):
         raise
     except Exception as error:  # whatever NumPy and zipfile raise for a damaged or hostile file
-        what = "holds Python objects, which may contain code" if "pickle" in str(error) else reason(error)
-        raise MidasError(f"{path}: not a readable .npz of plain arrays ({what}); save it again") from error
+        raise MidasError(f"{path}: not a readable .npz of plain arrays ({_reason(error)}); save it again") from error
 
 
 def open_in(tree: Tree, split: str | None) -> Source | None:
@@ -282,7 +282,7 @@ def _load(tree: Tree, name: str) -> np.ndarray:
         if file.path and name.lower().endswith(".npy"):
             return np.load(file.path, mmap_mode="r", allow_pickle=False)
         with file.open() as opened:
-            loaded = np.load(opened, allow_pickle=False)
+            loaded = np.load(io.BytesIO(opened.read(MAX_TOTAL)), allow_pickle=False)
             if isinstance(loaded, np.ndarray):
                 return loaded
             if len(loaded.files) != 1:
@@ -291,5 +291,9 @@ def _load(tree: Tree, name: str) -> np.ndarray:
     except MidasError:
         raise
     except Exception as error:  # whatever NumPy and zipfile raise for a damaged or hostile file
-        what = "holds Python objects, which may contain code" if "pickle" in str(error) else reason(error)
-        raise MidasError(f"{path}: not a readable array of numbers ({what}); save it again") from error
+        raise MidasError(f"{path}: not a readable array of numbers ({_reason(error)}); save it again") from error
+
+
+def _reason(error: Exception) -> str:
+    is_object = any(word in str(error) for word in ("pickle", "Python objects"))
+    return "holds Python objects, which may contain code" if is_object else reason(error)

@@ -180,7 +180,7 @@ def _match(cells: list[list[str]], table: str, index: dict[str, list[str]]) -> l
         return []
     has_titles = _resolve(cells[0][image], place, index) is None
     titles = [cell.strip().lower() for cell in cells[0]] if has_titles else []
-    are_numbers = all(row[image].strip().isdigit() for row in sample[1:])  # which may count anything
+    are_numbers = all(row[image].strip().isdigit() for row in cells[has_titles:][:200])  # which may count anything
     label = _label_column(titles, width, image, not are_numbers)
     if label is None:
         return []
