@@ -30,6 +30,7 @@ from midas.data.trees import HIDDEN, MAX_MEMBER, Member, check_depth, check_memb
 from midas.data.zip_names import decode_names
 from midas.errors import MidasError, printable
 
+MAX_LINKS = 8  # hard links by way of which one leads to a file
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 COMPRESSED = {b"\x1f\x8b": gzip.open, b"\xfd7": lzma.open, b"BZ": bz2.open}  # by the first two bytes
 # What the standard library raises for damaged files; RuntimeError for an unknown compression or a password.
@@ -233,14 +234,23 @@ def open_tar(path: Path, file: Path | io.BytesIO) -> Tree:
         raise
     except DAMAGED as error:
         raise MidasError(f"{path}: damaged, or not a tar archive ({reason(error)}); get it again") from error
-    targets = {name: normalize_name(info.linkname) for name, info in members.items() if info.islnk()}
-    for name, target in targets.items():
-        targets[name] = target = targets.get(target, target)  # of a link to a link
-        if target not in members:
-            raise MidasError(f"{path}: {name!r} is a link to {target!r}, which is not in the archive; pack it again")
+    targets = _resolve_links(path, members)
     infos = {name: members[targets.get(name, name)] for name in members}
     files = {name: File(partial(_open_member, file, info), size=info.size) for name, info in infos.items()}
     return Tree(path, files, others, lambda names: file_digest(file, *names), partial(_stream_tar, path, file, targets))
+
+
+def _resolve_links(path: Path, members: dict[str, tarfile.TarInfo]) -> dict[str, str]:
+    """Find the file that each hard link is another name of, maybe by way of others."""
+    links = {name: normalize_name(info.linkname) for name, info in members.items() if info.islnk()}
+    targets = {}
+    for name, target in links.items():
+        for _ in range(MAX_LINKS):
+            target = links.get(target, target)
+        if target in links or target not in members:
+            raise MidasError(f"{path}: {name!r} is a link to {target!r}, which is no file in it; pack it again")
+        targets[name] = target
+    return targets
 
 
 def _tar(file: Path | io.BytesIO) -> tarfile.TarFile:

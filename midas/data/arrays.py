@@ -6,12 +6,10 @@ import io
 import itertools
 import math
 import re
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -201,7 +199,7 @@ def _named(labels: np.ndarray, titles: np.ndarray) -> np.ndarray:
 # ---- files
 
 
-def open_npz(path: Path, split: str | None, file: Any = None, digest: str = "") -> Source:
+def open_npz(path: Path, split: str | None, file: File | None = None, digest: str = "") -> Source:
     """Open an .npz file.
 
     Args:
@@ -213,13 +211,11 @@ def open_npz(path: Path, split: str | None, file: Any = None, digest: str = "") 
     Raises:
         MidasError: it is damaged or unsafe, or has no arrays of images.
     """
-    file = file or path
     expected = f"expected images and labels, x and y, or x_{split or 'train'} and y_{split or 'train'}"
     try:
-        with zipfile.ZipFile(file) as archive:
-            infos = archive.infolist()
+        with (file or File.on_disk(path)).open() as opened, np.load(opened, allow_pickle=False) as arrays:
+            infos = arrays.zip.infolist()
             check_members(path, (zip_member(info, info.filename) for info in infos), MAX_TOTAL)
-        with np.load(file, allow_pickle=False) as arrays:
             loaders = {name: partial(arrays.__getitem__, name) for name in arrays.files}
             if source := open_arrays(path, loaders, split, digest):
                 return source
@@ -245,8 +241,7 @@ def open_in(tree: Tree, split: str | None) -> Source | None:
         return None
     digest = tree.digest(files)
     if len(files) == 1 and files[0].lower().endswith(".npz"):
-        with tree.files[files[0]].open() as file:
-            return open_npz(tree.path / files[0], split, file, digest)
+        return open_npz(tree.path / files[0], split, tree.files[files[0]], digest)
     loaders = {re.sub(r"\.np[yz]$", "", name): partial(_load, tree, name) for name in files}
     if source := open_arrays(tree.path, loaders, split, digest):
         return source

@@ -81,7 +81,10 @@ def _cells(line: bytes, delimiter: bytes) -> list[bytes]:
     text = line.rstrip(b"\r").decode("latin-1")
     if delimiter == b" ":
         return [cell.encode("latin-1") for cell in text.split()]
-    return [cell.encode("latin-1") for cell in next(csv.reader([text], delimiter=delimiter.decode()), [])]
+    try:
+        return [cell.encode("latin-1") for cell in next(csv.reader([text], delimiter=delimiter.decode()), [])]
+    except csv.Error:  # no table
+        return []
 
 
 def _are_titles(first: list[bytes], second: list[bytes]) -> bool:

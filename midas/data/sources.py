@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from midas.data import archives, arrays, foreign, idx, parquet, pixel_tables, tables
-from midas.data.archives import TAR_SUFFIXES, File, Tree, file_digest
+from midas.data.archives import DAMAGED, TAR_SUFFIXES, File, Tree, file_digest, reason
 from midas.data.entries import Entry, Source, text_digest, transposed, with_class_names
 from midas.data.images import decode
 from midas.data.labels import convention
@@ -166,8 +166,11 @@ def _open_inner(tree: Tree, names: list[str], split: str | None, depth: int) -> 
         what = f"contains no images ({', '.join(IMAGE_SUFFIXES)}), and no arrays or tables of images"
         raise MidasError(f"{tree.path}: {what if tree.names else 'is empty'}; give another folder or file")
     file, path = tree.files[names[0]], tree.path / names[0]
-    with file.start() as opened:
-        data = opened.read(MAX_INNER + 1) if not file.path else b""
+    try:
+        with file.start() as opened:
+            data = opened.read(MAX_INNER + 1) if not file.path else b""
+    except DAMAGED as error:
+        raise MidasError(f"{path}: damaged in the archive ({reason(error)}); get it again") from error
     if len(data) > MAX_INNER:
         raise MidasError(f"{path}: too large to be read inside of an archive; unpack the outer archive")
     inner = _open_archive(path, file.path or io.BytesIO(data))
