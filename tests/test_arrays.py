@@ -39,6 +39,8 @@ def labels_of(source):
         (["data", "target", "target_names", "feature_names", "images"], ("images", "target")),
         (["images", "labels", "class_names", "names", "places", "notes"], ("images", "labels")),
         (["k49-test-imgs", "k49-test-labels"], ("k49-test-imgs", "k49-test-labels")),
+        (["data/X", "data/y"], ("data/X", "data/y")),
+        (["images/train", "labels/train"], ("images/train", "labels/train")),
         (["x"], ("x", None)),
     ],
 )

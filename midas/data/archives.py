@@ -19,7 +19,7 @@ import weakref
 import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import IO, Any, cast
@@ -39,6 +39,8 @@ DAMAGED = (
     *(EOFError, ValueError, RuntimeError, OSError),
 )
 
+Stream = Iterator[tuple[str, Callable[[], bytes]]]
+
 
 @dataclass(frozen=True)
 class File:
@@ -57,7 +59,7 @@ class File:
     @classmethod
     def on_disk(cls, path: Path) -> File:
         """Make the file at a path."""
-        return cls(partial(path.open, "rb"), path)
+        return cls(lambda: path.open("rb"), path)
 
     def read(self) -> bytes:
         """Read the whole file, which is an image.
@@ -104,7 +106,7 @@ class Tree:
         files: by their names, with slashes.
         folders: names of the folders in it, as far as they are listed separately.
         digest: of the content of the files of these names.
-        stream: yields some of the files in the order that is fastest, each with a function that reads it.
+        streamed: yields some of the files in the only order that is fast; None if every order is.
         notes: what a user should know about it.
     """
 
@@ -112,12 +114,14 @@ class Tree:
     files: dict[str, File]
     folders: list[str]
     digest: Callable[[Collection[str]], str]
-    stream: Callable[[Collection[str]], Iterator[tuple[str, Callable[[], bytes]]]] = field(default=None)  # type: ignore
+    streamed: Callable[[Collection[str]], Stream] | None = None
     notes: tuple[str, ...] = ()
 
-    def __post_init__(self) -> None:
-        if self.stream is None:
-            object.__setattr__(self, "stream", lambda names: ((name, self.files[name].read) for name in names))
+    def stream(self, names: Collection[str]) -> Stream:
+        """Yield files in the order that is fastest, each with a function that reads it."""
+        if self.streamed:
+            return self.streamed(names)
+        return ((name, self.files[name].read) for name in names)
 
     @cached_property
     def names(self) -> list[str]:
@@ -271,9 +275,7 @@ def _open_member(file: Path | io.BytesIO, info: tarfile.TarInfo) -> IO[bytes]:
     return member
 
 
-def _stream_tar(
-    path: Path, file: Path | io.BytesIO, targets: dict[str, str], names: Collection[str]
-) -> Iterator[tuple[str, Callable[[], bytes]]]:
+def _stream_tar(path: Path, file: Path | io.BytesIO, targets: dict[str, str], names: Collection[str]) -> Stream:
     """Read from front to back, as a compressed tar allows nothing else; images come in that order."""
     wanted: dict[str, list[str]] = {}
     for name in names:

@@ -127,24 +127,33 @@ def find_pairs(names: list[str]) -> list[Pair]:
     >>> find_pairs(["kmnist-train-imgs", "kmnist-train-labels"])
     [Pair(images='kmnist-train-imgs', labels='kmnist-train-labels')]
     """
-    images, labels = _by_stem(names, IMAGE_WORDS), _by_stem(names, LABEL_WORDS)
-    return [Pair(name, labels.get(stem)) for stem, name in images.items()]
-
-
-def _by_stem(names: list[str], words: tuple[str, ...]) -> dict[str, str]:
-    """Find the name with the first of these words in it, by what remains of the name without the word."""
-    found: dict[str, tuple[int, str]] = {}
+    found: dict[tuple[bool, str], tuple[int, str]] = {}
     for name in names:
-        parts = re.split(r"[-_. /]+", re.sub("(?<=[a-z])(?=[A-Z])", "_", name).lower())
-        if parts[-1] in ("names", "name"):
-            continue
-        for rank, word in enumerate(words):
-            if word in parts:
-                parts.remove(word)
-                stem = "-".join(parts)
-                found[stem] = min(found.get(stem, (rank, name)), (rank, name))
-                break
-    return {stem: name for stem, (_, name) in found.items()}
+        if role := _role(name):
+            is_label, rank, stem = role
+            found[is_label, stem] = min(found.get((is_label, stem), (rank, name)), (rank, name))
+    labels = {stem: name for (is_label, stem), (_, name) in found.items() if is_label}
+    return [Pair(name, labels.get(stem)) for (is_label, stem), (_, name) in found.items() if not is_label]
+
+
+def _role(name: str) -> tuple[bool, int, str] | None:
+    """Find the last word of a name, or else of its folder, that says what it is.
+
+    Returns:
+        Whether it stands for labels, its rank among such words, and the name without it; None if there is none.
+    """
+    folders, _, last = re.sub("(?<=[a-z])(?=[A-Z])", "_", name).lower().rpartition("/")
+    parts = [[part for part in re.split(r"[-_. /]+", text) if part] for text in (folders, last)]
+    if last.endswith(("names", "name")):
+        return None
+    for place in (1, 0):
+        for index in reversed(range(len(parts[place]))):
+            word = parts[place][index]
+            for words in (LABEL_WORDS, IMAGE_WORDS):
+                if word in words:
+                    del parts[place][index]
+                    return words is LABEL_WORDS, words.index(word), "-".join(parts[0] + parts[1])
+    return None
 
 
 def open_arrays(path: Path, arrays: Mapping[str, Load], split: str | None, digest: str) -> Source | None:

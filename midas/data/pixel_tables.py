@@ -280,7 +280,7 @@ def _parse_cells(block: bytes, layout: Layout, done: int, where: Path) -> tuple[
         if layout.delimiter == b" "
         else csv.reader(lines, delimiter=layout.delimiter.decode())
     )
-    pixels, labels, end = [], [], layout.first + layout.side**2
+    pixels, labels, end = list[np.ndarray](), list[str](), layout.first + layout.side**2
     try:
         for cells in rows:
             if len(cells) != layout.columns:

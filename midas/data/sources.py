@@ -140,7 +140,7 @@ def _open_images(tree: Tree, images: list[str], split: str | None, table: str | 
     found = find_images(tree.path, tree.files, tree.folders, split)
     title, class_names = convention(found.class_folders, found.is_nist)
     notes = found.notes
-    if class_names and not title.startswith("Sample"):
+    if class_names and title and not title.startswith("Sample"):
         name = next(iter(class_names))
         notes += (f"{tree.path}: folders are read as {title}: {name} is {class_names[name]}",)
     digest = text_digest([tree.digest(found.labels), *found.class_folders])
