@@ -15,11 +15,13 @@ import sys
 import tempfile
 import time
 import zlib
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from formats import idx
 from PIL import Image
 from tiny import CHARACTERS, write_drawings, write_mnist
 
@@ -136,6 +138,35 @@ def test_preprocess_table_json_csv_and_preview(data, tmp_path):
     assert cv2.imread(str(picture)).shape[1] > 400
     text = invoke(data, tmp_path, "preprocess").stdout
     assert "images per class  10 to 10" in text and "300x225 (140)" in text
+
+
+def test_notes_class_names_and_transposition_wherever_data_are_given(data, tmp_path):
+    images, labels = sample.digits("test")
+    prefix = tmp_path / "emnist-digits-test"
+    for name, array in (
+        (f"{prefix}-images-idx3-ubyte", images[:40].transpose(0, 2, 1)),
+        (f"{prefix}-labels-idx1-ubyte", labels[:40]),
+    ):
+        Path(name).write_bytes(idx(array))
+    (tmp_path / "names.csv").write_text("label,name\n" + "".join(f"{n},digit {n}\n" for n in range(10)))
+    words = ["preprocess", "--data", tmp_path, "--json"]
+    result = invoke(data, tmp_path, *words)
+    assert result.stderr.count("EMNIST, so labels are named") == 1 and "has no training part" in result.stderr
+    result = invoke(data, tmp_path, *words, "--class-names", tmp_path / "names.csv")
+    assert "digit 7" in json.loads(result.stdout)[str(tmp_path)]["images_per_class"]
+    digests = [
+        json.loads(invoke(data, tmp_path, *words, *more).stdout)[str(tmp_path)]["digest"]
+        for more in ([], ["--no-transpose"])
+    ]
+    assert digests[0] != digests[1]
+    assert "cannot be read" in one_line(invoke(data, tmp_path, *words, "--class-names", tmp_path / "none.csv"))
+    for command in ("evaluate", "analyze", "audit-labels", "preprocess", "augment"):
+        options = {
+            option
+            for parameter in main.commands[command].params
+            for option in (*parameter.opts, *parameter.secondary_opts)
+        }
+        assert {"--class-names", "--transpose", "--no-transpose"} <= options
 
 
 def test_preprocess_lists_what_it_skips_and_strict_fails(data, tmp_path):

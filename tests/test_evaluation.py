@@ -6,6 +6,8 @@ import pytest
 from fabricate import run as fabricated
 from tiny import dataset, experiment, train_and_score
 
+import midas
+from midas.data import sample
 from midas.data.datasets import open_any, read, save
 from midas.errors import MidasError
 from midas.learning.classifier import Classifier
@@ -67,3 +69,20 @@ def test_seeds_are_summarized_one_by_one_and_as_an_ensemble(tmp_path):
     assert found["together"]["accuracy"] == pytest.approx(accuracy) and "0+1" in table
     alone, table = evaluation.summarize_seeds(runs[:1])
     assert alone["path"] == str(runs[0].path) and len(table.splitlines()) == 2
+
+
+def test_transposed_images_are_noticed(tmp_path):
+    network = midas.load("part2-best")
+    images, labels = sample.digits("test")
+    upright = [image[:, ::-1].T for image in images[:80]]  # some other way of turning them
+    swapped = images[:80].transpose(0, 2, 1)
+    for name, stack in (("upright", images[:80]), ("other", np.stack(upright)), ("swapped", swapped)):
+        np.savez(tmp_path / f"{name}.npz", x=stack, y=labels[:80])
+    notes = {}
+    for name in ("upright", "other", "swapped"):
+        found = evaluation.evaluate(network, open_any(tmp_path / f"{name}.npz", "test"), name)
+        notes[name] = found.notes
+        assert evaluation.as_json(found)["notes"] == found.notes
+    assert notes["upright"] == notes["other"] == () and "--transpose swaps them" in notes["swapped"][0]
+    mended = evaluation.evaluate(network, open_any(tmp_path / "swapped.npz", "test", transpose=True), "mended")
+    assert mended.scores.accuracy > 0.9 and mended.notes == ()

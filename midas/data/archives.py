@@ -19,7 +19,7 @@ import weakref
 import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import IO, Any, cast
@@ -31,6 +31,7 @@ from midas.data.zip_names import decode_names
 from midas.errors import MidasError, printable
 
 ENCLOSED = "a symbolic link to a folder around it"
+MAX_LINKS = 8  # hard links by way of which one leads to a file
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 COMPRESSED = {b"\x1f\x8b": gzip.open, b"\xfd7": lzma.open, b"BZ": bz2.open}  # by the first two bytes
 # What the standard library raises for damaged files; RuntimeError for an unknown compression or a password.
@@ -38,6 +39,8 @@ DAMAGED = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error),
     *(EOFError, ValueError, RuntimeError, OSError),
 )
+
+Stream = Iterator[tuple[str, Callable[[], bytes]]]
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class File:
     @classmethod
     def on_disk(cls, path: Path) -> File:
         """Make the file at a path."""
-        return cls(partial(path.open, "rb"), path)
+        return cls(lambda: path.open("rb"), path)
 
     def read(self) -> bytes:
         """Read the whole file, which is an image.
@@ -115,7 +118,7 @@ class Tree:
         files: by their names, with slashes.
         folders: names of the folders in it, as far as they are listed separately.
         digest: of the content of the files of these names.
-        stream: yields some of the files in the order that is fastest, each with a function that reads it.
+        streamed: yields some of the files in the only order that is fast; None if every order is.
         notes: what a user should know about it.
     """
 
@@ -123,20 +126,22 @@ class Tree:
     files: dict[str, File]
     folders: list[str]
     digest: Callable[[Collection[str]], str]
-    stream: Callable[[Collection[str]], Iterator[tuple[str, Callable[[], bytes]]]] = field(default=None)  # type: ignore
+    streamed: Callable[[Collection[str]], Stream] | None = None
     notes: tuple[str, ...] = ()
 
-    def __post_init__(self) -> None:
-        if self.stream is None:
-            object.__setattr__(self, "stream", lambda names: ((name, self.files[name].read) for name in names))
+    def stream(self, names: Collection[str]) -> Stream:
+        """Yield files in the order that is fastest, each with a function that reads it."""
+        if self.streamed:
+            return self.streamed(names)
+        return ((name, self.files[name].read) for name in names)
 
     @cached_property
     def names(self) -> list[str]:
         """Names of the files that are not hidden, sorted."""
         return sorted(name for name in self.files if not HIDDEN.search(name))
 
-    def below(self, start: str) -> Tree:
-        """Keep what lies in a folder of the tree, or whose name begins like this."""
+    def below(self, start: tuple[str, ...]) -> Tree:
+        """Keep what has a name that begins in one of these ways."""
         files = {name: file for name, file in self.files.items() if name.startswith(start)}
         return replace(self, files=files, folders=[name for name in self.folders if name.startswith(start)])
 
@@ -273,14 +278,23 @@ def open_tar(path: Path, file: Path | io.BytesIO) -> Tree:
         raise
     except DAMAGED as error:
         raise MidasError(f"{path}: damaged, or not a tar archive ({reason(error)}); get it again") from error
-    targets = {name: normalize_name(info.linkname) for name, info in members.items() if info.islnk()}
-    for name, target in targets.items():
-        targets[name] = target = targets.get(target, target)  # of a link to a link
-        if target not in members:
-            raise MidasError(f"{path}: {name!r} is a link to {target!r}, which is not in the archive; pack it again")
+    targets = _resolve_links(path, members)
     infos = {name: members[targets.get(name, name)] for name in members}
     files = {name: File(partial(_open_member, file, info), size=info.size) for name, info in infos.items()}
     return Tree(path, files, others, lambda names: file_digest(file, *names), partial(_stream_tar, path, file, targets))
+
+
+def _resolve_links(path: Path, members: dict[str, tarfile.TarInfo]) -> dict[str, str]:
+    """Find the file that each hard link is another name of, maybe by way of others."""
+    links = {name: normalize_name(info.linkname) for name, info in members.items() if info.islnk()}
+    targets = {}
+    for name, target in links.items():
+        for _ in range(MAX_LINKS):
+            target = links.get(target, target)
+        if target in links or target not in members:
+            raise MidasError(f"{path}: {name!r} is a link to {target!r}, which is no file in it; pack it again")
+        targets[name] = target
+    return targets
 
 
 def _tar(file: Path | io.BytesIO) -> tarfile.TarFile:
@@ -301,9 +315,7 @@ def _open_member(file: Path | io.BytesIO, info: tarfile.TarInfo) -> IO[bytes]:
     return member
 
 
-def _stream_tar(
-    path: Path, file: Path | io.BytesIO, targets: dict[str, str], names: Collection[str]
-) -> Iterator[tuple[str, Callable[[], bytes]]]:
+def _stream_tar(path: Path, file: Path | io.BytesIO, targets: dict[str, str], names: Collection[str]) -> Stream:
     """Read from front to back, as a compressed tar allows nothing else; images come in that order."""
     wanted: dict[str, list[str]] = {}
     for name in names:

@@ -81,7 +81,10 @@ def _cells(line: bytes, delimiter: bytes) -> list[bytes]:
     text = line.rstrip(b"\r").decode("latin-1")
     if delimiter == b" ":
         return [cell.encode("latin-1") for cell in text.split()]
-    return [cell.encode("latin-1") for cell in next(csv.reader([text], delimiter=delimiter.decode()), [])]
+    try:
+        return [cell.encode("latin-1") for cell in next(csv.reader([text], delimiter=delimiter.decode()), [])]
+    except csv.Error:  # no table
+        return []
 
 
 def _are_titles(first: list[bytes], second: list[bytes]) -> bool:
@@ -126,6 +129,8 @@ def open_in(tree: Tree, split: str | None) -> Source | None:
     """
     layouts = {name: find_layout(tree.files[name]) for name in tree.names if SUFFIXES.search(name)}
     found = {name: layout for name, layout in layouts.items() if layout}
+    copies = {(name.rpartition("/")[2], tree.files[name].head(HEAD)): name for name in reversed(found)}
+    found = {name: layout for name, layout in found.items() if name in copies.values()}
     labeled = [name for name, layout in found.items() if _has_label(layout)]
     chosen, notes = choose_part(tree.path, labeled or found, split)
     if left_out := [name for name in found if labeled and name not in labeled]:
@@ -275,7 +280,7 @@ def _parse_cells(block: bytes, layout: Layout, done: int, where: Path) -> tuple[
         if layout.delimiter == b" "
         else csv.reader(lines, delimiter=layout.delimiter.decode())
     )
-    pixels, labels, end = [], [], layout.first + layout.side**2
+    pixels, labels, end = list[np.ndarray](), list[str](), layout.first + layout.side**2
     try:
         for cells in rows:
             if len(cells) != layout.columns:

@@ -29,7 +29,7 @@ MAX_TABLES = 20  # in a tree; more are files of single images, such as their ann
 LABEL_TITLES = (
     *("label", "labels", "class", "target", "category", "character", "char", "letter", "digit", "symbol", "class_name"),
     *("label_name", "classname", "class name", "name", "text", "transcription", "ground_truth", "gt", "word", "y"),
-    *("identity", "value", "class_id", "label_id"),
+    *("identity", "value", "latex", "class_id", "label_id", "symbol_id"),
 )
 SPLIT_TITLES = ("split", "usage", "subset", "set", "partition", "part")
 EXAMPLE = re.compile(r"sample.?submission", re.IGNORECASE)  # of answers in a competition: its labels are none
@@ -179,7 +179,8 @@ def _match(cells: list[list[str]], table: str, index: dict[str, list[str]]) -> l
         return []
     has_titles = _resolve(cells[0][image], place, index) is None
     titles = [cell.strip().lower() for cell in cells[0]] if has_titles else []
-    label = _label_column(titles, width, image)
+    are_numbers = all(row[image].strip().isdigit() for row in cells[has_titles:][:200])  # which may count anything
+    label = _label_column(titles, width, image, not are_numbers)
     if label is None:
         return []
     part = next((titles.index(title) for title in SPLIT_TITLES if title in titles), None)
@@ -197,11 +198,11 @@ def _match(cells: list[list[str]], table: str, index: dict[str, list[str]]) -> l
     ]
 
 
-def _label_column(titles: list[str], width: int, image: int) -> int | None:
+def _label_column(titles: list[str], width: int, image: int, any_title: bool) -> int | None:
     for title in LABEL_TITLES:
         if title in titles and titles.index(title) != image:
             return titles.index(title)
-    return 1 - image if width == 2 else None
+    return 1 - image if width == 2 and any_title else None
 
 
 def _cells(tree: Tree, name: str) -> list[list[str]]:

@@ -236,8 +236,8 @@ def find_images(path: Path, files: Iterable[str], folders: Iterable[str], split:
     if len(roots) > 1 and split:
         chosen, notes = choose_part(path, sorted(roots), split)
         if _overlap(parents, chosen, outer):
-            found = some(printable(root) or "." for root in chosen)
-            raise MidasError(f"{path}: class folders in several places ({found}); give just one of them, unpacked")
+            places = some(printable(root) or "." for root in chosen)
+            raise MidasError(f"{path}: class folders in several places ({places}); give one, as {path}/{chosen[0]}")
         roots = set(chosen)
         parents = {name: parent for name, parent in parents.items() if _parent(parent) in roots}
     places = set(parents.values())
