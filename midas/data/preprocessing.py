@@ -13,6 +13,8 @@ import numpy as np
 
 from midas.data.glyphs import UNKNOWN_PLACE, Glyph
 from midas.data.images import UnreadableImage
+from midas.data.paper import find_sheet, paint_over
+from midas.data.ruling import find_ruling
 
 BOX_FRACTION = 20 / 28  # MNIST fits its digits into 20x20 of 28x28 pixels
 MIN_CONTRAST = 24  # gray levels between paper and ink; an image with less is blank
@@ -38,6 +40,8 @@ CROP = 64  # pixels; a smaller image is cropped from a larger one, often so that
 WINDOWS = (3, 5)  # the longer side of a photograph, in sides of a square that always contains some paper
 TIGHT_BORDER = 0.62  # of the border with ink nearby: 95 % of tight crops have more, a blank page in a shadow has 0.61
 DARK = 32  # gray levels added to the light before dividing by it: in near darkness the quotient would be noise
+DEPTH = 4  # sheets, boxes and sets of lines round one character, such as a box on a form on a table
+FAR = 0.75  # of the image: MNIST's digits reach over 20/28 of it
 MIN_SEPARATION = 4  # between ink and paper, in standard deviations of the paper; thresholded noise reaches 2.7
 
 
@@ -62,6 +66,11 @@ def normalize(gray: np.ndarray, size: int = 28) -> Glyph:
     """
     if not gray.size:
         raise UnreadableImage("blank")
+    return _normalize(gray, size, DEPTH)
+
+
+def _normalize(gray: np.ndarray, size: int, depth: int) -> Glyph:
+    """Normalize an image from which up to `depth` sheets, boxes and sets of lines may still have to be removed."""
     shrink = -(-max(gray.shape) // WORKING_SIDE)  # an integer: OpenCV is then three times as fast
     small = gray
     if shrink > 1:
@@ -70,12 +79,17 @@ def normalize(gray: np.ndarray, size: int = 28) -> Glyph:
     paper, ink = ink_levels(small)
     depths = (np.arange(256) - paper) * (255 / (ink - paper))
     levels = np.clip(depths, 0, 255).round().astype(np.uint8)
-    if _is_photo(small, depths, is_page=shrink > 1):
+    is_photo = _is_photo(small, depths, is_page=shrink > 1)
+    small_ink = cv2.LUT(small, levels)
+    if depth and (is_photo or _may_be_framed(small_ink)):
+        bare = _without_frame(gray, small_ink)
+        if bare is not None:
+            return Glyph(_normalize(bare, size, depth - 1).image, UNKNOWN_PLACE)
+    if is_photo:
         cleaned = clean_photo(small)
         left, top, right, bottom = glyph_box(cleaned)
         glyph = _scale(cleaned[top:bottom, left:right], round(size * BOX_FRACTION))
         return Glyph(_center(glyph, size), UNKNOWN_PLACE)  # a photograph shows part of a page, from any distance
-    small_ink = cv2.LUT(small, levels)
     left, top, right, bottom = glyph_box(small_ink)
     if shrink > 1:  # one pixel of slack for what the small copy blurred, which is cropped again in the full image
         across, down = gray.shape[1] / small.shape[1], gray.shape[0] / small.shape[0]
@@ -89,6 +103,48 @@ def normalize(gray: np.ndarray, size: int = 28) -> Glyph:
     box = (left, top, left + glyph.shape[1], top + glyph.shape[0])
     place = measure_place(small_ink, box, gray.shape)
     return Glyph(_center(_scale(glyph, round(size * BOX_FRACTION)), size), place)
+
+
+def _may_be_framed(ink: np.ndarray) -> bool:
+    """Whether there may be more than a character: ink on the border, round other ink, or far across the image."""
+    if np.count_nonzero(_border(ink) > INK) > PHOTO_BORDER * 2 * sum(ink.shape):
+        return True
+    _, _, stats, _ = cv2.connectedComponentsWithStats((ink > INK).view(np.uint8), connectivity=8, ltype=cv2.CV_16U)
+    left, top, width, height, area = stats[1:].T
+    rows, columns = ink.shape
+    if ((width >= FAR * columns) | (height >= FAR * rows)).any():
+        return True
+    if (area > 0.5 * width * height)[width * height > 0.1 * ink.size].any() and min(ink.shape) > CROP:
+        return True
+    if len(area) == 1:
+        return min(ink.shape) > CROP and width[0] * height[0] > 0.15 * ink.size and _has_four_sides(ink, stats[1])
+    around = [
+        (left > x) & (top > y) & (left + width < x + w) & (top + height < y + h) for x, y, w, h, _ in stats[1:][area > area.max() / 8]
+    ]
+    return bool(np.any(around))
+
+
+def _has_four_sides(ink: np.ndarray, stats: np.ndarray) -> bool:
+    x, y, width, height, _ = stats.tolist()
+    part, band = ink[y : y + height, x : x + width] > INK, max(2, round(0.06 * max(width, height)))
+    sides = (part[:band].any(0), part[-band:].any(0), part[:, :band].any(1), part[:, -band:].any(1))
+    return min(float(side.mean()) for side in sides) > 0.85
+
+
+def _without_frame(gray: np.ndarray, ink: np.ndarray) -> np.ndarray | None:
+    """Reduce an image to its sheet or cell, or paint over printed lines; None if there are neither."""
+    sheet = find_sheet(gray, cells=True)
+    if sheet.is_empty:
+        raise UnreadableImage("blank: an empty cell or sheet")
+    if sheet.image is not gray:
+        return sheet.image
+    ruling = find_ruling(ink)
+    if ruling is None:
+        return None
+    if np.array_equal(ruling, ink > INK):
+        raise UnreadableImage("blank: only lines")
+    near = cv2.dilate(ruling.astype(np.uint8), np.ones((3, 3), np.uint8)) & ~((ink > INK) & ~ruling)
+    return paint_over(gray, near)
 
 
 def ink_levels(gray: np.ndarray) -> tuple[float, float]:

@@ -1,0 +1,230 @@
+"""Printed lines in an ink map: boxes round characters, ruling, combs and underlines; and holes punched into the margin.
+
+A line is long, straight, level or upright, and thinner than `THICKNESS`. Runs of ink find it, as in the removal of
+staff lines (Dalitz et al. 2008); where a stroke crosses or touches it, its ink stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+INK = 32  # of 255: fainter pixels are paper
+THICKNESS = 0.25  # of the character's height: thicker ones are strokes
+LENGTH = 2.0  # in characters' heights: shorter ones are strokes
+SLOPE = 0.06  # a line that rises more is none; 3.4 degrees
+BEND = 0.01  # of its length, by which a line may leave the straight, beside half its thickness
+HOLE = (0.3, 1.5)  # diameter of a hole in characters' heights
+ROUND = 0.85  # area of a hole in circles around it
+SHORTEST = 0.3  # length of the shortest line round a single character, in shorter sides of the image
+THICKEST = 0.06  # thickness of the thickest one, in longer sides of the image
+THIN = 0.6  # of the width of strokes: thinner lines are not drawn with the same pen
+LONG = 1.6  # of the longer side of the character: a longer line is none of its strokes, even with the same pen
+CRUMB = 0.06  # of the longer side of the image: what is smaller is no character
+MARGIN = 0.1  # of the page, on each side: where holes are
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """A printed line.
+
+    Attributes:
+        mask: bool array of the image's shape, the ink that is the line's alone or shared with strokes that cross it.
+        box: (left, top, right, bottom) in pixels, right and bottom exclusive.
+        thickness: in pixels.
+        is_level: whether it runs from left to right, not from top to bottom.
+    """
+
+    mask: np.ndarray
+    box: tuple[int, int, int, int]
+    thickness: float
+    is_level: bool
+
+    @property
+    def length(self) -> int:
+        """From end to end in pixels."""
+        return self.box[2] - self.box[0] if self.is_level else self.box[3] - self.box[1]
+
+
+def remove_ruling(ink: np.ndarray, height: float) -> np.ndarray:
+    """Remove printed boxes, ruling and holes from the ink of a page.
+
+    Args:
+        ink: uint8 array (height, width) of any size, light ink on black.
+        height: plausible height of a character in pixels. Lines of twice that length are printed.
+
+    Returns:
+        uint8 array of the same shape; strokes that cross a line are whole.
+
+    >>> ink = np.zeros((90, 300), np.uint8); ink[20:60, 50:56] = 255
+    >>> ruled = ink.copy(); ruled[50:52] = 255
+    >>> bool((remove_ruling(ruled, 40) == ink).all())
+    True
+    """
+    thickest = max(2, round(THICKNESS * height))
+    lines = [*find_lines(ink, round(LENGTH * height), thickest)]
+    return remove_holes(erase(ink, lines), height)
+
+
+def find_lines(ink: np.ndarray, length: int, thickest: int) -> Iterator[Line]:
+    """Find straight lines, level and upright.
+
+    Args:
+        ink: uint8 array (height, width), light ink on black.
+        length: of the shortest line in pixels.
+        thickest: thickness of the thickest line in pixels.
+    """
+    inked = (ink > INK).view(np.uint8)
+    yield from _level_lines(inked, length, thickest)
+    for line in _level_lines(np.ascontiguousarray(inked.T), length, thickest):
+        left, top, right, bottom = line.box
+        yield Line(line.mask.T, (top, left, bottom, right), line.thickness, False)
+
+
+def find_ruling(ink: np.ndarray) -> np.ndarray | None:
+    """Find printed lines beside, round or through a single character.
+
+    Straight strokes of letters look alike. A line is printed if it is longer than the rest of the ink and thinner than
+    its strokes, or if it goes from border to border, away from the rest.
+
+    Args:
+        ink: uint8 array (height, width), light ink on black.
+
+    Returns:
+        bool array: the ink of the lines; None if there are none. If nothing else is left, the lines are all ink.
+    """
+    lines = [*find_lines(ink, round(SHORTEST * min(ink.shape)), max(2, round(THICKEST * max(ink.shape))))]
+    while lines:
+        rest = erase(ink, lines)
+        box, stroke = _main_stroke(rest)
+        if not stroke:
+            return ink > INK if _are_ruling(lines, ink.shape) else None
+        printed = [line for line in lines if _is_printed(line, lines, rest, box, stroke)]
+        if len(printed) == len(lines):
+            return (ink > INK) & (rest <= INK)
+        lines = printed
+    return None
+
+
+def _main_stroke(rest: np.ndarray) -> tuple[tuple[int, int, int, int], float]:
+    """Find the box of the largest piece of ink, and the width of its strokes; 0 if it is only a crumb."""
+    inked = (rest > INK).view(np.uint8)
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(inked, connectivity=8, ltype=cv2.CV_32S)
+    if len(stats) < 2:
+        return (0, 0, 0, 0), 0.0
+    main = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+    x, y, width, height, _ = stats[main].tolist()
+    depth = cv2.distanceTransform((parts == main).view(np.uint8), cv2.DIST_L2, 3)
+    stroke = 2 * float(np.percentile(depth[depth > 0], 90)) - 1
+    return (x, y, x + width, y + height), stroke if max(width, height) >= CRUMB * max(rest.shape) else 0.0
+
+
+def _is_printed(
+    line: Line, lines: list[Line], rest: np.ndarray, box: tuple[int, int, int, int], stroke: float
+) -> bool:
+    """Whether a line is none of the strokes of the character in `box`."""
+    height, width = rest.shape
+    size = max(box[2] - box[0], box[3] - box[1])
+    spans = _ends_at_border(line, rest.shape) == 2
+    if line.thickness <= THIN * stroke:
+        return spans or line.length >= size
+    slack = max(2, round(0.02 * max(rest.shape)))
+    is_clear = min(box[0], box[1], width - box[2], height - box[3]) >= slack
+    touching = cv2.dilate(line.mask.astype(np.uint8), np.ones((3, 3), np.uint8)) & (rest > INK)
+    return is_clear and not touching.any() and (spans or line.length >= LONG * size)
+
+
+def _ends_at_border(line: Line, shape: tuple[int, ...]) -> int:
+    """Count the ends of a line that lie at the border of the image."""
+    size, low, high = (shape[1], line.box[0], line.box[2]) if line.is_level else (shape[0], line.box[1], line.box[3])
+    slack = max(2, round(0.02 * size))
+    return int(low <= slack) + int(high >= size - slack)
+
+
+def _are_ruling(lines: list[Line], shape: tuple[int, ...]) -> bool:
+    """Whether lines that are all the ink are an empty form, not a letter of straight strokes such as E or t."""
+    spanning = [line for line in lines if _ends_at_border(line, shape) == 2 and not _lies_at_border(line, shape)]
+    level = sum(line.is_level for line in lines)
+    return bool(spanning) and (level, len(lines) - level) != (1, 1)
+
+
+def _lies_at_border(line: Line, shape: tuple[int, ...]) -> bool:
+    size, low, high = (shape[0], line.box[1], line.box[3]) if line.is_level else (shape[1], line.box[0], line.box[2])
+    return min(low, size - high) <= 2
+
+
+def _level_lines(inked: np.ndarray, length: int, thickest: int) -> Iterator[Line]:
+    if inked.shape[1] < length:
+        return
+    thick = cv2.morphologyEx(inked, cv2.MORPH_OPEN, np.ones((thickest + 1, 1), np.uint8))
+    run = max(length // 8, 4)
+    runs = cv2.morphologyEx(inked & ~thick, cv2.MORPH_OPEN, np.ones((1, run), np.uint8))
+    # Across a stroke, or a gap, the line goes on; a little higher or lower if it is not quite level.
+    bridged = cv2.dilate(runs, np.ones((3, 2 * (length // 6) + 1), np.uint8))
+    count, parts, stats, _ = cv2.connectedComponentsWithStats(bridged, connectivity=8, ltype=cv2.CV_32S)
+    for number in range(1, count):
+        x, y, width, height = stats[number, :4]
+        window = (slice(y, y + height), slice(x, x + width))
+        part = (runs[window] > 0) & (parts[window] == number)
+        columns = np.flatnonzero(part.any(axis=0))
+        if columns[-1] + 1 - columns[0] < length or len(columns) < 0.5 * length:
+            continue
+        rows = part[:, columns]
+        sums = rows.sum(axis=0)
+        middle = (rows * np.arange(height)[:, None]).sum(axis=0) / sums
+        slope, start = np.polyfit(columns, middle, 1)
+        thickness = float(np.median(sums))
+        off = np.abs(middle - start - slope * columns)
+        if abs(slope) > SLOPE or np.percentile(off, 90) > thickness / 2 + BEND * len(columns):
+            continue
+        # The band of the line, from end to end.
+        across = np.arange(columns[0], columns[-1] + 1)
+        center = start + slope * across
+        half = max(thickness / 2, float(np.percentile(sums, 95)) / 2) + 1
+        near = np.abs(np.arange(height)[:, None] - center) <= half
+        mask = np.zeros(inked.shape, bool)
+        band = mask[window][:, across]
+        band = near & (inked[window][:, across] > 0)
+        mask[y : y + height, x + across[0] : x + across[-1] + 1] = band
+        box = (int(x + across[0]), int(y + max(center.min() - half, 0)), int(x + across[-1] + 1), int(y + center.max() + half + 1))
+        yield Line(mask, box, thickness, True)
+
+
+def erase(ink: np.ndarray, lines: list[Line]) -> np.ndarray:
+    """Remove lines, except where a stroke crosses or touches them."""
+    if not lines:
+        return ink
+    mask = np.logical_or.reduce([line.mask for line in lines])
+    rest = ((ink > INK) & ~mask).view(np.uint8)
+    kept = np.zeros(ink.shape, bool)
+    for line in lines:
+        reach = 2 * round(line.thickness + 2) + 1
+        kernel = np.ones((reach, 1) if line.is_level else (1, reach), np.uint8)
+        kept |= line.mask & (cv2.dilate(_solid(rest, line), kernel) > 0)
+    return np.where(mask & ~kept, np.uint8(0), ink)
+
+
+def _solid(rest: np.ndarray, line: Line) -> np.ndarray:
+    """Ink beside a line that is a stroke, not the rough edge of the line."""
+    side = max(2, round(line.thickness / 2) + 1)
+    kernel = np.ones((side, 1) if line.is_level else (1, side), np.uint8)
+    return cv2.morphologyEx(rest, cv2.MORPH_OPEN, kernel)
+
+
+def remove_holes(ink: np.ndarray, height: float) -> np.ndarray:
+    """Remove round, solid spots in the margin."""
+    inked = (ink > INK).view(np.uint8)
+    count, parts, stats, _ = cv2.connectedComponentsWithStats(inked, connectivity=8, ltype=cv2.CV_32S)
+    x, y, across, down, area = stats.T
+    size = np.maximum(across, down)
+    is_round = (np.minimum(across, down) >= 0.8 * size) & (area >= ROUND * 0.7854 * across * down)
+    is_round &= area <= 1.12 * 0.7854 * across * down
+    is_round &= (size >= HOLE[0] * height) & (size <= HOLE[1] * height)
+    rows, columns = ink.shape
+    off_x, off_y = np.minimum(x + across / 2, columns - x - across / 2), np.minimum(y + down / 2, rows - y - down / 2)
+    is_round &= (off_x <= MARGIN * columns) | (off_y <= MARGIN * rows)
+    is_round[0] = False
+    return np.where(is_round[parts], np.uint8(0), ink)
