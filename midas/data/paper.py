@@ -23,6 +23,8 @@ MIN_PAPER = 0.6  # of the region, without its ink: a thick frame is not a sheet
 MIN_CONTENT = 0.1  # side of the ink, in shorter sides of the region
 MIN_SHARPNESS = 0.6  # share of the contrast that lies within 1 % of the diagonal
 MIN_CONTRAST = 24  # gray levels across the edge
+BLOCKS = 16  # on each side, of which a vignette is estimated
+DARK_CORNER = 0.6  # of the light in the middle, in all four corners: a vignette
 MIN_SIDE = 16  # pixels
 MIN_STEP = 0.004  # of the pixels: levels that differ by less give the same regions
 
@@ -79,11 +81,7 @@ def find_sheet(gray: np.ndarray, cells: bool = False) -> Sheet:
     >>> sheet.image.shape, sheet.left, sheet.top, int(sheet.image[0, 0])
     ((68, 78), 21, 11, 230)
     """
-    shrink = max(1, -(-max(gray.shape) // WORKING_SIDE))
-    small = gray
-    if shrink > 1:
-        width, height = (max(1, round(n / shrink)) for n in (gray.shape[1], gray.shape[0]))
-        small = cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA)
+    small = _shrunk(gray)
     found = [region for region in _regions(small) if cells or not region.is_cell]
     written = [region for region in found if region.content >= MIN_CONTENT]
     empty = [region for region in found if region.is_empty]
@@ -135,6 +133,8 @@ def _region(
     if not _is_sharp(outline, edges, gray.shape):
         return None
     mask = cv2.drawContours(np.zeros_like(part), [outline], -1, 1, -1)
+    if _cut_sides(mask) == 4 or _touches(mask) and mask[:: mask.shape[0] - 1, :: mask.shape[1] - 1].all():
+        return None  # the image is full of a letter, or only a stroke is cut
     fill = _quadrilateral_fill(outline, mask)
     if fill < MIN_FILL:
         return None
@@ -148,6 +148,11 @@ def _region(
     if is_empty and not is_cell and not _touches(mask):
         is_empty = is_light and min(gray.shape) >= 64 and area >= 0.2 * gray.size
     return _Region(mask, area / gray.size, fill, content, is_cell, is_empty)
+
+
+def _cut_sides(mask: np.ndarray) -> int:
+    """Count the sides of the image that a region reaches."""
+    return sum(bool(side.any()) for side in (mask[0], mask[-1], mask[:, 0], mask[:, -1]))
 
 
 def _touches(mask: np.ndarray) -> bool:
@@ -244,3 +249,34 @@ def paint_over(gray: np.ndarray, mask: np.ndarray) -> np.ndarray:
     painted = gray.copy()
     painted[marked] = cv2.resize(paper, size, interpolation=cv2.INTER_LINEAR)[marked]
     return painted
+
+
+def even_vignette(gray: np.ndarray) -> np.ndarray:
+    """Lighten the corners of a photograph that are all much darker than its middle.
+
+    A polynomial of the fourth degree, symmetric about the center of the image as lenses are, is fitted to the medians
+    of blocks, among which paper prevails.
+    """
+    closed = cv2.morphologyEx(_shrunk(gray), cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8))  # without fine strokes
+    blocks = cv2.resize(closed, (BLOCKS, BLOCKS), interpolation=cv2.INTER_AREA).astype(np.float32)
+    if blocks[:: BLOCKS - 1, :: BLOCKS - 1].max() > DARK_CORNER * np.percentile(blocks, 80):
+        return gray
+    y, x = np.meshgrid(*[np.linspace(-1, 1, BLOCKS)] * 2, indexing="ij")
+    r = x**2 + y**2
+    terms = np.stack([np.ones_like(r), x, y, x**2, r, r**2, r**3], axis=-1).reshape(-1, 7)
+    weight = np.ones((BLOCKS**2, 1))
+    for _ in range(8):  # ink is darker than the fit, and loses its weight
+        light = terms @ np.linalg.lstsq(terms * weight, blocks.ravel() * weight[:, 0], rcond=None)[0]
+        weight = np.where(blocks.reshape(-1, 1) < 0.85 * light[:, None], 0.05, 1.0)
+    light = np.maximum(light.reshape(BLOCKS, BLOCKS), 8).astype(np.float32)
+    gain = cv2.resize(np.percentile(light, 80) / light, gray.shape[::-1], interpolation=cv2.INTER_CUBIC)
+    return np.clip(gray * gain, 0, 255).astype(np.uint8)
+
+
+def _shrunk(gray: np.ndarray) -> np.ndarray:
+    """Reduce an image by an integer to `WORKING_SIDE` or a little less."""
+    shrink = -(-max(gray.shape) // WORKING_SIDE)
+    if shrink <= 1:
+        return gray
+    width, height = (max(1, round(n / shrink)) for n in (gray.shape[1], gray.shape[0]))
+    return cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA)

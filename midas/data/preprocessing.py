@@ -13,8 +13,8 @@ import numpy as np
 
 from midas.data.glyphs import UNKNOWN_PLACE, Glyph
 from midas.data.images import UnreadableImage
-from midas.data.paper import find_sheet, paint_over
-from midas.data.ruling import find_ruling
+from midas.data.paper import even_vignette, find_sheet, paint_over
+from midas.data.ruling import find_holes, find_ruling
 
 BOX_FRACTION = 20 / 28  # MNIST fits its digits into 20x20 of 28x28 pixels
 MIN_CONTRAST = 24  # gray levels between paper and ink; an image with less is blank
@@ -116,6 +116,8 @@ def _may_be_framed(ink: np.ndarray) -> bool:
         return True
     if (area > 0.5 * width * height)[width * height > 0.1 * ink.size].any() and min(ink.shape) > CROP:
         return True
+    if np.count_nonzero(area > DUST_AREA * area.max()) > 2:
+        return True
     if len(area) == 1:
         return min(ink.shape) > CROP and width[0] * height[0] > 0.15 * ink.size and _has_four_sides(ink, stats[1])
     around = [
@@ -133,12 +135,18 @@ def _has_four_sides(ink: np.ndarray, stats: np.ndarray) -> bool:
 
 def _without_frame(gray: np.ndarray, ink: np.ndarray) -> np.ndarray | None:
     """Reduce an image to its sheet or cell, or paint over printed lines; None if there are neither."""
+    evened = even_vignette(gray)
+    if evened is not gray:
+        return evened
     sheet = find_sheet(gray, cells=True)
     if sheet.is_empty:
         raise UnreadableImage("blank: an empty cell or sheet")
     if sheet.image is not gray:
         return sheet.image
     ruling = find_ruling(ink)
+    holes = find_holes(ink)
+    if ruling is None or holes is not None and not ruling.all():
+        ruling = holes if ruling is None else ruling | holes
     if ruling is None:
         return None
     if np.array_equal(ruling, ink > INK):

@@ -19,9 +19,10 @@ SLOPE = 0.06  # a line that rises more is none; 3.4 degrees
 BEND = 0.01  # of its length, by which a line may leave the straight, beside half its thickness
 HOLE = (0.3, 1.5)  # diameter of a hole in characters' heights
 ROUND = 0.85  # area of a hole in circles around it
-SHORTEST = 0.3  # length of the shortest line round a single character, in shorter sides of the image
+SHORTEST = 0.08  # length of the shortest line round a single character, in shorter sides of the image
 THICKEST = 0.06  # thickness of the thickest one, in longer sides of the image
 THIN = 0.6  # of the width of strokes: thinner lines are not drawn with the same pen
+SHORT = 0.8  # of the longer side of the character: a shorter line, though thin, may be one of its strokes
 LONG = 1.6  # of the longer side of the character: a longer line is none of its strokes, even with the same pen
 CRUMB = 0.06  # of the longer side of the image: what is smaller is no character
 MARGIN = 0.1  # of the page, on each side: where holes are
@@ -96,17 +97,73 @@ def find_ruling(ink: np.ndarray) -> np.ndarray | None:
     Returns:
         bool array: the ink of the lines; None if there are none. If nothing else is left, the lines are all ink.
     """
-    lines = [*find_lines(ink, round(SHORTEST * min(ink.shape)), max(2, round(THICKEST * max(ink.shape))))]
+    lines = [*find_lines(ink, max(6, round(SHORTEST * min(ink.shape))), max(2, round(THICKEST * max(ink.shape))))]
     while lines:
         rest = erase(ink, lines)
         box, stroke = _main_stroke(rest)
         if not stroke:
             return ink > INK if _are_ruling(lines, ink.shape) else None
-        printed = [line for line in lines if _is_printed(line, lines, rest, box, stroke)]
+        printed = [line for line in lines if _is_printed(line, rest, box, stroke)]
         if len(printed) == len(lines):
             return (ink > INK) & (rest <= INK)
-        lines = printed
+        lines = _with_pieces(printed, lines, stroke)
+        if len(lines) == len(printed) + 0 and lines == printed:
+            continue
+        rest = erase(ink, lines)
+        return (ink > INK) & (rest <= INK)
     return None
+
+
+def _with_pieces(printed: list[Line], lines: list[Line], stroke: float) -> list[Line]:
+    """Add the thin pieces that lie on the sides of the box round the printed lines."""
+    if not printed:
+        return printed
+    boxes = np.array([line.box for line in printed])
+    frame = (*boxes[:, :2].min(axis=0), *boxes[:, 2:].max(axis=0))
+    return [line for line in lines if line in printed or (line.thickness <= THIN * stroke and _on_side(line, frame))]
+
+
+def _on_side(line: Line, frame: tuple[int, ...]) -> bool:
+    middle, sides = (line.box[1] + line.box[3], frame[1::2]) if line.is_level else (line.box[0] + line.box[2], frame[::2])
+    slack = 0.05 * max(frame[2] - frame[0], frame[3] - frame[1])
+    return min(abs(middle / 2 - side) for side in sides) <= slack
+
+
+def find_holes(ink: np.ndarray) -> np.ndarray | None:
+    """Find punched holes beside a single character: several round spots along a side, or one far from it.
+
+    Args:
+        ink: uint8 array (height, width), light ink on black.
+
+    Returns:
+        bool array: the ink of the holes; None if there are none.
+    """
+    parts, stats, is_round = _round_spots(ink)
+    left, top, width, height, area = stats.T
+    others = np.flatnonzero(~is_round)[1:]
+    if not is_round.any() or not len(others):
+        return None
+    main = others[(width * height)[others].argmax()]
+    size = np.hypot(width[main], height[main])
+    beside = np.maximum(np.maximum(left[main] - left - width, left - left[main] - width[main]), 0)
+    above = np.maximum(np.maximum(top[main] - top - height, top - top[main] - height[main]), 0)
+    similar = [np.count_nonzero(is_round & (abs(width - w) <= 0.2 * w + 1)) for w in width]
+    holes = is_round & ((np.hypot(beside, above) > 0.5 * size) | (np.array(similar) > 1)) & (width < 0.5 * size)
+    return holes[parts] if holes.any() else None
+
+
+def _round_spots(ink: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Label the ink, and tell which components are disks in the margin."""
+    inked = (ink > INK).view(np.uint8)
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(inked, connectivity=8, ltype=cv2.CV_32S)
+    x, y, across, down, area = stats.T
+    rows, columns = ink.shape
+    disk = area / (0.7854 * across * down)
+    is_round = (np.minimum(across, down) >= 0.8 * np.maximum(across, down) - 1) & (disk >= ROUND) & (disk <= 1.15)
+    from_side = np.minimum(np.minimum(x + across / 2, columns - x - across / 2) / columns, np.minimum(y + down / 2, rows - y - down / 2) / rows)
+    is_round &= from_side <= MARGIN
+    is_round[0] = False
+    return parts, stats, is_round
 
 
 def _main_stroke(rest: np.ndarray) -> tuple[tuple[int, int, int, int], float]:
@@ -122,15 +179,13 @@ def _main_stroke(rest: np.ndarray) -> tuple[tuple[int, int, int, int], float]:
     return (x, y, x + width, y + height), stroke if max(width, height) >= CRUMB * max(rest.shape) else 0.0
 
 
-def _is_printed(
-    line: Line, lines: list[Line], rest: np.ndarray, box: tuple[int, int, int, int], stroke: float
-) -> bool:
+def _is_printed(line: Line, rest: np.ndarray, box: tuple[int, int, int, int], stroke: float) -> bool:
     """Whether a line is none of the strokes of the character in `box`."""
     height, width = rest.shape
     size = max(box[2] - box[0], box[3] - box[1])
     spans = _ends_at_border(line, rest.shape) == 2
     if line.thickness <= THIN * stroke:
-        return spans or line.length >= size
+        return spans or line.length >= SHORT * size
     slack = max(2, round(0.02 * max(rest.shape)))
     is_clear = min(box[0], box[1], width - box[2], height - box[3]) >= slack
     touching = cv2.dilate(line.mask.astype(np.uint8), np.ones((3, 3), np.uint8)) & (rest > INK)
@@ -198,13 +253,24 @@ def erase(ink: np.ndarray, lines: list[Line]) -> np.ndarray:
     if not lines:
         return ink
     mask = np.logical_or.reduce([line.mask for line in lines])
-    rest = ((ink > INK) & ~mask).view(np.uint8)
+    rest = _without_crumbs(((ink > INK) & ~mask).view(np.uint8), mask, max(line.thickness for line in lines))
+    mask |= (ink > INK) & (rest == 0)
     kept = np.zeros(ink.shape, bool)
     for line in lines:
         reach = 2 * round(line.thickness + 2) + 1
         kernel = np.ones((reach, 1) if line.is_level else (1, reach), np.uint8)
         kept |= line.mask & (cv2.dilate(_solid(rest, line), kernel) > 0)
     return np.where(mask & ~kept, np.uint8(0), ink)
+
+
+def _without_crumbs(rest: np.ndarray, mask: np.ndarray, thickness: float) -> np.ndarray:
+    """Remove what is left of the lines themselves: bits beside them that are hardly larger than they are thick."""
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(rest, connectivity=8, ltype=cv2.CV_32S)
+    beside = np.zeros(len(stats), bool)
+    beside[np.unique(parts[cv2.dilate(mask.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0])] = True
+    crumbs = beside & (stats[:, 2:4].max(axis=1) <= 3 * (thickness + 2))
+    crumbs[0] = False
+    return rest * ~crumbs[parts]
 
 
 def _solid(rest: np.ndarray, line: Line) -> np.ndarray:
@@ -216,15 +282,6 @@ def _solid(rest: np.ndarray, line: Line) -> np.ndarray:
 
 def remove_holes(ink: np.ndarray, height: float) -> np.ndarray:
     """Remove round, solid spots in the margin."""
-    inked = (ink > INK).view(np.uint8)
-    count, parts, stats, _ = cv2.connectedComponentsWithStats(inked, connectivity=8, ltype=cv2.CV_32S)
-    x, y, across, down, area = stats.T
-    size = np.maximum(across, down)
-    is_round = (np.minimum(across, down) >= 0.8 * size) & (area >= ROUND * 0.7854 * across * down)
-    is_round &= area <= 1.12 * 0.7854 * across * down
-    is_round &= (size >= HOLE[0] * height) & (size <= HOLE[1] * height)
-    rows, columns = ink.shape
-    off_x, off_y = np.minimum(x + across / 2, columns - x - across / 2), np.minimum(y + down / 2, rows - y - down / 2)
-    is_round &= (off_x <= MARGIN * columns) | (off_y <= MARGIN * rows)
-    is_round[0] = False
-    return np.where(is_round[parts], np.uint8(0), ink)
+    parts, stats, is_round = _round_spots(ink)
+    size = stats[:, cv2.CC_STAT_WIDTH]
+    return np.where((is_round & (size >= HOLE[0] * height) & (size <= HOLE[1] * height))[parts], np.uint8(0), ink)
