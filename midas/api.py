@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -47,15 +48,25 @@ def load(checkpoint: str | os.PathLike | Run | None = None, *, tta: int | None =
 
 
 def load_dataset(
-    path: str | os.PathLike, *, size: int = 28, split: str | None = None, cache_dir: str | os.PathLike | None = None
+    path: str | os.PathLike,
+    *,
+    size: int = 28,
+    split: str | None = None,
+    class_names: str | os.PathLike | None = None,
+    transpose: bool | None = None,
+    cache_dir: str | os.PathLike | None = None,
 ) -> Dataset:
     """Read labeled images into normalized glyphs.
 
     Args:
-        path: a folder or archive of class folders, an `.npz` or IDX file, or "sample" for the drawings of the embedded
+        path: a data set in any of the forms that midas/data/README.md lists, or "sample" for the drawings of the embedded
             sample.
         size: side of the glyphs in pixels.
-        split: "train" or "test", for data sets that have both; None reads everything.
+        split: "train" or "test", for data sets that have such a part; None reads everything.
+        class_names: a file that says what the labels stand for, with lines of label,name or in JSON; None takes the
+            labels as they are, or the names that the data set has.
+        transpose: whether to swap rows and columns of each image; None does so where the form says that they are
+            swapped, as those of EMNIST.
         cache_dir: where to cache the glyphs; None caches nothing.
 
     Raises:
@@ -72,7 +83,10 @@ def load_dataset(
     """
     from midas.data import datasets
 
-    return datasets.cached(datasets.open_any(path, split), size, cache_dir)
+    source = datasets.open_any(path, split, class_names, transpose)
+    for note in source.notes:
+        logging.getLogger(__name__).warning("%s", note)
+    return datasets.cached(source, size, cache_dir)
 
 
 def train(

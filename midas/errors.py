@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections.abc import Iterable
 
 
 class MidasError(Exception):
@@ -18,6 +19,16 @@ def printable(text: str) -> str:
     'a\\nb'
     """
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def some(names: Iterable[str]) -> str:
+    """Join the first three names for a message.
+
+    >>> some("dcba")
+    'a, b, c, …'
+    """
+    names = sorted(names)
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
 REMEDIES = {

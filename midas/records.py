@@ -38,6 +38,19 @@ class ShippedCard:
 
 
 @dataclass(frozen=True)
+class PlaceStatistics:
+    """How large each class is drawn and where on the page, in the training set.
+
+    Attributes:
+        means: (K, 4), the mean of each class in height, width and position, in the units of `glyphs.place_on_page`.
+        variances: (4,), within a class.
+    """
+
+    means: tuple[tuple[float, ...], ...]
+    variances: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Card:
     """card.json: what is needed to use a network, and what it was trained on.
 
@@ -49,6 +62,8 @@ class Card:
         augmentation: strengths in training; None if it used no augmentation.
         temperature: calibrates the probabilities of single images.
         tta_temperature: calibrates the probabilities averaged over augmented copies.
+        reject_below: probability below which a prediction is unsure: 1 % of the correct ones are; None if unknown.
+        places: how large each class is drawn and where; None if that is unknown.
         part, name, seed: of the experiment.
         data: the training set.
         data_digest: digest of the training set.
@@ -69,6 +84,8 @@ class Card:
     augmentation: Augmentation | None = None
     temperature: float = 1.0
     tta_temperature: float = 1.0
+    reject_below: float | None = None
+    places: PlaceStatistics | None = None
     part: str | None = None
     name: str | None = None
     seed: int | None = None

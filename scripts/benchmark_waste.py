@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import keras
 
     from midas.data.datasets import Dataset
-    from midas.data.sources import Source
+    from midas.data.entries import Source
     from midas.experiments import Experiment
 
 ROUNDS = 7

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from midas.data.datasets import name_classes
 from midas.data.glyphs import UNKNOWN_PLACE, Glyph, Glyphs
 from midas.data.images import UnreadableImage, to_grayscale
+from midas.data.labels import name_classes
 from midas.data.preprocessing import normalize
 from midas.data.sources import open_source
 from midas.files import plain

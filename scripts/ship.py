@@ -18,6 +18,7 @@ from typing import Any
 from midas.errors import MidasError
 from midas.files import atomic, plain, write_json
 from midas.learning.checkpoints import checkpoint_files, load_network
+from midas.metrics import classification
 from midas.records import Card, ShippedCard
 from midas.report.analysis import score_together
 from midas.runs import Run
@@ -51,7 +52,9 @@ def ship(sources: Sequence[Path], cross_validation: Path | None, out: Path) -> C
     evidence: dict[str, Any]
     if cross_validation:
         evidence, (single, with_tta) = _cross_validated(runs, cross_validation)
-        card = replace(card, temperature=single, tta_temperature=with_tta)
+        out_of_fold = Run(cross_validation).predictions()
+        threshold = classification.reject_threshold(out_of_fold.probabilities, out_of_fold.labels)
+        card = replace(card, temperature=single, tta_temperature=with_tta, reject_below=threshold)
     else:
         evidence = _tested(runs)
     targets = [out] if len(files) == 1 else [out / f"{run.path.name}.keras" for run in runs]

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from midas.data.datasets import Dataset
+from midas.data.entries import Entry, Source
 from midas.data.glyphs import Glyphs
-from midas.data.sources import Entry, Source
 from midas.metrics import classification
 from midas.recipes import PARTS
 from midas.records import (

@@ -18,7 +18,6 @@ from midas.data.datasets import (
     Dataset,
     cached,
     load,
-    name_classes,
     open_all,
     open_any,
     open_named,
@@ -28,6 +27,7 @@ from midas.data.datasets import (
 )
 from midas.data.export import write_csv
 from midas.data.glyphs import Glyphs
+from midas.data.labels import name_classes
 from midas.data.memmap import ImageFile
 from midas.data.preprocessing import normalize
 from midas.data.reading import stream

@@ -26,7 +26,7 @@ def trained(tmp_path_factory):
 def test_scores_are_those_of_the_predictions(trained):
     run, data = trained
     network = Classifier.load(run.path)
-    found = evaluation.evaluate(network, str(data))
+    found = evaluation.evaluate(network, open_any(data, "test"), str(data))
     images = read(open_any(data, None), network.size)
     outputs = network.probabilities(images.glyphs).argmax(axis=1)
     predicted = [network.class_names[output] for output in outputs]
@@ -40,7 +40,7 @@ def test_scores_are_those_of_the_predictions(trained):
 def test_classes_that_the_network_does_not_know_are_named(trained, tmp_path):
     save(dataset("0z", 2), tmp_path / "other.npz")
     with pytest.raises(MidasError, match="does not know the class 'z'"):
-        evaluation.evaluate(Classifier.load(trained[0].path), str(tmp_path / "other.npz"))
+        evaluation.evaluate(Classifier.load(trained[0].path), open_any(tmp_path / "other.npz", None), "other")
 
 
 def test_a_run_is_analyzed_on_what_it_scored_and_a_network_on_any_data(trained, tmp_path):
@@ -49,10 +49,12 @@ def test_a_run_is_analyzed_on_what_it_scored_and_a_network_on_any_data(trained, 
     assert folder == tmp_path / "own" and found["data"] == "validation" and found["n"] == run.result.n
     assert json.loads((folder / "analysis.json").read_text())["n"] == run.result.n
     network = Classifier.load(run.path)
-    found, folder, skipped = evaluation.analyze_network(network, [run.path], str(data), tmp_path / "other")
+    found, folder, skipped = evaluation.analyze_network(
+        network, [run.path], open_any(data, "test"), str(data), tmp_path / "other"
+    )
     assert found["n"] == 40 and skipped == () and cv2.imread(str(folder / "confusion.png")) is not None
     with pytest.raises(MidasError, match="--out"):
-        evaluation.analyze_network(network, [run.path, run.path], str(data))
+        evaluation.analyze_network(network, [run.path, run.path], open_any(data, "test"), str(data))
 
 
 def test_seeds_are_summarized_one_by_one_and_as_an_ensemble(tmp_path):

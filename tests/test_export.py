@@ -11,6 +11,7 @@ from midas.data import datasets, export
 from midas.data.complementary_mnist import complementary_labels
 from midas.data.datasets import Dataset
 from midas.data.glyphs import Glyphs
+from midas.data.labels import name_classes
 from midas.data.sources import open_source
 from midas.errors import MidasError
 from midas.experiments import Augmentation
@@ -44,7 +45,7 @@ def test_classes_survive_a_round_trip(class_names, tmp_path):
     written = dataset(class_names, [f"{index}.png" for index in range(2 * len(class_names))])
     folders = export.write_copies(written, tmp_path / "out", 2, True, GENTLE, 0)
     back = datasets.read(open_source(tmp_path / "out", "train"), strict=True)
-    assert back.class_names == tuple(class_names) == datasets.name_classes(class_names)[0]
+    assert back.class_names == tuple(class_names) == name_classes(class_names)[0]
     assert len(back) == 6 * len(class_names)
     assert len({folder.lower() for folder in folders.values()}) == len(class_names)
 

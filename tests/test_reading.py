@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from formats import encode, page
 
+from midas.data.entries import Entry, Source
 from midas.data.preprocessing import normalize
 from midas.data.reading import stream
-from midas.data.sources import Entry, Source, open_source
+from midas.data.sources import open_source
 
 
 def source(pages):

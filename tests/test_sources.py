@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from midas.data.images import UnreadableImage
 from midas.data.memmap import ImageFile
-from midas.data.sources import open_source, read_idx, source_of_bytes
+from midas.data.sources import open_source, source_of_bytes
 from midas.data.trees import MAX_MEMBER
 from midas.errors import MidasError
 

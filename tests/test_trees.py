@@ -24,7 +24,7 @@ def test_members_are_listed_by_normalized_names():
     [
         ([member("../a.png")], "leads out of the archive"),
         ([member("C:\\a.png")], "leads out of the archive"),
-        ([member("a.png", is_link=True)], "is a link"),
+        ([member("a.png", is_link=True)], "is a symbolic link"),
         ([member("a.png"), member("./a.png")], "twice"),
         ([member("a.png", size=11)], "exceeds the limit"),
         ([member("d/" * (MAX_DEPTH + 1) + "a.png")], "nested in more than"),
@@ -44,21 +44,21 @@ def test_an_archive_that_is_too_large_in_total_is_refused():
 
 def test_images_get_the_name_of_their_folder_as_label():
     files = ["set/train/A/0.png", "set/train/b/1.JPG", "set/train/b/notes.txt", "set/2.png"]
-    labels, class_folders = find_images(PATH, files, ["set/train/empty"], None)
-    assert labels == {"set/train/A/0.png": "A", "set/train/b/1.JPG": "b", "set/2.png": None}
-    assert class_folders == ("A", "b", "empty")
+    found = find_images(PATH, files, ["set/train/empty"], None)
+    assert found.labels == {"set/train/A/0.png": "A", "set/train/b/1.JPG": "b", "set/2.png": None}
+    assert found.class_folders == ("A", "b", "empty")
 
 
 def test_hidden_files_are_ignored():
-    labels, class_folders = find_images(PATH, ["0/a.png", "0/._a.png", "__MACOSX/0/b.png", ".git/x/c.png"], [], None)
-    assert labels == {"0/a.png": "0"} and class_folders == ("0",)
+    found = find_images(PATH, ["0/a.png", "0/._a.png", "__MACOSX/0/b.png", ".git/x/c.png"], [], None)
+    assert found.labels == {"0/a.png": "0"} and found.class_folders == ("0",)
 
 
 def test_a_split_selects_its_folder():
     files = ["Training/0/a.png", "test/0/b.png", "test/1/c.png"]
-    assert find_images(PATH, files, [], "train") == ({"Training/0/a.png": "0"}, ("0",))
-    assert find_images(PATH, files, [], "test")[1] == ("0", "1")
-    assert len(find_images(PATH, files, [], None)[0]) == 3
+    assert find_images(PATH, files, [], "train").labels == {"Training/0/a.png": "0"}
+    assert find_images(PATH, files, [], "test").class_folders == ("0", "1")
+    assert len(find_images(PATH, files, [], None).labels) == 3
     with pytest.raises(MidasError, match=r"several places \(one, two\)"):
         find_images(PATH, ["one/0/a.png", "two/0/b.png"], [], "train")
 

@@ -10,7 +10,9 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -118,6 +120,21 @@ def _interrupt(signum: int, frame: FrameType | None) -> None:
 # ---- messages on stderr
 
 
+def silence_libraries() -> None:
+    """Leave stderr to Python: decoders written in C report there, on file descriptor 2, what midas says in its words.
+
+    This changes the process for good, and so only that of the command line: switching it on and off around each image
+    would not be safe with several threads.
+    """
+    if sys.stderr is None or sys.stderr is not sys.__stderr__ or sys.stderr.fileno() != 2:
+        return
+    warnings.filterwarnings("ignore", module="PIL")
+    sys.stderr.flush()
+    sys.stderr = open(os.dup(2), "w", buffering=1, encoding=sys.stderr.encoding, errors=sys.stderr.errors)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+
+
 def warn(line: str) -> None:
     """Print a message that must be seen."""
     end_progress()
@@ -136,11 +153,59 @@ def warn_of_sample(data: str) -> None:
         warn("Note: this is the embedded sample, made by a program; its numbers are not those of the real data.")
 
 
+def warn_of_notes(notes: Iterable[str]) -> None:
+    """Say what should be known about how a data set is read."""
+    for note in notes:
+        warn(f"Note: {note}")
+
+
 def warn_of_skipped(skipped: Iterable[Skipped], data: str) -> None:
     """Say how many images of a data set could not be used."""
     if listed := list(skipped):
         first = f"{listed[0].name}: {listed[0].reason}"
         warn(f"{data}: {len(listed):,} images skipped, the first is {first} ('midas preprocess' lists all)")
+
+
+@dataclass
+class Unread:
+    """Images that could not be read, each listed when it is found; a lone one is named at the end.
+
+    Attributes:
+        listed: their names and the reasons.
+        answered: number of images that were read.
+    """
+
+    listed: list[dict[str, str]] = field(default_factory=list)
+    answered: int = 0
+
+    def add(self, name: str, reason: str) -> None:
+        """List an image."""
+        self.listed.append({"file": name, "reason": reason})
+        first = 0 if len(self.listed) == 2 else max(len(self.listed) - 1, 1)
+        for each in self.listed[first:]:
+            warn(f"{each['file']}: skipped: {each['reason']}")
+
+    def counted(self, predictions: Iterable[Any]) -> Iterator[Any]:
+        """Count what is read while it passes."""
+        for prediction in predictions:
+            self.answered += 1
+            yield prediction
+
+    def fail(self, more: str) -> None:
+        """Fail if there are any.
+
+        Args:
+            more: what else to say about several.
+
+        Raises:
+            MidasError: there are.
+        """
+        if len(self.listed) == 1:
+            others = f" (the other {self.answered:,} were read)" if self.answered else ""
+            raise MidasError(f"{self.listed[0]['file']}: {self.listed[0]['reason']}{others}")
+        if self.listed:
+            total = len(self.listed) + self.answered
+            raise MidasError(f"{len(self.listed):,} of {total:,} images could not be read; {more}")
 
 
 # ---- progress

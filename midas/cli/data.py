@@ -13,7 +13,9 @@ from midas.cli.options import (
     cache_dir_option,
     common,
     data_dir_option,
+    form_options,
     json_option,
+    open_data,
     seed_option,
     size_option,
     strict_option,
@@ -75,7 +77,7 @@ def _refuse_sample(data_dir: str) -> None:
 )
 @click.option("--csv", "csv_file", type=click.Path(dir_okay=False, path_type=Path), help="Write labels and pixels.")
 @click.option("--preview", type=click.Path(dir_okay=False, path_type=Path), help="Draw samples of each class (PNG).")
-@apply(size_option, strict_option, data_dir_option, cache_dir_option, json_option, common)
+@apply(form_options, size_option, strict_option, data_dir_option, cache_dir_option, json_option, common)
 def preprocess(
     names: tuple[str, ...],
     csv_file: Path | None,
@@ -85,6 +87,7 @@ def preprocess(
     data_dir: str,
     cache_dir: Path,
     as_json: bool,
+    **form: Any,
 ) -> None:
     """Preprocess data sets into cached glyphs.
 
@@ -97,7 +100,7 @@ def preprocess(
 
     if not names:
         warn_of_sample(data_dir)
-    named = {name: datasets.open_any(name, "train") for name in names}
+    named = {name: open_data(name, "train", **form) for name in names}
     sources = named or datasets.open_all(data_dir)
     progress, summaries = Progress(), {}
     for name, source in sources.items():
@@ -119,9 +122,11 @@ def preprocess(
 @click.option("--repetitions", type=click.IntRange(1), default=10, show_default=True, help="Copies of each image.")
 @click.option("--originals/--no-originals", default=True, show_default=True, help="Write the images themselves, too.")
 @click.option("--preview", type=click.Path(dir_okay=False, path_type=Path), help="Draw some of the copies (PNG).")
-@apply(*augmentation_options, size_option, seed_option, cache_dir_option, json_option, common)
+@apply(form_options, *augmentation_options, size_option, seed_option, cache_dir_option, json_option, common)
 def augment(
     data: str,
+    class_names: Path | None,
+    transpose: bool | None,
     out: Path | None,
     repetitions: int,
     originals: bool,
@@ -141,18 +146,21 @@ def augment(
     if not (out or preview):
         raise click.UsageError("nothing to do: give --out, --preview or both")
     from midas.data import datasets, export
+    from midas.data.labels import name_classes
     from midas.report import previews
 
     augmentation, progress = Augmentation(**strengths), Progress()
     if out:
         export.refuse_nonempty(out)
-    dataset = datasets.cached(datasets.open_any(data, "train"), size, cache_dir, progress=progress.images)
+    dataset = datasets.cached(
+        open_data(data, "train", class_names, transpose), size, cache_dir, progress=progress.images
+    )
     warn_of_skipped(dataset.skipped, data)
     about = {"data": data, "size": size, "seed": seed, "augmentation": augmentation}
     found, lines = {**about, "classes": len(dataset.class_names)}, []
     if out:
         folders = export.write_copies(dataset, out, repetitions, originals, augmentation, seed, progress.files)
-        if datasets.name_classes(list(folders.values()))[0] != dataset.class_names:
+        if name_classes(list(folders.values()))[0] != dataset.class_names:
             warn("Note: not every class can give its name to a folder; --json lists the folders")
         count = {"originals": len(dataset) * originals, "copies": len(dataset) * repetitions}
         found |= {"path": str(out), **count, "folders": folders}

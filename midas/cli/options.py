@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from midas.cli.console import Progress, load_tensorflow, say, warn_of_sample, warn_of_skipped
+from midas.cli.console import (
+    Progress,
+    load_tensorflow,
+    say,
+    silence_libraries,
+    warn_of_notes,
+    warn_of_sample,
+    warn_of_skipped,
+)
 from midas.errors import MidasError
 from midas.experiments import MODEL_NAMES, OPTIMIZERS, STRONGEST, Augmentation, Experiment
 from midas.files import read_json
@@ -28,6 +36,7 @@ from midas.recipes import (
 )
 
 if TYPE_CHECKING:
+    from midas.data.entries import Source
     from midas.learning.classifier import Classifier
     from midas.studies.study import Workspace
 
@@ -42,6 +51,8 @@ def apply(*options: Decorator) -> Decorator:
 def _remember(key: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
     def callback(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
         ctx.meta[key] = value
+        if key == "midas.verbose" and not value:
+            silence_libraries()
         return value
 
     return callback
@@ -70,7 +81,7 @@ def _home() -> Path:
 
 
 common = apply(
-    _flag("-v", "--verbose", "midas.verbose", "Show tracebacks and TensorFlow's messages."),
+    _flag("-v", "--verbose", "midas.verbose", "Show tracebacks and the messages of libraries."),
     _flag("-q", "--quiet", "midas.quiet", "Show no progress."),
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
@@ -110,10 +121,29 @@ tta_option = click.option(
     type=click.IntRange(1, 1000),
     help="Test-time augmentation: average over this many augmented copies of each image.  [default: the network's own]",
 )
+classes_option = click.option(
+    "--classes",
+    metavar="0-9|A,B,…|FILE",
+    help="Predict only these classes: names and ranges, separated by commas, or a file of them.",
+)
 restart_options = [
     click.option("--resume", is_flag=True, help="Resume an unfinished run."),
     click.option("--overwrite", is_flag=True, help="Delete what the run directory holds and start again."),
 ]
+
+
+form_options = apply(
+    click.option(
+        "--class-names",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="What the labels of --data stand for: a file with lines of label,name, or JSON.",
+    ),
+    click.option(
+        "--transpose/--no-transpose",
+        default=None,
+        help="Swap rows and columns of the images of --data.  [default: as its form says; EMNIST's are swapped]",
+    ),
+)
 
 
 def checkpoint_option(help_text: str, default: str) -> Decorator:
@@ -328,6 +358,16 @@ def make_workspace(data_dir: str, runs_dir: Path, cache_dir: Path) -> Workspace:
     )
 
 
+def open_data(data: str, split: str, class_names: Path | None = None, transpose: bool | None = None) -> Source:
+    """Open the data set that --data asks for, and print what should be known about it."""
+    from midas.data.datasets import open_any
+
+    warn_of_sample(data)
+    source = open_any(data, split, class_names, transpose)
+    warn_of_notes(source.notes)
+    return source
+
+
 def load_network(checkpoints: tuple[str, ...], tta: int | None) -> tuple[Classifier, list[Path]]:
     """Load the network, or ensemble, that --checkpoint and --tta ask for, and list its paths."""
     load_tensorflow()
@@ -337,6 +377,40 @@ def load_network(checkpoints: tuple[str, ...], tta: int | None) -> tuple[Classif
     paths = [find_checkpoint(each) for each in checkpoints or (None,)]
     network = Classifier.load(*paths)
     return replace(network, tta=tta or network.tta), paths
+
+
+def choose_classes(text: str | None, class_names: Sequence[str]) -> list[str] | None:
+    """Resolve --classes to class names: a name, a comma-separated list of names and ranges, or a file of such lines.
+
+    A range has all classes from one to the other, in the network's order.
+
+    Raises:
+        MidasError: a name is not a class of the network.
+
+    >>> choose_classes("0-2,B", "0123AB")
+    ['0', '1', '2', 'B']
+    """
+    if text is None:
+        return None
+    listed = Path(text).read_text(encoding="utf-8").splitlines() if Path(text).is_file() else [text]
+    words = [word.strip() for line in listed for word in ([line] if line in class_names else line.split(","))]
+    chosen = [name for word in words if word for name in _range(word, list(class_names))]
+    if not chosen:
+        raise MidasError(f"--classes {text}: names no class")
+    return list(dict.fromkeys(chosen))
+
+
+def _range(word: str, class_names: list[str]) -> list[str]:
+    if word in class_names:
+        return [word]
+    first, dash, last = word.partition("-")
+    if dash and first in class_names and last in class_names:
+        start, end = class_names.index(first), class_names.index(last)
+        if start <= end:
+            return class_names[start : end + 1]
+        raise MidasError(f"--classes {word}: {last!r} comes before {first!r} in the network's classes")
+    known = f"{len(class_names)} classes, {class_names[0]!r} to {class_names[-1]!r}"
+    raise MidasError(f"--classes {word}: not a class of the network, which knows {known}")
 
 
 def names_of(paths: list[Path]) -> str | list[str]:

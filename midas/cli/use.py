@@ -5,23 +5,27 @@ from __future__ import annotations
 import csv
 import importlib.util
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from midas.cli.console import Progress, emit, load_tensorflow, warn, warn_of_sample, warn_of_skipped
+from midas.cli.console import Progress, Unread, emit, load_tensorflow, warn, warn_of_notes, warn_of_skipped
 from midas.cli.options import (
     apply,
     cache_dir_option,
     checkpoint_option,
+    choose_classes,
+    classes_option,
     common,
+    form_options,
     json_option,
     load_network,
     names_of,
     network_option,
+    open_data,
     seed_option,
     size_option,
     strict_option,
@@ -31,54 +35,160 @@ from midas.errors import MidasError
 from midas.files import parse
 
 if TYPE_CHECKING:
-    from midas.learning.classifier import Prediction
+    from midas.data.entries import Source
+    from midas.learning.classifier import Answers, Classifier
+    from midas.predictions import PageReading, Prediction
 
 
 @click.command(epilog="Example: midas predict drawing.png")
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE|FOLDER|ARCHIVE|-...")
+@click.option("--lines", "as_lines", is_flag=True, help="Read pages, lines and forms: all characters of each image.")
+@click.option("--table", "as_table", is_flag=True, help="With --lines: one row per character instead of the text.")
+@click.option(
+    "--overlay",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="With --lines: draw the answers on the image (PNG).",
+)
+@click.option(
+    "--same-hand/--no-same-hand",
+    default=None,
+    help="All characters are by one person: their sizes tell c from C.  [default: on a page, with --lines]",
+)
+@click.option("--reject", is_flag=True, help="Answer 'unsure' where the network is; 1 % of correct answers are lost.")
+@click.option("--reject-below", type=click.FloatRange(0, 1), help="Answer 'unsure' below this probability.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values instead of a table.")
-@apply(network_option, tta_option, json_option, common)
+@apply(classes_option, network_option, tta_option, strict_option, json_option, common)
 def predict(
-    images: tuple[str, ...], as_csv: bool, checkpoints: tuple[str, ...], tta: int | None, as_json: bool
+    images: tuple[str, ...],
+    as_lines: bool,
+    as_table: bool,
+    overlay: Path | None,
+    same_hand: bool | None,
+    reject: bool,
+    reject_below: float | None,
+    as_csv: bool,
+    classes: str | None,
+    checkpoints: tuple[str, ...],
+    tta: int | None,
+    strict: bool,
+    as_json: bool,
 ) -> None:
-    """Read the character in each image.
+    """Read the character in each image, or with --lines all characters of a page.
 
-    Prints the label, its probability, and the next two guesses. '-' reads an image from stdin.
+    Prints the label, its probability, and the next two guesses. '-' reads an image from stdin. The pages of a TIFF and
+    the frames of an animation are images of their own. Images that cannot be read are listed, the others
+    answered, and the exit status is 1; with --strict nothing is answered then.
     """
+    if (overlay or as_table) and not as_lines:
+        raise click.UsageError("--overlay and --table go with --lines")
+    if sum((as_json, as_csv, as_table)) > 1:
+        raise click.UsageError("--json, --csv and --table exclude each other")
     network, _ = load_network(checkpoints, tta)
-    from midas.data.sources import open_source, source_of_bytes
-    from midas.report.tables import prediction_line
-
-    sources = [source_of_bytes(sys.stdin.buffer.read()) if name == "-" else open_source(name) for name in images]
-    skipped = []
-
-    def skip(name: str, reason: str) -> None:
-        skipped.append({"file": name, "reason": reason})
-        warn(f"{name}: skipped: {reason}")
-
-    predictions = network.predict_stream(sources, skip)
-    if as_json:
-        emit({"predictions": list(map(_as_json, predictions)), "skipped": skipped}, True, "")
-    elif as_csv:
-        csv.writer(sys.stdout, lineterminator="\n").writerows(_csv_rows(predictions))
+    answers = network.answers(
+        choose_classes(classes, network.class_names), reject=reject if reject_below is None else reject_below
+    )
+    unread = Unread()
+    sources = _open_each(images, unread.add)
+    found: Iterable[Any]
+    if as_lines:
+        found = _read_pages(network, sources, unread, answers, same_hand is not False, overlay)
+    elif same_hand:
+        found, adapted = network.predict_same_hand(sources, unread.add, answers)
+        if not adapted:
+            warn(
+                "Note: --same-hand changes nothing: it needs two or more pages of the drawing tool, on which the size "
+                "of a character is known, and a network that was trained on such pages"
+            )
     else:
-        for prediction in predictions:
-            click.echo(prediction_line(prediction))
+        found = network.predict_stream(sources, unread.add, answers)
+    if strict:
+        found = list(found)
+        unread.fail("nothing is answered; repair or remove them, or omit --strict")
+    found = unread.counted(found)
+    if as_json:
+        emit({"predictions": [_as_json(each) for each in found], "skipped": unread.listed}, True, "")
+    else:
+        _print(found, as_lines, as_csv, as_table)
+    unread.fail("the reasons are above")
 
 
-def _as_json(prediction: Prediction) -> dict[str, Any]:
+def _read_pages(
+    network: Classifier,
+    sources: Iterable[Source],
+    unread: Unread,
+    answers: Answers,
+    same_hand: bool,
+    overlay: Path | None,
+) -> Iterator[PageReading]:
+    """Read pages one by one, and draw the answers on each."""
+    from midas.data.levels import UnreadableImage
+    from midas.data.reading import pages
+    from midas.report.overlays import numbered, write_overlay
+
+    for name, page in pages(sources, unread.add):
+        try:
+            reading = network.read_page(name, page, answers, same_hand)
+        except UnreadableImage as error:
+            unread.add(name, str(error))
+            continue
+        if reading.touching:
+            what = "character is" if reading.touching == 1 else "characters are"
+            warn(f"{name}: {reading.touching} {what} as wide as two or more: characters that touch cannot be separated")
+        if overlay:
+            write_overlay(page, reading, numbered(overlay, unread.answered + 1))
+        yield reading
+
+
+def _print(found: Iterable[Any], as_lines: bool, as_csv: bool, as_table: bool) -> None:
+    """Print results for people, or as CSV, as they come."""
+    from midas.report import tables
+
+    if as_csv:
+        rows = tables.character_rows(found) if as_lines else tables.prediction_rows(found)
+        csv.writer(sys.stdout, lineterminator="\n").writerows(rows)
+        return
+    several = []
+    for each in found:
+        if not as_lines:
+            click.echo(tables.prediction_line(each))
+            several += [each.source] if each.several else []
+        else:
+            click.echo(tables.character_table(each) if as_table else each.text)
+    if several:
+        more = f" and {len(several) - 1:,} more" if len(several) > 1 else ""
+        warn(f"{several[0]}{more}: there seem to be several characters; read them with --lines")
+
+
+def _open_each(names: Iterable[str], skip: Callable[[str, str], None]) -> Iterator[Source]:
+    """Open images and data sets, leaving out those that cannot be opened."""
+    from midas.data.sources import open_source, source_of_bytes
+
+    for name in names:
+        try:
+            source = source_of_bytes(sys.stdin.buffer.read()) if name == "-" else open_source(name)
+        except MidasError as error:
+            skip(name, str(error).removeprefix(f"{Path(name)}: "))
+        else:
+            warn_of_notes(source.notes)
+            yield source
+
+
+def _as_json(found: Prediction | PageReading) -> dict[str, Any]:
+    if hasattr(found, "characters"):
+        characters = [
+            {**_guesses(each), "line": line, "box": list(box)}
+            for each, line, box in zip(found.characters, found.lines, found.boxes, strict=True)
+        ]
+        return {"file": found.source, "text": found.text, "characters": characters, "touching": found.touching}
+    return {"file": found.source, **_guesses(found), "several": found.several}
+
+
+def _guesses(prediction: Prediction) -> dict[str, Any]:
     alternatives = [
         {"label": each.label, "probability": round(each.probability, 4)} for each in prediction.alternatives
     ]
     scores = {"label": prediction.label, "probability": round(prediction.probability, 4)}
-    return {"file": prediction.source, **scores, "alternatives": alternatives}
-
-
-def _csv_rows(predictions: Iterable[Prediction]) -> Iterator[list[Any]]:
-    yield ["file", "label", "probability", "second", "second_probability", "third", "third_probability"]
-    for each in predictions:
-        others = (cell for guess in each.alternatives for cell in (guess.label, round(guess.probability, 4)))
-        yield [each.source, each.label, round(each.probability, 4), *others]
+    return {**scores, "alternatives": alternatives}
 
 
 @click.command(epilog="Example: midas evaluate --data test.zip --json")
@@ -92,21 +202,28 @@ def _csv_rows(predictions: Iterable[Prediction]) -> Iterator[list[Any]]:
 @click.option(
     "--restrict/--no-restrict", default=False, show_default=True, help="Predict only classes that are in the data."
 )
-@apply(tta_option, strict_option, json_option, common)
+@apply(form_options, tta_option, strict_option, json_option, common)
 def evaluate(
-    checkpoints: tuple[str, ...], data: str, restrict: bool, tta: int | None, strict: bool, as_json: bool
+    checkpoints: tuple[str, ...],
+    data: str,
+    restrict: bool,
+    tta: int | None,
+    strict: bool,
+    as_json: bool,
+    **form: Any,
 ) -> None:
     """Score a network on labeled images.
 
     Several checkpoints are scored as an ensemble.
     """
-    warn_of_sample(data)
+    source = open_data(data, "test", **form)
     network, paths = load_network(checkpoints, tta)
     from midas.report.tables import classification_report
     from midas.studies import evaluation
 
-    found = evaluation.evaluate(network, data, restrict, strict, Progress().images)
+    found = evaluation.evaluate(network, source, data, restrict, strict, Progress().images)
     warn_of_skipped(found.skipped, data)
+    warn_of_notes(found.notes)
     about = {"checkpoint": names_of(paths), "data": data, "tta": network.tta}
     emit(evaluation.as_json(found, **about), as_json, classification_report(found.scores))
 
@@ -115,9 +232,15 @@ def evaluate(
 @network_option
 @click.option("--data", help="Labeled images.  [default: what the run itself was evaluated on]")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="[default: the run directory]")
-@apply(tta_option, strict_option, json_option, common)
+@apply(form_options, tta_option, strict_option, json_option, common)
 def analyze(
-    checkpoints: tuple[str, ...], data: str | None, out: Path | None, tta: int | None, strict: bool, as_json: bool
+    checkpoints: tuple[str, ...],
+    data: str | None,
+    out: Path | None,
+    tta: int | None,
+    strict: bool,
+    as_json: bool,
+    **form: Any,
 ) -> None:
     """Draw confusion matrices, errors and learning curves.
 
@@ -129,10 +252,13 @@ def analyze(
     from midas.studies import evaluation
 
     if data:
-        warn_of_sample(data)
+        source = open_data(data, "test", **form)
         network, paths = load_network(checkpoints, tta)
-        found, folder, skipped = evaluation.analyze_network(network, paths, data, out, strict, Progress().images)
-        warn_of_skipped(skipped, data)
+        found, folder, dataset = evaluation.analyze_network(
+            network, paths, source, data, out, strict, Progress().images
+        )
+        warn_of_skipped(dataset.skipped, data)
+        warn_of_notes(found["notes"])
     else:
         run = find_run(checkpoints[0]) if len(checkpoints) == 1 and tta is None else None
         if not run:
@@ -158,11 +284,13 @@ def analyze(
 @click.option("--max-suspects", type=click.IntRange(1), default=20, show_default=True, help="Suspects to list.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for figures and lists.")
 @click.option("--cleanlab", is_flag=True, help="Compare with cleanlab, if it is installed.")
-@apply(tta_option, size_option, strict_option, seed_option, cache_dir_option, json_option, common)
+@apply(form_options, tta_option, size_option, strict_option, seed_option, cache_dir_option, json_option, common)
 @click.pass_context
 def audit_labels(
     ctx: click.Context,
     data: str,
+    class_names: Path | None,
+    transpose: bool | None,
     checkpoints: tuple[str, ...],
     tta: int | None,
     size: int,
@@ -179,14 +307,13 @@ def audit_labels(
     _refuse_unused(ctx, ("folds", "epochs", "size") if checkpoints else ("tta",), bool(checkpoints))
     if options["cleanlab"] and not importlib.util.find_spec("cleanlab"):
         raise MidasError("--cleanlab needs the package cleanlab: pip install cleanlab")
-    warn_of_sample(data)
+    source = open_data(data, "train", class_names, transpose)
     network, paths = load_network(checkpoints, tta) if checkpoints else (None, [])
     from midas.data import datasets
     from midas.report import label_audit
     from midas.studies import audit
 
     progress = Progress()
-    source = datasets.open_any(data, "train")
     dataset = datasets.cached(source, network.size if network else size, cache_dir, strict, progress.images)
     warn_of_skipped(dataset.skipped, data)
     if not network:

@@ -8,7 +8,6 @@ import json
 import logging
 import math
 import os
-import re
 from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,12 +16,15 @@ from typing import Any, cast
 
 import numpy as np
 
-from midas.data import images, preprocessing, sample, sources, trees
+from midas.data import archives, sample
+from midas.data.entries import Source
 from midas.data.glyphs import Glyphs
+from midas.data.labels import name_classes, read_class_names
 from midas.data.memmap import ImageFile, blocks, is_large
 from midas.data.reading import Progress, stream
-from midas.data.sources import Source, open_source
-from midas.errors import MidasError, printable
+from midas.data.sources import open_source
+from midas.data.trees import MissingPartError
+from midas.errors import MidasError, printable, some
 from midas.files import atomic, parse, to_json
 from midas.records import DatasetSummary, Predictions, Skipped
 
@@ -131,17 +133,31 @@ class Dataset:
 # ---- opening data sets by name
 
 
-def open_any(data: str | os.PathLike, split: str | None) -> Source:
+def open_any(
+    data: str | os.PathLike,
+    split: str | None,
+    class_names: str | os.PathLike | None = None,
+    transpose: bool | None = None,
+) -> Source:
     """Open the data set at a path, or the drawings of the embedded sample.
 
     Args:
         data: a path that `sources.open_source` takes, or "sample" (a folder of that name is "./sample").
-        split: "train" or "test", for data sets that have both; None takes everything.
+        split: "train" or "test", for data sets that have such a part; None takes everything.
+        class_names: a file that `labels.read_class_names` reads; None for the names that the data set has.
+        transpose: whether to swap rows and columns of each image; None for what the form says.
 
     Raises:
-        MidasError: the data set cannot be opened.
+        MidasError: the data set cannot be opened, or the class names cannot be read.
     """
-    return sample.source("part1") if data == SAMPLE else open_source(data, split)
+    if data == SAMPLE:
+        return sample.source("part1")
+    names = None if class_names is None else read_class_names(Path(class_names))
+    try:
+        return open_source(data, split, names, transpose)
+    except MissingPartError:
+        source = open_source(data, None, names, transpose)
+        return replace(source, notes=(*source.notes, f"{data}: has no {split} part; all that it has is taken"))
 
 
 def open_named(name: str, data_dir: str | os.PathLike) -> Source:
@@ -167,7 +183,7 @@ def find_path(name: str, data_dir: str | os.PathLike) -> Path:
     """
     stems, _ = LOCATIONS[name]
     for stem in stems:
-        for suffix in ("", ".zip", ".npz", *sources.TAR_SUFFIXES):
+        for suffix in ("", ".zip", ".npz", *archives.TAR_SUFFIXES):
             path = Path(data_dir) / f"{stem}{suffix}"
             if path.exists():
                 return path
@@ -283,8 +299,10 @@ def cached(
 
 
 def _code_digest() -> str:
-    modules = (__file__, images.__file__, preprocessing.__file__, sources.__file__, trees.__file__)
-    return hashlib.sha256(b"".join(Path(module).read_bytes() for module in modules)).hexdigest()
+    """Digest of the code that determines glyphs and labels: all of `midas.data`, as far as it reads."""
+    others = ("augmentation.py", "complementary_mnist.py", "download.py", "export.py")
+    modules = sorted(path for path in Path(__file__).parent.glob("*.py") if path.name not in others)
+    return hashlib.sha256(b"".join(path.read_bytes() for path in modules)).hexdigest()
 
 
 def save(dataset: Dataset, path: Path) -> None:
@@ -369,9 +387,9 @@ def read(
             reason = f" ({skipped[0].name}: {skipped[0].reason})" if skipped else ""
             raise MidasError(f"{source.path}: no usable image with a label{reason}; put images into class folders")
         if empty := set(source.class_folders) - set(labels):
-            what = f"class folder without usable images: {trees.some(empty)}; fill or remove it"
+            what = f"class folder without usable images: {some(empty)}; fill or remove it"
             raise MidasError(f"{source.path}: {what}")
-    class_names, indices = name_classes(labels)
+    class_names, indices = name_classes(labels, source.class_names)
     return Dataset(
         Glyphs(ImageFile(large, (len(names), size, size)) if large else np.stack(kept), np.stack(places)),
         indices,
@@ -388,36 +406,3 @@ def _refuse_skipped(source: Source, skipped: tuple[Skipped, ...]) -> None:
         more = f" (and {len(skipped) - 1} more)" if len(skipped) > 1 else ""
         what = f"{skipped[0].name}: {skipped[0].reason}{more}"
         raise MidasError(f"{source.path}: {what}; repair or remove it, or omit --strict")
-
-
-def name_classes(labels: list[str]) -> tuple[tuple[str, ...], np.ndarray]:
-    """Convert labels, such as the names of class folders, to class names and indices.
-
-    The labels Sample001 to Sample062 stand for 0-9, A-Z, a-z. Classes are in the order of these 62 as far as they are
-    among them, then in natural order.
-
-    Returns:
-        The class names, and an int64 array with an index into them for each label.
-
-    >>> name_classes(["Sample011", "Sample001", "Sample011"])
-    (('0', 'A'), array([1, 0, 1]))
-    """
-    distinct = set(labels)
-    numbers = {label: re.fullmatch(r"Sample(\d{3})", label) for label in distinct}
-    titles = {
-        label: sample.CHARACTERS[int(match[1]) - 1]
-        for label, match in numbers.items()
-        if match and 1 <= int(match[1]) <= len(sample.CHARACTERS)
-    }
-    if len(titles) < len(distinct):
-        titles = {label: label for label in distinct}
-
-    def order(title: str) -> tuple[bool, int, list[tuple[int, str]]]:
-        position = sample.CHARACTERS.find(title) if len(title) == 1 else -1
-        parts = re.split(r"([0-9]+)", title)  # text and digits alternate; longer numbers are larger
-        natural = [(len(part.lstrip("0")) if i % 2 else 0, part) for i, part in enumerate(parts)]
-        return position < 0, position, natural
-
-    class_names = tuple(sorted(titles.values(), key=order))
-    indices = {title: index for index, title in enumerate(class_names)}
-    return class_names, np.array([indices[titles[label]] for label in labels], np.int64)

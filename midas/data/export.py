@@ -144,7 +144,7 @@ def write_copies(
 
 
 def folder_names(class_names: Iterable[str]) -> list[str]:
-    """Name a folder for each class, so that `datasets.name_classes` recovers the classes wherever that is possible.
+    """Name a folder for each class, so that `labels.name_classes` recovers the classes wherever that is possible.
 
     Characters among 0-9, A-Z, a-z get numbers, as "a" and "A" are the same folder on file systems that ignore case.
 

@@ -12,6 +12,30 @@ if TYPE_CHECKING:
     from midas.data.memmap import ImageFile
 
 UNKNOWN_PLACE = np.zeros(5, np.float32)
+LOG_SIZE = 0.35  # unit of sizes, as natural logarithms
+POSITION = 1 / 9  # unit of positions, in page heights
+
+
+def place_on_page(boxes: np.ndarray, page: tuple[float, float]) -> np.ndarray:
+    """Describe the size and position of glyphs on their page, scaled so that most values are between -2 and 2.
+
+    Args:
+        boxes: array (..., 4) of (left, top, right, bottom).
+        page: (height, width) of the page, in the unit of the boxes.
+
+    Returns:
+        float32 array (..., 5): 1, the logarithms of a glyph's height and width, and how far its center lies to the
+        right of and below that of the page.
+
+    >>> place_on_page(np.array([45, 20, 75, 65]), (90, 120)).round(2).tolist()
+    [1.0, 0.0, 0.0, 0.0, -0.25]
+    """
+    left, top, right, bottom = np.moveaxis(np.asarray(boxes, np.float64), -1, 0)
+    height, width = page
+    sizes = [np.log(2 * (bottom - top) / height) / LOG_SIZE, np.log(3 * (right - left) / height) / LOG_SIZE]
+    centers = [(left + right - width) / 2, (top + bottom - height) / 2]
+    positions = [center / height / POSITION for center in centers]
+    return np.stack([np.ones_like(left), *sizes, *positions], axis=-1).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,8 +44,8 @@ class Glyph:
 
     Attributes:
         image: uint8 array (size, size), light ink on black.
-        place: float32 array (5,), size and position on the page, as `preprocessing.measure_place` gives them; zeros
-            where they are unknown.
+        place: float32 array (5,), size and position on the page, as `place_on_page` gives them; zeros where they are
+            unknown.
     """
 
     image: np.ndarray

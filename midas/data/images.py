@@ -1,29 +1,79 @@
-"""Encoded images to gray levels; the bytes may be damaged or hostile."""
+"""Encoded images to gray levels, page by page; the bytes may be damaged or hostile.
+
+The content decides about the format, not a name. OpenCV decodes what it can without printing anything: TIFF, plain PNG
+that is intact, and small JPEG; it is several times as fast for small images. Pillow decodes the rest, whose C libraries
+are quiet.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import io
+import itertools
+import math
 import os
+import re
 import struct
+import threading
+import warnings
+import zlib
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-PNG = b"\x89PNG\r\n\x1a\n"
+from midas.data import foreign
+from midas.data.levels import UnreadableImage, to_grayscale
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Page = np.ndarray | UnreadableImage
+
 MAX_PIXELS = int(os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"])  # `midas` sets a default before OpenCV reads it
+MAX_PAGES = 1000  # of a file, and
+MAX_TOTAL_PIXELS = 2**31  # of all its pages: 246 sheets of A4 at 300 dpi
+WARNINGS = threading.RLock()
+TOO_LARGE = "damaged, or larger than can be decoded"
 
-
-class UnreadableImage(ValueError):
-    """The bytes are not an image, or the image shows no character; the message is the reason."""
+JPEG = b"\xff\xd8\xff"
+JPEG_MARKER = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
+SMALL_JPEG = 4096  # bytes; OpenCV prints what is odd about a JPEG, and for larger ones it is hardly faster than Pillow
+PNG = b"\x89PNG\r\n\x1a\n"
+PNG_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT", b"IEND")  # the others do not change what is shown
+ANIMATION_CHUNKS = (b"acTL", b"fcTL", b"fdAT")
+TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two are BigTIFF
+NEW_SUBFILE_TYPE, REDUCED, MASK = 254, 1, 4  # a tag of TIFF, and two of its bits
+HEIF = re.compile(rb"....ftyp(hei[cmsx]|hev[cmsx]|mif1|msf1)", re.DOTALL)
+# The other formats. Missing are those of Pillow that start other programs, such as EPS, or that have no signature.
+PILLOW = (
+    *("GIF", "BMP", "WEBP", "PPM", "AVIF", "JPEG2000", "ICO", "CUR", "ICNS", "PCX", "DCX", "PSD", "QOI", "SGI"),
+    *("SUN", "DDS", "IM", "MSP", "XBM", "XPM"),
+)
+LAYERED = ("PSD",)  # what Pillow calls frames of them are layers
+SIGNATURES = re.compile(  # of the common formats
+    rb"\x89PNG\r\n|\xff\xd8\xff|II[*+]\0|MM\0[*+]|GIF8|BM....\0{4}|RIFF....WEBP|P[1-7f]\s"
+    rb"|....ftyp(avi|hei|hev|mif1|msf1)|\0\0\0\x0cjP|\xff\x4f\xff\x51|\0\0[\1\2]\0[^\0]\0",
+    re.DOTALL,
+)
+NOT_IMAGES = (  # how other files begin, and what they are
+    (rb"%!PS|\xc5\xd0\xd3\xc6", "a PostScript drawing; export it as PNG"),
+    (rb"\s*<(svg|!DOCTYPE svg|(\?xml|!--).{0,900}<svg)", "an SVG drawing; export it as PNG"),
+    (rb"\s*<(!DOCTYPE html|html)", "a web page; download the image itself"),
+    (rb"....ftyp(mp4|isom|iso[2-6]|avc1|qt  |M4V|3gp|MSNV)|\x1aE\xdf\xa3|RIFF....AVI ", "a video; export its frames"),
+    (rb"PK\x03\x04|\x1f\x8b", "an archive; unpack it"),
+    (rb"version https://git-lfs", "a pointer of Git LFS; run 'git lfs pull'"),
+)
 
 
 def decode(data: bytes) -> np.ndarray:
-    """Decode an encoded image to gray levels.
-
-    Color is reduced to luminance, 16 bits to 8. Transparent pixels become paper: white if the ink is dark, black if it
-    is light.
+    """Decode the first page of an encoded image to gray levels.
 
     Args:
-        data: content of a PNG, JPEG, BMP, TIFF or WebP file.
+        data: content of an image file.
 
     Returns:
         uint8 array (height, width).
@@ -34,90 +84,280 @@ def decode(data: bytes) -> np.ndarray:
     >>> decode(cv2.imencode(".png", np.full((2, 3), 200, np.uint8))[1].tobytes()).tolist()
     [[200, 200, 200], [200, 200, 200]]
     """
-    if not data:
-        raise UnreadableImage("empty file")
-    if data.startswith(PNG):
-        _check_png(data)
-    if data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
-        raise UnreadableImage("truncated")  # a JPEG without its end marker: OpenCV 4 would fill in what is missing
-    # For images without transparency, OpenCV's own conversion to gray is 25 % faster, and it applies the orientation.
-    flag = cv2.IMREAD_UNCHANGED if _may_be_transparent(data) else cv2.IMREAD_GRAYSCALE
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
-    except cv2.error as error:
-        raise UnreadableImage("damaged, or larger than can be decoded") from error
-    if image is None:
-        raise UnreadableImage("not an image, or truncated")
-    return to_grayscale(image)
+    page = next(decode_pages(data))
+    if isinstance(page, UnreadableImage):
+        raise page
+    return page
 
 
-def _check_png(data: bytes) -> None:
-    """Refuse a PNG whose header claims more than the file holds: OpenCV would allocate gigabytes for it at once."""
-    start = len(PNG)
-    while start + 8 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, start)
-        if kind == b"IEND":  # some programs append notes after it
-            return
-        if length > len(data):
-            raise UnreadableImage("truncated")
-        if kind == b"IHDR":
-            width, height = struct.unpack(">2I", data[start + 8 : start + 16].ljust(8, b"\0"))
-            if width * height > MAX_PIXELS:
-                raise UnreadableImage("damaged, or larger than can be decoded")
-        start += 12 + length
+def decode_pages(data: bytes) -> Iterator[Page]:
+    """Decode the pages of an encoded image one by one: those of a TIFF, the frames of an animation, or the only one.
 
-
-def _may_be_transparent(data: bytes) -> bool:
-    """Whether the header allows for transparent pixels."""
-    if data.startswith(PNG):
-        color_type = data[25:26]
-        return color_type in (b"\x04", b"\x06") or b"tRNS" in data[: data.find(b"IDAT")]
-    if data[8:12] == b"WEBP":
-        return data[12:16] == b"VP8L" or (data[12:16] == b"VP8X" and len(data) > 20 and data[20] & 0x10 > 0)
-    if data.startswith(b"BM"):  # 32 bits per pixel, eight of them in the mask of the alpha channel
-        return data[28:31] == b"\x20\x00\x03" and data[66:70] == b"\x00\x00\x00\xff"
-    return data.startswith((b"II", b"MM"))  # TIFF
-
-
-def to_grayscale(image: np.ndarray) -> np.ndarray:
-    """Reduce an image of any depth and number of channels to gray levels.
+    Color is reduced to luminance, the orientation in EXIF is applied, and transparent pixels become paper.
 
     Args:
-        image: array (height, width) or (height, width, channels) of numbers: gray, gray and alpha, BGR or BGRA, in
-            OpenCV's order. Other types than uint8 are taken to range up to 1, 255 or 65535, the smallest of these that
-            is not below their maximum.
+        data: content of an image file.
 
-    Returns:
-        uint8 array (height, width).
-
-    >>> to_grayscale(np.full((2, 2, 4), 0, np.uint8)).tolist()  # fully transparent: paper
-    [[255, 255], [255, 255]]
-    >>> to_grayscale(np.full((2, 2), 65535, np.uint16)).dtype
-    dtype('uint8')
+    Yields:
+        uint8 arrays (height, width), or the reason why a page cannot be read; at least one of either.
     """
-    if image.dtype != np.uint8:
-        with np.errstate(over="ignore"):
-            image = np.nan_to_num(image.astype(np.float32), posinf=0, neginf=0)
-        maximum = image.max(initial=0)
-        span = next((span for span in (1, 255, 65535) if maximum <= span), maximum)
-        image = np.clip(image * np.float32(255 / span), 0, 255).astype(np.uint8)
-    if image.ndim == 2 or not image.size:
-        return image.reshape(image.shape[:2])
-    if image.shape[2] == 1:
-        return image[:, :, 0]
-    if image.shape[2] == 3:
-        return cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-    if image.shape[2] == 2:
-        return _over_paper(image[:, :, 0], image[:, :, 1])
-    return _over_paper(cv2.cvtColor(image[:, :, :3], cv2.COLOR_BGR2GRAY), image[:, :, 3])
+    pixels = 0
+    try:
+        for number, load in enumerate(_pages(data), 1):
+            if number > MAX_PAGES or pixels > MAX_TOTAL_PIXELS:
+                limits = f"{MAX_PAGES:,} pages and {MAX_TOTAL_PIXELS:,} pixels"
+                raise UnreadableImage(f"left out with all pages after it, beyond the limit of {limits}; split the file")
+            page = _loaded(load)
+            pixels += page.size if isinstance(page, np.ndarray) else 0
+            yield page
+    except UnreadableImage as error:
+        yield error
 
 
-def _over_paper(gray: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Lay a partly transparent image over paper: white if the mean of what is opaque is dark, else black."""
-    if (alpha == 255).all():
-        return gray
-    opacity = alpha.astype(np.float32) / 255
-    weight = opacity.sum()
-    ink = float((gray * opacity).sum() / weight) if weight else 0.0
-    paper = 255 if ink < 128 else 0
-    return np.rint(gray * opacity + paper * (1 - opacity)).astype(np.uint8)
+def has_signature(head: bytes) -> bool:
+    """Whether a file that begins like this is an image, of one of the common formats."""
+    return bool(SIGNATURES.match(head))
+
+
+def _loaded(load: Callable[[], np.ndarray]) -> Page:
+    try:
+        return to_grayscale(load())
+    except UnreadableImage as error:
+        return error
+
+
+def _pages(data: bytes) -> Iterator[Callable[[], np.ndarray]]:
+    """Yield functions that decode the pages, to be called in this order."""
+    if not data:
+        raise UnreadableImage("empty file")
+    if data.startswith(JPEG):
+        yield partial(_jpeg, data)
+    elif data.startswith(PNG):
+        yield from _png_pages(data)
+    elif data.startswith(TIFF):
+        yield from (partial(_tiff_page, data, index) for index in _tiff_pages(data))
+    else:
+        yield from _frames(_open(data))
+
+
+def _opencv(data: bytes, flags: int = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH) -> np.ndarray:
+    """Decode with OpenCV; these flags apply the orientation in EXIF, and drop what is transparent."""
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error as error:
+        raise UnreadableImage(TOO_LARGE) from error
+    if image is None:
+        raise UnreadableImage("not an image, or truncated")
+    return image
+
+
+# ---- JPEG
+
+
+def _jpeg(data: bytes) -> np.ndarray:
+    data = data[: _jpeg_end(data)]
+    if len(data) <= SMALL_JPEG:
+        return _opencv(data)
+    from PIL.JpegImagePlugin import JpegImageFile
+
+    with _errors_as_reasons():
+        image = JpegImageFile(io.BytesIO(data))
+        image.draft("L", image.size)
+        return _array(image)
+
+
+def _jpeg_end(data: bytes) -> int:
+    """Find the end of a JPEG, behind which some cameras append a video; OpenCV 4 would fill in what is missing."""
+    position = 2
+    with contextlib.suppress(struct.error):
+        while marker := JPEG_MARKER.search(data, position):
+            if marker[0] == b"\xff\xd9":
+                return marker.end()
+            position = marker.end() + struct.unpack_from(">H", data, marker.end())[0]
+    end = data.rfind(b"\xff\xd9")  # a marker may be damaged
+    if end < data.rfind(b"\xff\xda"):
+        raise UnreadableImage("truncated")
+    return end + 2
+
+
+# ---- PNG
+
+
+def _png_pages(data: bytes) -> Iterator[Callable[[], np.ndarray]]:
+    chunks = _png_chunks(data)
+    kinds = [kind for kind, _ in chunks]
+    if kinds[0] != b"IHDR" or b"IDAT" not in kinds:
+        raise UnreadableImage("damaged")
+    depth, color_type = chunks[0][1][16:18]
+    is_animated = b"acTL" in kinds[: kinds.index(b"IDAT")]
+    has_alpha = color_type in (4, 6) or b"tRNS" in kinds
+    kept = PNG_CHUNKS + ANIMATION_CHUNKS if is_animated else PNG_CHUNKS
+    plain = PNG + b"".join(chunk for kind, chunk in chunks if kind in kept)
+    if is_animated or (has_alpha and depth < 16):  # Pillow reduces 16 bits to 8
+        from PIL.PngImagePlugin import PngImageFile
+
+        with _errors_as_reasons():
+            image = PngImageFile(io.BytesIO(plain))
+        yield from _frames(image)
+    else:
+        yield partial(_opencv, plain, cv2.IMREAD_UNCHANGED) if has_alpha else partial(_opencv, plain)
+
+
+def _png_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
+    """Split a PNG into the chunks that are intact: OpenCV would print what is wrong with the others.
+
+    It would also allocate gigabytes at once for a header that claims them.
+    """
+    chunks, start, kind = list[tuple[bytes, bytes]](), len(PNG), b""
+    while kind != b"IEND":  # some programs append notes after it
+        length = int.from_bytes(data[start : start + 4], "big")
+        chunk, kind = data[start : start + 12 + length], data[start + 4 : start + 8]
+        if len(chunk) < 12 + length:
+            if chunks and chunks[-1][0] == b"fdAT":  # the first frames of an animation are complete
+                break
+            raise UnreadableImage("truncated")
+        if kind == b"IHDR" and math.prod(struct.unpack_from(">2I", chunk, 8)) > MAX_PIXELS:
+            raise UnreadableImage(TOO_LARGE)
+        if zlib.crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:], "big"):
+            chunks.append((kind, chunk))
+        elif kind.isupper():  # the others can be missing
+            raise UnreadableImage("damaged")
+        start += len(chunk)
+    return chunks
+
+
+# ---- TIFF
+
+
+def _tiff_page(data: bytes, index: int) -> np.ndarray:
+    try:
+        found, pages = cv2.imdecodemulti(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED, range=(index, index + 1))
+    except cv2.error as error:
+        raise UnreadableImage(TOO_LARGE) from error
+    if found and len(pages) == 1:
+        return pages[0]
+    from PIL.TiffImagePlugin import TiffImageFile
+
+    with _errors_as_reasons(), _no_warnings():  # it knows more compressions
+        image = TiffImageFile(io.BytesIO(data))
+        image.seek(index)
+        return _array(image)
+
+
+def _tiff_pages(data: bytes) -> list[int]:
+    """Find the pages of a TIFF, without the thumbnails and masks that belong to others; the first one in any case."""
+    order, is_big = "<" if data.startswith(b"II") else ">", data[2:4] in (b"+\0", b"\0+")
+    link, counter, size = ("Q", "Q", 20) if is_big else ("I", "H", 12)
+    pages, seen, position = [0], set[int](), 8 if is_big else 4
+    with contextlib.suppress(struct.error):
+        for index in itertools.count():
+            (start,) = struct.unpack_from(order + link, data, position)
+            if not start or start in seen:
+                break
+            (entries,) = struct.unpack_from(order + counter, data, start)
+            first = start + struct.calcsize(counter)
+            tag, kind = struct.unpack_from(f"{order}H{size - 2 - struct.calcsize(link)}xI", data, first)
+            if index and (tag != NEW_SUBFILE_TYPE or not kind & (REDUCED | MASK)):
+                pages.append(index)
+            seen.add(start)
+            position = first + entries * size
+    return pages
+
+
+# ---- other formats
+
+
+def _frames(image: Image) -> Iterator[Callable[[], np.ndarray]]:
+    """Yield functions that decode the frames of an animation, or the only picture."""
+    for index in itertools.count():
+        with _errors_as_reasons("damaged, with all frames after it"):
+            if index and image.format in LAYERED:
+                return
+            try:
+                image.seek(index)
+            except EOFError:
+                if index < getattr(image, "n_frames", 1):
+                    raise
+                return
+        yield partial(_array, image)
+
+
+def _open(data: bytes) -> Image:
+    if HEIF.match(data) and b"avif" not in data[:64]:
+        return _open_heif(data)
+    from PIL import Image, UnidentifiedImageError
+
+    with _errors_as_reasons(), _no_warnings():
+        Image.init()
+        is_tga = data[-18:-1] == b"TRUEVISION-XFILE."
+        formats = [name for name in ("TGA",) if is_tga] or [name for name in PILLOW if name in Image.OPEN]
+        try:
+            return Image.open(io.BytesIO(data), formats=formats)
+        except UnidentifiedImageError:
+            return Image.fromarray(_unidentified(data))
+
+
+def _unidentified(data: bytes) -> np.ndarray:
+    """Decode what only OpenCV knows, or say what else it is."""
+    for pattern, what in NOT_IMAGES:
+        if re.match(pattern, data[:1024], re.DOTALL | re.IGNORECASE):
+            raise UnreadableImage(f"not an image but {what}")
+    if known := foreign.describe(Path(), data[:64]):
+        raise UnreadableImage("not an image but {}; {}".format(*known))
+    return _opencv(data)
+
+
+def _open_heif(data: bytes) -> Image:
+    try:
+        from pillow_heif import HeifImageFile
+    except ImportError as error:
+        raise UnreadableImage("HEIC needs pillow-heif: pip install 'midas[heic]'; or export it as JPEG") from error
+    with _errors_as_reasons():
+        return HeifImageFile(io.BytesIO(data))
+
+
+def _array(image: Image) -> np.ndarray:
+    """Decode a picture to gray levels, with transparency if it has any."""
+    with _errors_as_reasons():
+        if image.width * image.height > MAX_PIXELS:
+            raise UnreadableImage(TOO_LARGE)
+        if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+            return np.asarray(_upright(image))
+        if image.mode in ("RGBa", "La"):  # colors that are multiplied by the opacity
+            image = image.convert(f"{image.mode[:-1]}A")
+        if image.mode == "LAB":
+            image = image.getchannel("L")
+        return np.asarray(_upright(image).convert("LA" if image.has_transparency_data else "L"))
+
+
+def _upright(image: Image) -> Image:
+    """Apply the orientation in EXIF."""
+    from PIL import ImageOps
+
+    if "exif" not in image.info and image.format != "TIFF":
+        return image
+    try:
+        with _no_warnings():
+            return ImageOps.exif_transpose(image)
+    except Exception:  # EXIF may be damaged where the image is not
+        return image
+
+
+@contextlib.contextmanager
+def _no_warnings() -> Iterator[None]:
+    """Leave out what Pillow warns about, one thread at a time, as filters of warnings belong to the whole process."""
+    with WARNINGS, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextlib.contextmanager
+def _errors_as_reasons(reason: str = "damaged or truncated") -> Iterator[None]:
+    """Turn whatever Pillow raises for a damaged image into a reason why it cannot be read."""
+    try:
+        yield
+    except UnreadableImage:
+        raise
+    except Exception as error:
+        is_large = type(error).__name__ == "DecompressionBombError"
+        raise UnreadableImage(TOO_LARGE if is_large else reason) from error

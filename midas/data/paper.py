@@ -18,6 +18,7 @@ LEVELS = 10  # thresholds between the darkest and the lightest pixel
 MIN_AREA = 0.08  # of the image: a smaller region is no sheet and no cell
 WHOLE = 0.98  # of the image: there is nothing to cut off
 MIN_FILL = 0.93  # of the best quadrilateral: an ellipse fills 0.79, the counter of a D 0.88
+MIN_FULL_FILL = 0.97  # the same for a region that fills the image: a letter O cut out tightly fills 0.95
 EMPTY_FILL = 0.95  # the same for a region without ink
 MIN_PAPER = 0.6  # of the region, without its ink: a thick frame is not a sheet
 MIN_CONTENT = 0.1  # side of the ink, in shorter sides of the region
@@ -133,10 +134,10 @@ def _region(
     if not _is_sharp(outline, edges, gray.shape):
         return None
     mask = cv2.drawContours(np.zeros_like(part), [outline], -1, 1, -1)
-    if _cut_sides(mask) == 4 or _touches(mask) and mask[:: mask.shape[0] - 1, :: mask.shape[1] - 1].all():
+    if _cut_sides(mask, 1) == 4 or _touches(mask) and mask[:: mask.shape[0] - 1, :: mask.shape[1] - 1].all():
         return None  # the image is full of a letter, or only a stroke is cut
     fill = _quadrilateral_fill(outline, mask)
-    if fill < MIN_FILL:
+    if fill < (MIN_FULL_FILL if _cut_sides(mask, max(2, sum(mask.shape) // 100)) == 4 else MIN_FILL):
         return None
     ink = [max(cv2.boundingRect(hole)[2:]) - 2 for hole, inner in zip(outlines, is_hole, strict=True) if inner]
     content = max(ink, default=0) / min(rectangle[1])
@@ -150,9 +151,9 @@ def _region(
     return _Region(mask, area / gray.size, fill, content, is_cell, is_empty)
 
 
-def _cut_sides(mask: np.ndarray) -> int:
-    """Count the sides of the image that a region reaches."""
-    return sum(bool(side.any()) for side in (mask[0], mask[-1], mask[:, 0], mask[:, -1]))
+def _cut_sides(mask: np.ndarray, slack: int) -> int:
+    """Count the sides of the image that a region reaches, or nearly so."""
+    return sum(bool(side.any()) for side in (mask[:slack], mask[-slack:], mask[:, :slack], mask[:, -slack:]))
 
 
 def _touches(mask: np.ndarray) -> bool:

@@ -12,9 +12,8 @@ import cv2
 import numpy as np
 
 from midas.data.glyphs import UNKNOWN_PLACE, Glyph
-from midas.data.images import UnreadableImage
-from midas.data.paper import even_vignette, find_sheet, paint_over
-from midas.data.ruling import find_holes, find_ruling
+from midas.data.levels import UnreadableImage
+from midas.data.surroundings import may_be_surrounded, without_surroundings
 
 BOX_FRACTION = 20 / 28  # MNIST fits its digits into 20x20 of 28x28 pixels
 MIN_CONTRAST = 24  # gray levels between paper and ink; an image with less is blank
@@ -41,7 +40,6 @@ WINDOWS = (3, 5)  # the longer side of a photograph, in sides of a square that a
 TIGHT_BORDER = 0.62  # of the border with ink nearby: 95 % of tight crops have more, a blank page in a shadow has 0.61
 DARK = 32  # gray levels added to the light before dividing by it: in near darkness the quotient would be noise
 DEPTH = 4  # sheets, boxes and sets of lines round one character, such as a box on a form on a table
-FAR = 0.75  # of the image: MNIST's digits reach over 20/28 of it
 MIN_SEPARATION = 4  # between ink and paper, in standard deviations of the paper; thresholded noise reaches 2.7
 
 
@@ -81,8 +79,9 @@ def _normalize(gray: np.ndarray, size: int, depth: int) -> Glyph:
     levels = np.clip(depths, 0, 255).round().astype(np.uint8)
     is_photo = _is_photo(small, depths, is_page=shrink > 1)
     small_ink = cv2.LUT(small, levels)
-    if depth and (is_photo or _may_be_framed(small_ink)):
-        bare = _without_frame(gray, small_ink)
+    components = _components(small_ink)
+    if depth and (is_photo or may_be_surrounded(small_ink, components)):
+        bare = without_surroundings(gray, small_ink, is_photo)
         if bare is not None:
             return Glyph(_normalize(bare, size, depth - 1).image, UNKNOWN_PLACE)
     if is_photo:
@@ -90,7 +89,7 @@ def _normalize(gray: np.ndarray, size: int, depth: int) -> Glyph:
         left, top, right, bottom = glyph_box(cleaned)
         glyph = _scale(cleaned[top:bottom, left:right], round(size * BOX_FRACTION))
         return Glyph(_center(glyph, size), UNKNOWN_PLACE)  # a photograph shows part of a page, from any distance
-    left, top, right, bottom = glyph_box(small_ink)
+    left, top, right, bottom = _glyph_box(components, small_ink.size)
     if shrink > 1:  # one pixel of slack for what the small copy blurred, which is cropped again in the full image
         across, down = gray.shape[1] / small.shape[1], gray.shape[0] / small.shape[0]
         left, top = max(int((left - 1) * across), 0), max(int((top - 1) * down), 0)
@@ -105,54 +104,35 @@ def _normalize(gray: np.ndarray, size: int, depth: int) -> Glyph:
     return Glyph(_center(_scale(glyph, round(size * BOX_FRACTION)), size), place)
 
 
-def _may_be_framed(ink: np.ndarray) -> bool:
-    """Whether there may be more than a character: ink on the border, round other ink, or far across the image."""
-    if np.count_nonzero(_border(ink) > INK) > PHOTO_BORDER * 2 * sum(ink.shape):
-        return True
-    _, _, stats, _ = cv2.connectedComponentsWithStats((ink > INK).view(np.uint8), connectivity=8, ltype=cv2.CV_16U)
-    left, top, width, height, area = stats[1:].T
-    rows, columns = ink.shape
-    if ((width >= FAR * columns) | (height >= FAR * rows)).any():
-        return True
-    if (area > 0.5 * width * height)[width * height > 0.1 * ink.size].any() and min(ink.shape) > CROP:
-        return True
-    if np.count_nonzero(area > DUST_AREA * area.max()) > 2:
-        return True
-    if len(area) == 1:
-        return min(ink.shape) > CROP and width[0] * height[0] > 0.15 * ink.size and _has_four_sides(ink, stats[1])
-    around = [
-        (left > x) & (top > y) & (left + width < x + w) & (top + height < y + h) for x, y, w, h, _ in stats[1:][area > area.max() / 8]
-    ]
-    return bool(np.any(around))
+def frame_glyph(ink: np.ndarray, size: int) -> np.ndarray:
+    """Crop ink to what it shows, scale it to `BOX_FRACTION` of a square and center it.
+
+    Args:
+        ink: uint8 array (height, width), light ink on black.
+        size: side of the square in pixels.
+
+    Returns:
+        uint8 array (size, size).
+    """
+    x, y, width, height = cv2.boundingRect((ink > INK).view(np.uint8))
+    return _center(_scale(ink[y : y + height, x : x + width], round(size * BOX_FRACTION)), size)
 
 
-def _has_four_sides(ink: np.ndarray, stats: np.ndarray) -> bool:
-    x, y, width, height, _ = stats.tolist()
-    part, band = ink[y : y + height, x : x + width] > INK, max(2, round(0.06 * max(width, height)))
-    sides = (part[:band].any(0), part[-band:].any(0), part[:, :band].any(1), part[:, -band:].any(1))
-    return min(float(side.mean()) for side in sides) > 0.85
+def page_ink(gray: np.ndarray) -> np.ndarray:
+    """Turn a page of characters into light ink on black.
 
+    Args:
+        gray: uint8 array (height, width), dark on light or light on dark.
 
-def _without_frame(gray: np.ndarray, ink: np.ndarray) -> np.ndarray | None:
-    """Reduce an image to its sheet or cell, or paint over printed lines; None if there are neither."""
-    evened = even_vignette(gray)
-    if evened is not gray:
-        return evened
-    sheet = find_sheet(gray, cells=True)
-    if sheet.is_empty:
-        raise UnreadableImage("blank: an empty cell or sheet")
-    if sheet.image is not gray:
-        return sheet.image
-    ruling = find_ruling(ink)
-    holes = find_holes(ink)
-    if ruling is None or holes is not None and not ruling.all():
-        ruling = holes if ruling is None else ruling | holes
-    if ruling is None:
-        return None
-    if np.array_equal(ruling, ink > INK):
-        raise UnreadableImage("blank: only lines")
-    near = cv2.dilate(ruling.astype(np.uint8), np.ones((3, 3), np.uint8)) & ~((ink > INK) & ~ruling)
-    return paint_over(gray, near)
+    Returns:
+        uint8 array (height, width).
+
+    Raises:
+        UnreadableImage: the page is blank.
+    """
+    paper, ink = ink_levels(gray)
+    depths = (np.arange(256) - paper) * (255 / (ink - paper))
+    return cv2.LUT(gray, np.clip(depths, 0, 255).round().astype(np.uint8))
 
 
 def ink_levels(gray: np.ndarray) -> tuple[float, float]:
@@ -204,14 +184,23 @@ def glyph_box(ink: np.ndarray) -> tuple[int, int, int, int]:
     >>> glyph_box(page)
     (50, 30, 54, 60)
     """
+    return _glyph_box(_components(ink), ink.size)
+
+
+def _components(ink: np.ndarray) -> np.ndarray:
+    """Describe the connected components of ink: int array (n, 5) of left, top, width, height and area."""
     inked = (ink > INK).view(np.uint8)
-    count, _, stats, _ = cv2.connectedComponentsWithStats(inked, connectivity=8, ltype=cv2.CV_16U)
-    if count < 2:
+    return cv2.connectedComponentsWithStats(inked, connectivity=8, ltype=cv2.CV_16U)[2][1:]
+
+
+def _glyph_box(components: np.ndarray, page: int) -> tuple[int, int, int, int]:
+    """Find the box of the glyph among components on a page of so many pixels."""
+    if not len(components):
         raise UnreadableImage("blank")
-    if count == 2:  # one component, as in nearly all digits of MNIST: a shortcut
-        left, top, width, height, _ = stats[1].tolist()
+    if len(components) == 1:  # one component, as in nearly all digits of MNIST: a shortcut
+        left, top, width, height, _ = components[0].tolist()
         return left, top, left + width, top + height
-    left, top, width, height, area = stats[1:].T
+    left, top, width, height, area = components.T
     right, bottom = left + width, top + height
     main = area.argmax()
     beside = np.maximum(np.maximum(left[main] - right, left - right[main]), 0)
@@ -220,7 +209,7 @@ def glyph_box(ink: np.ndarray) -> tuple[int, int, int, int]:
     over = (middle >= left[main]) & (middle <= right[main])
     reach = np.hypot(width[main], height[main]) * np.where(over, SPECK_GAP_ABOVE, SPECK_GAP_BESIDE)
     kept = (area >= SPECK_AREA * area[main]) | (np.hypot(beside, above) <= reach)
-    kept &= area >= min(DUST_AREA * area[main], DUST_SHARE * ink.size)
+    kept &= area >= min(DUST_AREA * area[main], DUST_SHARE * page)
     return int(left[kept].min()), int(top[kept].min()), int(right[kept].max()), int(bottom[kept].max())
 
 

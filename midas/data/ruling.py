@@ -17,6 +17,8 @@ THICKNESS = 0.25  # of the character's height: thicker ones are strokes
 LENGTH = 2.0  # in characters' heights: shorter ones are strokes
 SLOPE = 0.06  # a line that rises more is none; 3.4 degrees
 BEND = 0.01  # of its length, by which a line may leave the straight, beside half its thickness
+FILLED = 0.5  # of the shortest line's length, without what strokes cover and gaps
+FLANKED = 0.5  # of a line's length
 HOLE = (0.3, 1.5)  # diameter of a hole in characters' heights
 ROUND = 0.85  # area of a hole in circles around it
 SHORTEST = 0.08  # length of the shortest line round a single character, in shorter sides of the image
@@ -212,40 +214,50 @@ def _lies_at_border(line: Line, shape: tuple[int, ...]) -> bool:
 
 
 def _level_lines(inked: np.ndarray, length: int, thickest: int) -> Iterator[Line]:
+    """Find the lines that run from left to right."""
     if inked.shape[1] < length:
         return
     thick = cv2.morphologyEx(inked, cv2.MORPH_OPEN, np.ones((thickest + 1, 1), np.uint8))
-    run = max(length // 8, 4)
-    runs = cv2.morphologyEx(inked & ~thick, cv2.MORPH_OPEN, np.ones((1, run), np.uint8))
+    runs = cv2.morphologyEx(inked & ~thick, cv2.MORPH_OPEN, np.ones((1, max(length // 8, 4)), np.uint8))
     # Across a stroke, or a gap, the line goes on; a little higher or lower if it is not quite level.
     bridged = cv2.dilate(runs, np.ones((3, 2 * (length // 6) + 1), np.uint8))
-    count, parts, stats, _ = cv2.connectedComponentsWithStats(bridged, connectivity=8, ltype=cv2.CV_32S)
-    for number in range(1, count):
-        x, y, width, height = stats[number, :4]
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(bridged, connectivity=8, ltype=cv2.CV_32S)
+    for number in 1 + np.flatnonzero(stats[1:, cv2.CC_STAT_WIDTH] >= length):
+        x, y, width, height, _ = stats[number].tolist()
         window = (slice(y, y + height), slice(x, x + width))
-        part = (runs[window] > 0) & (parts[window] == number)
-        columns = np.flatnonzero(part.any(axis=0))
-        if columns[-1] + 1 - columns[0] < length or len(columns) < 0.5 * length:
-            continue
-        rows = part[:, columns]
-        sums = rows.sum(axis=0)
-        middle = (rows * np.arange(height)[:, None]).sum(axis=0) / sums
-        slope, start = np.polyfit(columns, middle, 1)
-        thickness = float(np.median(sums))
-        off = np.abs(middle - start - slope * columns)
-        if abs(slope) > SLOPE or np.percentile(off, 90) > thickness / 2 + BEND * len(columns):
-            continue
-        # The band of the line, from end to end.
-        across = np.arange(columns[0], columns[-1] + 1)
-        center = start + slope * across
-        half = max(thickness / 2, float(np.percentile(sums, 95)) / 2) + 1
-        near = np.abs(np.arange(height)[:, None] - center) <= half
-        mask = np.zeros(inked.shape, bool)
-        band = mask[window][:, across]
-        band = near & (inked[window][:, across] > 0)
-        mask[y : y + height, x + across[0] : x + across[-1] + 1] = band
-        box = (int(x + across[0]), int(y + max(center.min() - half, 0)), int(x + across[-1] + 1), int(y + center.max() + half + 1))
-        yield Line(mask, box, thickness, True)
+        if line := _line(inked, runs[window] * (parts[window] == number), x, y, length):
+            yield line
+
+
+def _line(inked: np.ndarray, part: np.ndarray, x: int, y: int, length: int) -> Line | None:
+    """Fit a line to runs of ink that begin at (x, y); None if they are too short, crooked, or the edge of a stroke."""
+    columns = np.flatnonzero(part.any(axis=0))
+    if columns[-1] + 1 - columns[0] < length or len(columns) < FILLED * length:
+        return None
+    rows, across = np.arange(len(part)), np.arange(columns[0], columns[-1] + 1)
+    sums = part.sum(axis=0)[columns]
+    middle = rows @ part[:, columns] / sums
+    slope, start = np.polyfit(columns, middle, 1)
+    thickness = float(np.median(sums))
+    bend = np.percentile(np.abs(middle - start - slope * columns), 90)
+    if abs(slope) > SLOPE or bend > thickness / 2 + BEND * len(columns):
+        return None
+    center, half = y + start + slope * across, float(np.percentile(sums, 95)) / 2 + 1
+    if _is_edge(inked, across + x, center, half):
+        return None
+    left, top, right, bottom = x + columns[0], max(center.min() - half, 0), x + columns[-1] + 1, center.max() + half + 1
+    box = (int(left), int(top), int(right), min(int(bottom), len(inked)))
+    mask = np.zeros(inked.shape, bool)
+    near = np.abs(np.arange(box[1], box[3])[:, None] - center) <= half
+    mask[box[1] : box[3], box[0] : box[2]] = near & (inked[box[1] : box[3], box[0] : box[2]] > 0)
+    return Line(mask, box, thickness, True)
+
+
+def _is_edge(inked: np.ndarray, columns: np.ndarray, center: np.ndarray, half: float) -> bool:
+    """Whether along most of a line there is other ink beside it: then it is the rough edge of a thick stroke."""
+    padded = np.pad(inked, ((1, 1), (0, 0)))
+    beside = [np.rint(center + off).astype(int).clip(-1, len(inked)) + 1 for off in (-half - 1, half + 1)]
+    return max(float(padded[rows, columns].mean()) for rows in beside) > FLANKED
 
 
 def erase(ink: np.ndarray, lines: list[Line]) -> np.ndarray:

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from midas.data.complementary_mnist import complementary_labels
-from midas.data.sources import Entry, Source
+from midas.data.entries import Entry, Source
 
 CHARACTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 WRITERS = 40

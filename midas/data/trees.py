@@ -8,13 +8,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from midas.errors import MidasError, printable
+from midas.data.labels import clean, is_character
+from midas.errors import MidasError, printable, some
 
 Info = TypeVar("Info")
 
-IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+IMAGE_SUFFIXES = (
+    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".gif", ".bmp", ".webp"),
+    *(".pbm", ".pgm", ".ppm", ".pnm", ".pam", ".pfm", ".jp2", ".j2k", ".jpx", ".avif", ".avifs", ".heic", ".heif"),
+    *(".hif", ".ico", ".cur", ".icns", ".pcx", ".dcx", ".psd", ".qoi", ".sgi", ".rgb", ".bw", ".ras", ".sun"),
+    *(".tga", ".dds", ".im", ".msp", ".xbm", ".xpm", ".hdr"),
+)
+OTHER_FILES = re.compile(  # that people keep beside images
+    r"\.(txt|csv|tsv|jsonl?|xml|ya?ml|toml|ini|cfg|conf|md|rst|tex|html?|css|log|lst|docx?|mit|gt|xlsx?|ods"
+    r"|py[cw]?|ipynb|m|r|c|h|cpp|java|js|sh|bat|npy|npz|mat|h5|hdf5|pkl|pickle|joblib|pth?|ckpt|keras|onnx|tflite|pb"
+    r"|parquet|arrow|feather|tfrecords?|db|sqlite|md5|sha1|sha256|sig|lnk|url|tmp|bak|swp|part|crdownload)(\.gz)?$"
+    r"|~$|(^|/)(readme|licen[cs]e|copying|notice|authors|changelog|citation|manifest|makefile|version)[^/]*$",
+    re.IGNORECASE,
+)
 HIDDEN = re.compile(r"(^|/)(\.|__MACOSX(/|$))")
-SPLITS = {"train": ("train", "training"), "test": ("test", "testing", "t10k")}
+# The part of a data set that a word in the name of a folder or file stands for.
+PARTS = {"train": "train", "training": "train", "test": "test", "testing": "test", "t10k": "test"}
+PARTS |= dict.fromkeys(("val", "valid", "validation", "dev"), "val")
+_PART = re.compile(rf"(?:^|[^a-z])[xy]?({'|'.join(PARTS)})(?:set|data|images?|imgs?|labels?)?(?![a-z])")
+LARGE = re.compile(r"idx[1-4]|\.(npy|npz|csv|tsv|parquet|zip|tar)\b", re.IGNORECASE)  # files of more than one image
+NIST = re.compile(  # the folders within a class folder of NIST Special Database 19
+    r"(?P<place>(?:.*/)?[0-9a-f]{2}(?:_[0-9a-f]{2})*)/(?P<part>hsf_[0-9]|train_[0-9a-f_]{2,})", re.IGNORECASE
+)
 MAX_MEMBER = 2**28  # bytes of one image file after decompression
 MAX_TOTAL = 2**33  # bytes of a whole archive after decompression
 MAX_DEPTH = 256  # nested folders
@@ -28,7 +48,7 @@ class Member(Generic[Info]):
         name: path in the archive.
         size: in bytes, after decompression.
         is_file: whether it is a file, not a folder or a device.
-        is_link: whether it is a symbolic or hard link.
+        is_link: whether it is a symbolic link.
         info: the archive's own description of it.
     """
 
@@ -47,7 +67,7 @@ def check_members(
     Args:
         path: of the archive, to name it in errors.
         members: all of its members.
-        max_size: limit of each, in bytes after decompression.
+        max_size: limit of each that is not `LARGE`, in bytes after decompression.
 
     Returns:
         The files by their normalized names, and the normalized names of everything else.
@@ -62,10 +82,10 @@ def check_members(
         slashed = name.replace("\\", "/")
         check_depth(path, slashed)
         if member.is_link or ".." in slashed.split("/") or re.match("/|[A-Za-z]:/", slashed):
-            what = "is a link" if member.is_link else "leads out of the archive"
+            what = "is a symbolic link" if member.is_link else "leads out of the archive"
             raise MidasError(f"{path}: not safe to read: {name!r} {what}; pack plain files under relative names")
         total += member.size
-        if member.size > max_size or total > MAX_TOTAL:
+        if (member.size > max_size and not LARGE.search(name)) or total > MAX_TOTAL:
             limits = f"{max_size >> 20:,} MiB per file, {MAX_TOTAL >> 20:,} MiB in total"
             raise MidasError(
                 f"{path}: {name!r} exceeds the limit when unpacked ({limits}); remove it, or unpack it all"
@@ -98,10 +118,95 @@ def normalize_name(name: str) -> str:
     return "/".join(part for part in name.split("/") if part not in ("", "."))
 
 
-def find_images(
-    path: Path, files: Iterable[str], folders: Iterable[str], split: str | None
-) -> tuple[dict[str, str | None], tuple[str, ...]]:
+# ---- parts of a data set
+
+
+class MissingPartError(MidasError):
+    """A data set has other parts than the one that is asked for."""
+
+
+def part_of(name: str) -> str | None:
+    """Name the part of a data set that a file or folder belongs to, by the innermost name that says so.
+
+    >>> [part_of(name) for name in ("Training_Set/A", "x/mnist_test.csv", "t10k-images", "validation", "trainPart1")]
+    ['train', 'test', 'test', 'val', None]
+    """
+    for each in reversed(name.split("/")):
+        words = re.sub("(?<=[a-z])(?=[A-Z])", "_", each).lower()
+        if match := _PART.search(words):
+            return PARTS[match[1]]
+    return None
+
+
+def choose_part(path: Path, names: Iterable[str], split: str | None) -> tuple[list[str], tuple[str, ...]]:
+    """Select the files or folders of a part of a data set.
+
+    "test" takes the validation part where there is no test part; "train" never does. Without any name of a part, all
+    are taken.
+
+    Args:
+        path: of the data set, for messages.
+        names: of the files or folders.
+        split: "train" or "test"; None for all.
+
+    Returns:
+        The names, and notes.
+
+    Raises:
+        MissingPartError: it has other parts only.
+    """
+    names = list(names)
+    parts = [part_of(name) for name in names]
+    for part in ("test", "val") if split == "test" else (split,):
+        if split and part in parts:
+            note = f"{path}: has no test part; its validation part is taken"
+            chosen = [name for name, of_name in zip(names, parts, strict=True) if of_name == part]
+            return chosen, (note,) if part != split else ()
+    if split and any(parts):
+        raise MissingPartError(
+            f"{path}: has no {split} part, but {some(name or '.' for name in names)}; give the one to read"
+        )
+    return names, ()
+
+
+# ---- class folders
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images of a tree.
+
+    Attributes:
+        labels: the label of each image by its name, sorted; None for one that is not in a class folder.
+        class_folders: the labels of all class folders, empty ones included.
+        notes: what a user should know about them.
+        is_nist: whether they lie as in NIST Special Database 19.
+    """
+
+    labels: dict[str, str | None]
+    class_folders: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    is_nist: bool = False
+
+
+def split_by_name(files: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Select the files that are images by their suffix, and those that may be: all but what people keep beside images.
+
+    >>> split_by_name(["A/0.JPG", "A/1", "A/2.dat", "A/labels.csv", "README"])
+    (['A/0.JPG'], ['A/1', 'A/2.dat'])
+    """
+    files = sorted(files)
+    images = [name for name in files if name.lower().endswith(IMAGE_SUFFIXES)]
+    known = set(images)
+    return images, [name for name in files if name not in known and not OTHER_FILES.search(name)]
+
+
+def find_images(path: Path, files: Iterable[str], folders: Iterable[str], split: str | None) -> Images:
     """Find the images of a tree and its class folders, whatever folders enclose these.
+
+    A folder is no class if it is the only one with images, unless its name is a character; nor are folders that are all
+    named after the parts of a data set. Files whose names do not tell whether they are images count as images where
+    others are, and where there are no others.
 
     Args:
         path: of the tree, to name it in errors.
@@ -109,44 +214,67 @@ def find_images(
         folders: names of the folders in it, as far as they are listed separately.
         split: "train" or "test", to choose one of several places with class folders; None for all.
 
-    Returns:
-        The label of each image by its name, sorted; None for an image beside the class folders instead of in one. And
-        the labels of all class folders, empty ones included.
-
     Raises:
         MidasError: there are no images, or not exactly one place that belongs to the split.
 
-    >>> find_images(Path("data.zip"), ["train/A/0.png", "train/b/1.png", "2.png"], [], None)
+    >>> found = find_images(Path("data.zip"), ["train/A/0.png", "train/b/1.png", "2.png"], [], None)
+    >>> found.labels, found.class_folders
     ({'2.png': None, 'train/A/0.png': 'A', 'train/b/1.png': 'b'}, ('A', 'b'))
     """
     files = [name for name in files if not HIDDEN.search(name)]
-    parents = {name: _parent(name) for name in sorted(files) if name.lower().endswith(IMAGE_SUFFIXES)}
+    images, unknown = split_by_name(files)
+    parents = {name: _parent(name) for name in images or unknown}
     if not parents:
-        raise MidasError(f"{path}: contains no images ({', '.join(IMAGE_SUFFIXES)})")
+        raise MidasError(f"{path}: contains no images")
+    is_nist = all(NIST.fullmatch(parent) for parent in parents.values())
+    if is_nist:
+        parents = _nist_part(parents, split)
     # A folder that encloses another folder with images is not a class folder.
     outer = {"", *(folder for parent in set(parents.values()) for folder in _ancestors(_parent(parent)))}
     roots = {_parent(parent) for parent in parents.values() if parent not in outer}
+    notes: tuple[str, ...] = ()
     if len(roots) > 1 and split:
-        chosen = {root for root in roots if set(root.lower().split("/")) & set(SPLITS[split])}
-        if len(chosen) != 1:
-            found = some(printable(root) or "." for root in roots)
+        chosen, notes = choose_part(path, sorted(roots), split)
+        if _overlap(parents, chosen, outer):
+            found = some(printable(root) or "." for root in chosen)
             raise MidasError(f"{path}: class folders in several places ({found}); give just one of them, unpacked")
-        roots = chosen
+        roots = set(chosen)
         parents = {name: parent for name, parent in parents.items() if _parent(parent) in roots}
-    labels = {name: None if parent in outer else printable(_last(parent)) for name, parent in parents.items()}
+    places = set(parents.values())
+    parents |= {name: _parent(name) for name in unknown if _parent(name) in places}
+    parents = dict(sorted(parents.items()))
+    used = {parent for parent in parents.values() if parent not in outer}
+    if _are_no_classes({_last(folder) for folder in used}, len(roots)):
+        return Images(dict.fromkeys(parents), (), notes)
+    labels = {name: None if parent in outer else clean(_last(parent)) for name, parent in parents.items()}
     listed = {name for name in folders if not HIDDEN.search(name)} | {_parent(name) for name in files}
+    listed = {match["place"] if is_nist and (match := NIST.fullmatch(name)) else name for name in listed}
     class_folders = {folder for name in listed for folder in _ancestors(name) if _parent(folder) in roots}
-    return labels, tuple(sorted({printable(_last(folder)) for folder in class_folders}))
+    return Images(labels, tuple(sorted({clean(_last(folder)) for folder in class_folders})), notes, is_nist)
 
 
-def some(names: Iterable[str]) -> str:
-    """Join the first three names for a message.
+def _overlap(parents: dict[str, str], roots: list[str], outer: set[str]) -> bool:
+    """Whether class folders of the same name lie in several places; places such as digits/ and letters/ are one set."""
+    folders = {parent for parent in parents.values() if parent not in outer and _parent(parent) in roots}
+    return len({clean(_last(folder)) for folder in folders}) < len(folders)
 
-    >>> some("dcba")
-    'a, b, c, …'
+
+def _are_no_classes(names: set[str], places: int) -> bool:
+    lone = places == 1 and len(names) == 1 and not is_character(*names)
+    return lone or all(part_of(name) for name in names)
+
+
+def _nist_part(parents: dict[str, str], split: str | None) -> dict[str, str]:
+    """Choose images of NIST Special Database 19, by their class folders: hsf_4 is the test part.
+
+    train_4a has copies of the images of all other parts, so it is read only in their place.
     """
-    names = sorted(names)
-    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+    parts = {parent: NIST.fullmatch(parent)["part"].lower() for parent in set(parents.values())}  # type: ignore[index]
+    found = set(parts.values())
+    copies, test = {part for part in found if part.startswith("train")}, found & {"hsf_4"}
+    others = found - copies - test
+    kept = {"train": copies or others, "test": test}.get(split or "") or (others | test if others else found)
+    return {name: _parent(parent) for name, parent in parents.items() if parts[parent] in kept}
 
 
 def _parent(name: str) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import html
+import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -15,17 +16,22 @@ import numpy as np
 from midas.data import datasets
 from midas.data.augmentation import tta_copies
 from midas.data.datasets import Dataset
+from midas.data.entries import Source
 from midas.data.glyphs import Glyph, Glyphs
-from midas.data.images import UnreadableImage, to_grayscale
+from midas.data.images import Page
+from midas.data.levels import UnreadableImage, to_grayscale, value_range
 from midas.data.memmap import BLOCK
 from midas.data.preprocessing import normalize
 from midas.data.reading import Progress, stream
-from midas.data.sources import Source, open_source
+from midas.data.segmentation import find_characters, shows_several
+from midas.data.sources import open_source
 from midas.errors import MidasError
 from midas.experiments import Augmentation
 from midas.learning import models
 from midas.learning.checkpoints import checkpoint_files, load_network, read_card
+from midas.learning.writer_adaptation import adapt, on_lines, on_pages
 from midas.metrics import classification
+from midas.predictions import PageReading, Prediction, Shown, join_text, make_predictions
 from midas.records import Card
 
 BATCH = 512
@@ -33,29 +39,19 @@ BATCH = 512
 Image = str | os.PathLike | np.ndarray
 
 
-@dataclass(frozen=True)
-class Alternative:
-    """Another guess: a class and its probability."""
-
-    label: str
-    probability: float
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a network reads in an image.
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """How predictions are made from probabilities.
 
     Attributes:
-        label: the most probable class.
-        probability: of it, in 0-1.
-        alternatives: the next most probable classes.
-        source: where the image came from: its path, or "array" and its index.
+        allowed: outputs of the classes that may be predicted; None allows all.
+        top: predictions per image, alternatives included.
+        reject_below: probability below which the answer is "unsure".
     """
 
-    label: str
-    probability: float
-    alternatives: tuple[Alternative, ...]
-    source: str
+    allowed: np.ndarray | None = None
+    top: int = 3
+    reject_below: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +147,13 @@ class Classifier:
     # ---- on raw images
 
     def predict(
-        self, images: Image | Sequence[Image], *, classes: Sequence[str] | None = None, top: int = 3
+        self,
+        images: Image | Sequence[Image],
+        *,
+        classes: Sequence[str] | None = None,
+        top: int = 3,
+        reject: bool | float = False,
+        same_hand: bool = False,
     ) -> list[Prediction]:
         """Read the character in each image.
 
@@ -160,62 +162,148 @@ class Classifier:
                 RGB or RGBA order, of any size and numeric type, dark on light or light on dark; or a list of these.
             classes: predict only these, e.g. "0123456789"; None allows all.
             top: predictions per image, alternatives included.
+            reject: answer "unsure" below this probability; True takes the network's own threshold.
+            same_hand: all images are by one person, and are read with the knowledge of how large this person writes
+                (see `writer_adaptation`). Needs pages like those of the training set.
 
         Raises:
-            MidasError: an image cannot be read or is blank, or the network does not know one of the classes.
+            MidasError: an image cannot be read or is blank, the network does not know one of the classes, or it has no
+                threshold of its own.
+        """
+        answers = self.answers(classes, top, reject)
+        shown, glyphs = list[Shown](), list[Glyph]()
+        for name, page in _pages(images):  # one page in memory, as drawings are large
+            glyphs.append(_glyph(name, page, self.size))
+            shown.append(Shown(name, shows_several(cast(np.ndarray, page))))
+        if not glyphs:
+            return []
+        stacked = Glyphs.stack(glyphs)
+        probabilities = self.probabilities(stacked, answers.allowed)
+        if same_hand:
+            probabilities, _ = self.adapted(probabilities, stacked.places)
+        return self._predictions(probabilities, shown, answers)
+
+    def read_pages(
+        self,
+        images: Image | Sequence[Image],
+        *,
+        classes: Sequence[str] | None = None,
+        top: int = 3,
+        reject: bool | float = False,
+        same_hand: bool = True,
+    ) -> list[PageReading]:
+        """Read the characters of pages, lines or forms; characters that touch are out of reach.
+
+        Args:
+            images: as in `predict`.
+            classes: as in `predict`.
+            top: as in `predict`.
+            reject: as in `predict`.
+            same_hand: the characters of a page are by one person, and are read with the knowledge of how large they
+                are beside each other, if the network knows how large its classes are drawn.
+
+        Raises:
+            MidasError: as `predict`.
+        """
+        answers = self.answers(classes, top, reject)
+        readings = []
+        for name, page in _pages(images):
+            try:
+                readings.append(self.read_page(name, page, answers, same_hand))
+            except UnreadableImage as error:
+                raise MidasError(f"{name}: {error}") from error
+        return readings
+
+    def answers(self, classes: Sequence[str] | None = None, top: int = 3, reject: bool | float = False) -> Answers:
+        """Resolve how predictions are made.
+
+        Raises:
+            MidasError: the network does not know one of the classes, or it has no threshold of its own.
         """
         allowed = None if classes is None else self.outputs_of(tuple(classes), "classes")
         if allowed is not None and not len(allowed):
             raise MidasError("classes: give at least one class, or None to allow all")
-        names, glyphs = list[str](), list[Glyph]()
-        for name, page in _pages(images):  # one page in memory, as drawings are large
-            names.append(name)
-            glyphs.append(_glyph(name, page, self.size))
-        return self._predictions(names, glyphs, allowed, top) if glyphs else []
+        threshold = self.card.reject_below if reject is True else float(reject)
+        if threshold is None:
+            raise MidasError("this network has no threshold for 'unsure' of its own; give a probability")
+        return Answers(allowed, top, threshold)
 
     def predict_stream(
-        self, sources: Iterable[Source], skip: Callable[[str, str], None], top: int = 3
+        self, sources: Iterable[Source], skip: Callable[[str, str], None], answers: Answers
     ) -> Iterator[Prediction]:
         """Read the characters in sources of any size, with one batch of images in memory.
 
         Args:
             sources: where the images are.
-            skip: called with the name of each image that cannot be read, and the reason.
-            top: predictions per image, alternatives included.
+            skip: called with the name of each image, or source, that cannot be read, and the reason.
+            answers: how predictions are made.
+        """
+        for images, _, probabilities in self._batches(sources, skip, answers):
+            yield from self._predictions(probabilities, images, answers)
+
+    def predict_same_hand(
+        self, sources: Iterable[Source], skip: Callable[[str, str], None], answers: Answers
+    ) -> tuple[list[Prediction], int]:
+        """Read characters by one person, as `predict` with `same_hand` does.
+
+        Args:
+            sources: where the images are.
+            skip: as in `predict_stream`.
+            answers: how predictions are made.
+
+        Returns:
+            The predictions, and how many of the characters have a known place and were adapted.
+        """
+        batches = list(self._batches(sources, skip, answers))
+        if not batches:
+            return [], 0
+        images, places, probabilities = zip(*batches, strict=True)
+        adapted, count = self.adapted(np.concatenate(probabilities), np.concatenate(places))
+        return self._predictions(adapted, list(itertools.chain(*images)), answers), count
+
+    def read_page(self, name: str, page: Page, answers: Answers, same_hand: bool = True) -> PageReading:
+        """Read the characters of one page.
 
         Raises:
-            MidasError: at the end, if not a single image could be read.
+            UnreadableImage: it cannot be read, or is blank.
         """
-        names, glyphs, failure, found = list[str](), list[Glyph](), "", False
-        for source in sources:
-            for item in stream(source, self.size):
-                name = source.path if source.count == 1 else f"{source.path}/{item.entry.name}"
-                if item.glyph is None:
-                    name = item.entry.name if source.count == 1 else name
-                    failure = failure or f"{name}: {item.reason}"
-                    skip(name, str(item.reason))
-                    continue
-                names.append(name)
-                glyphs.append(item.glyph)
-                if len(glyphs) == BATCH:
-                    yield from self._predictions(names, glyphs, None, top)
-                    names, glyphs, found = [], [], True
-        if glyphs:
-            yield from self._predictions(names, glyphs, None, top)
-        elif not found:
-            raise MidasError(failure or "no images given")
+        if isinstance(page, UnreadableImage):
+            raise page
+        found = find_characters(page, self.size)
+        characters = [each for line in found.lines for each in line]
+        lines = np.repeat(np.arange(len(found.lines)), [len(line) for line in found.lines])
+        boxes = np.array([each.box for each in characters], np.float64)
+        probabilities = self.probabilities(Glyphs.stack(each.glyph for each in characters), answers.allowed)
+        if same_hand and self.card.places:
+            level = found.level(boxes)
+            probabilities = adapt(probabilities, on_lines(level, lines, probabilities, self.card.places))
+        predictions = self._predictions(probabilities, [Shown(name)] * len(characters), answers)
+        numbers = (lines + 1).tolist()
+        text = join_text([each.label for each in predictions], numbers, [each.after_space for each in characters])
+        outlines = tuple(each.box for each in characters)
+        return PageReading(name, text, tuple(predictions), outlines, tuple(numbers), found.touching)
 
-    def _predictions(
-        self, names: Sequence[str], glyphs: Sequence[Glyph], allowed: np.ndarray | None, top: int
-    ) -> list[Prediction]:
-        probabilities = self.probabilities(Glyphs.stack(glyphs), allowed)
-        choices = len(self.class_names) if allowed is None else len(allowed)
-        ranks = np.argsort(-probabilities, axis=1, kind="stable")[:, : min(max(top, 1), choices)]
-        predictions = []
-        for name, row, rank in zip(names, probabilities, ranks, strict=True):
-            first, *others = (Alternative(self.class_names[index], float(row[index])) for index in rank)
-            predictions.append(Prediction(first.label, first.probability, tuple(others), name))
-        return predictions
+    def adapted(self, probabilities: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, int]:
+        """Adapt the probabilities of characters by one person, as far as their places are known, and count these."""
+        known = places[:, 0] > 0
+        if not self.card.places or known.sum() < 2:
+            return probabilities, 0
+        adapted = probabilities.copy()
+        adapted[known] = adapt(probabilities[known], on_pages(places[known], self.card.places))
+        return adapted, int(known.sum())
+
+    def _batches(
+        self, sources: Iterable[Source], skip: Callable[[str, str], None], answers: Answers
+    ) -> Iterator[tuple[tuple[Shown, ...], np.ndarray, np.ndarray]]:
+        """Predict batch by batch: the images, places and probabilities."""
+        found = _found(sources, self.size, skip)
+        while batch := list(itertools.islice(found, BATCH)):
+            images, glyphs = zip(*batch, strict=True)
+            stacked = Glyphs.stack(glyphs)
+            yield images, stacked.places, self.probabilities(stacked, answers.allowed)
+
+    def _predictions(self, probabilities: np.ndarray, images: Sequence[Shown], answers: Answers) -> list[Prediction]:
+        return make_predictions(probabilities, self.class_names, images, answers.top, answers.reject_below)
 
     # ---- on glyphs
 
@@ -299,16 +387,25 @@ def _logits(network: keras.Model, glyphs: Glyphs) -> np.ndarray:
     return np.concatenate([network.predict_on_batch(models.inputs(network, batch)) for batch in glyphs.batches(BATCH)])
 
 
-def _pages(images: Image | Sequence[Image], name: str = "array") -> Iterator[tuple[str, np.ndarray | UnreadableImage]]:
+def _found(sources: Iterable[Source], size: int, skip: Callable[[str, str], None]) -> Iterator[tuple[Shown, Glyph]]:
+    """Yield what can be read of sources, and skip the rest."""
+    for source in sources:
+        try:
+            for item in stream(source, size, count=True):
+                if item.glyph is None:
+                    skip(source.locate(item.entry.name), str(item.reason))
+                else:
+                    yield Shown(source.locate(item.entry.name), item.several), item.glyph
+        except MidasError as error:  # such as a damaged archive
+            skip(source.path, str(error).removeprefix(f"{source.path}: "))
+
+
+def _pages(images: Image | Sequence[Image], name: str = "array") -> Iterator[tuple[str, Page]]:
     """Yield the name and the gray levels of each image, or why it cannot be read."""
     if isinstance(images, str | os.PathLike):
         source = open_source(images)
         for entry in source.entries():
-            label = source.path if source.count == 1 else f"{source.path}/{entry.name}"
-            try:
-                yield label, entry.read()
-            except UnreadableImage as error:
-                yield label, error
+            yield from ((source.locate(page_name), page) for page_name, page in entry.pages())
     elif isinstance(images, np.ndarray):
         if images.dtype.kind not in "buif":
             raise MidasError(f"{name}: {images.dtype} values are not gray levels or colors; expected numbers")
@@ -318,16 +415,24 @@ def _pages(images: Image | Sequence[Image], name: str = "array") -> Iterator[tup
             )
         if images.ndim == 2 or images.shape[2] in (3, 4):
             channels = [2, 1, 0, 3][: images.shape[2]] if images.ndim == 3 else None
-            yield name, to_grayscale(images if channels is None else images[:, :, channels])
+            yield name, _gray(images if channels is None else images[:, :, channels])
         else:
+            span = value_range([images])
             for index, image in enumerate(images):
-                yield f"{name}[{index}]", to_grayscale(image)
+                yield f"{name}[{index}]", _gray(image, span)
     else:
         for index, image in enumerate(images):
             yield from _pages(image, f"{name}[{index}]")
 
 
-def _glyph(name: str, page: np.ndarray | UnreadableImage, size: int) -> Glyph:
+def _gray(image: np.ndarray, span: tuple[float, float] | None = None) -> Page:
+    try:
+        return to_grayscale(image, span)
+    except UnreadableImage as error:
+        return error
+
+
+def _glyph(name: str, page: Page, size: int) -> Glyph:
     try:
         if isinstance(page, UnreadableImage):
             raise page

@@ -190,6 +190,25 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
     return math.exp(minimize_scalar(log_loss, bounds=(math.log(0.05), math.log(20)), method="bounded").x)
 
 
+def reject_threshold(probabilities: np.ndarray, labels: np.ndarray, lost: float = 0.01) -> float | None:
+    """Find the probability below which a prediction is unsure, so that few correct ones are.
+
+    Args:
+        probabilities: float array (n, K), of images that the network was not trained on.
+        labels: int array (n,).
+        lost: share of the correct predictions that are below the threshold.
+
+    Returns:
+        The threshold; None if there are fewer than 1 / `lost` correct predictions.
+
+    >>> confidence = np.linspace(0.5, 1, 101)
+    >>> round(reject_threshold(np.stack([confidence, 1 - confidence], axis=1), np.zeros(101, int)), 3)
+    0.505
+    """
+    confidence = probabilities.max(axis=1)[probabilities.argmax(axis=1) == labels]
+    return float(np.quantile(confidence, lost)) if len(confidence) * lost >= 1 else None
+
+
 def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> list[ReliabilityBin]:
     """Compare confidence with accuracy in bins of equal width, closed above; empty bins are left out.
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
 from midas.data.augmentation import augment
 from midas.data.datasets import Dataset
+from midas.data.entries import Source
 from midas.data.export import BATCH, augmented_copy
-from midas.data.sources import Source
 from midas.experiments import Augmentation, Experiment
 from midas.files import atomic
 from midas.records import DataRecord, Samples
@@ -110,5 +112,7 @@ def _first_of_each_class(dataset: Dataset, count: int) -> np.ndarray:
 def _pages(dataset: Dataset, source: Source, chosen: np.ndarray) -> list[np.ndarray]:
     """Read images again as they were before preprocessing."""
     wanted = {str(dataset.names[index]) for index in chosen}
-    pages = {entry.name: entry.read() for entry in source.entries() if entry.name in wanted}
-    return [pages[str(dataset.names[index])] for index in chosen]
+    files = wanted | {re.sub(r"\[\d+\]$", "", name) for name in wanted}  # of which they may be pages
+    entries = (entry for entry in source.entries() if entry.name in files)
+    pages = {name: page for entry in entries for name, page in entry.pages() if name in wanted}
+    return [cast(np.ndarray, pages[str(dataset.names[index])]) for index in chosen]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
-from typing import Any, Protocol
+from typing import Any
 
 from midas.errors import printable
 from midas.metrics.classification import ClassScores, Scores
+from midas.predictions import PageReading, Prediction
 from midas.records import Comparison, CrossValidationResult, DatasetSummary, MeanScore, Spread
 from midas.report import findings
 from midas.report.comparison import MEASURES, Measure
@@ -292,30 +293,6 @@ def classification_report(scores: Scores) -> str:
     return "\n".join([text_table(PER_CLASS, [*rows, average]), *lines])
 
 
-class Guess(Protocol):
-    """A class and its probability."""
-
-    @property
-    def label(self) -> str:
-        """Name of the class."""
-
-    @property
-    def probability(self) -> float:
-        """Its probability in 0-1."""
-
-
-class Prediction(Guess, Protocol):
-    """What `learning.classifier.Prediction` has: the most probable class, the next ones, and the image's name."""
-
-    @property
-    def alternatives(self) -> Sequence[Guess]:
-        """The next most probable classes."""
-
-    @property
-    def source(self) -> str:
-        """Where the image came from."""
-
-
 def prediction_line(prediction: Prediction) -> str:
     """Write one prediction as a line that aligns with others, for results that are printed as they come.
 
@@ -324,8 +301,60 @@ def prediction_line(prediction: Prediction) -> str:
     >>> prediction_line(New(label="0", probability=0.976, alternatives=alternatives, source="a.png"))
     '0   97.6 %   (O   2.0 %, o   0.4 %)   a.png'
     """
-    guesses = ", ".join(f"{each.label} {100 * each.probability:5.1f} %" for each in prediction.alternatives)
+    guesses = _others(prediction)
     return f"{prediction.label:<3}{100 * prediction.probability:5.1f} %   ({guesses})   {printable(prediction.source)}"
+
+
+CHARACTERS = (
+    Column("line", "line"),
+    Column("label", "label", text=True),
+    Column("probability %", "probability", percent),
+    Column("next", "others", text=True),
+    Column("box", "box", text=True),
+)
+
+
+def character_table(reading: PageReading) -> str:
+    """Render the characters of a page, in reading order."""
+    records = [
+        {
+            "line": line,
+            "label": each.label,
+            "probability": each.probability,
+            "others": _others(each),
+            "box": " ".join(map(str, box)),
+        }
+        for each, line, box in zip(reading.characters, reading.lines, reading.boxes, strict=True)
+    ]
+    return text_table(CHARACTERS, records)
+
+
+def prediction_rows(predictions: Iterable[Prediction]) -> Iterator[list[Any]]:
+    """Give predictions as the rows of a CSV file."""
+    yield ["file", *GUESSES]
+    for each in predictions:
+        yield [each.source, *_guess_cells(each)]
+
+
+def character_rows(readings: Iterable[PageReading]) -> Iterator[list[Any]]:
+    """Give the characters of pages as the rows of a CSV file."""
+    yield ["file", "line", "left", "top", "right", "bottom", *GUESSES]
+    for page in readings:
+        for each, line, box in zip(page.characters, page.lines, page.boxes, strict=True):
+            yield [page.source, line, *box, *_guess_cells(each)]
+
+
+GUESSES = ["label", "probability", "second", "second_probability", "third", "third_probability"]
+
+
+def _guess_cells(prediction: Prediction) -> list[Any]:
+    guesses = [(prediction.label, prediction.probability)]
+    guesses += [(each.label, each.probability) for each in prediction.alternatives]
+    return [cell for label, probability in guesses for cell in (label, round(probability, 4))]
+
+
+def _others(prediction: Prediction) -> str:
+    return ", ".join(f"{each.label} {100 * each.probability:5.1f} %" for each in prediction.alternatives)
 
 
 def models_table(records: Sequence[Any]) -> str:

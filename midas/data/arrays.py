@@ -1,0 +1,291 @@
+"""NumPy files: npz, and pairs of npy files, with the names that Keras, MedMNIST, KMNIST and scikit-learn give them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from midas.data.archives import File, Tree, reason, zip_member
+from midas.data.entries import Entry, Source, join
+from midas.data.labels import clean
+from midas.data.levels import to_grayscale, value_range
+from midas.data.memmap import ImageFile, blocks
+from midas.data.trees import MAX_TOTAL, MissingPartError, check_members, choose_part
+from midas.errors import MidasError, printable, some
+
+IMAGE_WORDS = ("images", "image", "imgs", "img", "x", "data", "pixels", "features", "inputs", "digits", "samples")
+LABEL_WORDS = ("labels", "label", "targets", "target", "y", "classes", "class", "outputs")
+NAME_WORDS = ("class_names", "target_names", "label_names")
+MIN_SIDE = 8  # of an image whose pixels lie in one row
+Load = Callable[[], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Arrays that belong together, by their names.
+
+    Attributes:
+        images: name of the images.
+        labels: name of their labels; None if there are none.
+    """
+
+    images: str
+    labels: str | None
+
+
+# ---- arrays to sources
+
+
+def array_source(
+    path: Path, images: np.ndarray | ImageFile, labels: np.ndarray | None, names: np.ndarray | None, digest: str
+) -> Source:
+    """Make a source of an array.
+
+    Args:
+        path: where it is, to name it in messages.
+        images: numbers (n, height, width), also with 1 to 4 channels at the end or as second axis, with the images
+            along the last axis, or flat (n, pixels) if square.
+        labels: numbers or text (n,) or (n, 1), or one-hot (n, classes); None if there are none.
+        names: str array (n,), names of the images; None numbers them.
+        digest: of the content.
+
+    Raises:
+        MidasError: the arrays are none of these.
+    """
+    images = _arranged(images, None if labels is None else max(labels.shape, default=0))
+    if images.dtype.kind not in "buif" or not (images.ndim == 3 or (images.ndim == 4 and 1 <= images.shape[3] <= 4)):
+        raise MidasError(
+            f"{path}: {images.dtype} {images.shape} is not an array of images; expected numbers (n, height, width)"
+        )
+    given = None if labels is None else label_texts(path, labels, len(images))
+    if names is not None and names.shape != images.shape[:1]:
+        raise MidasError(f"{path}: {names.shape} names for {len(images)} images; expected one for each")
+    span = value_range(blocks(images))
+
+    def entries() -> Iterator[Entry]:
+        for index, image in enumerate(itertools.chain.from_iterable(blocks(images))):
+            name = f"{path.name}[{index}]" if names is None else printable(str(names[index]))
+            label = None if given is None else given[index]
+            yield Entry(name, label, partial(to_grayscale, image, span))
+
+    return Source(str(path), (), digest, entries, len(images))
+
+
+def _arranged(images: np.ndarray | ImageFile, count: int | None) -> np.ndarray | ImageFile:
+    """Bring the axes of images into the order (n, height, width) or (n, height, width, channels)."""
+    if not isinstance(images, np.ndarray):
+        return images
+    if images.ndim in (2, 3, 4) and count and len(images) != count == images.shape[-1]:
+        images = np.moveaxis(images, -1, 0)  # MATLAB's order
+    if images.ndim == 4 and 1 <= images.shape[1] <= 4 < images.shape[3]:
+        images = np.moveaxis(images, 1, 3)
+    side = math.isqrt(images.shape[1]) if images.ndim == 2 else 0
+    return images.reshape(-1, side, side) if side >= MIN_SIDE and side**2 == images.shape[1] else images
+
+
+def label_texts(path: Path, labels: np.ndarray, count: int) -> list[str]:
+    """Convert an array of labels, as `array_source` takes them, to one string per image."""
+    if labels.shape in ((count, 1), (1, count)):
+        labels = labels.reshape(count)
+    if labels.ndim == 2 and labels.dtype.kind in "buif" and _is_one_hot(labels):
+        labels = labels.argmax(axis=1)
+    if labels.dtype.kind == "b" or (
+        labels.dtype.kind == "f" and np.isfinite(labels).all() and (labels == labels.round()).all()
+    ):
+        labels = labels.astype(np.int64)
+    if labels.dtype.kind == "S":
+        labels = np.char.decode(labels, "utf-8", "replace")
+    if labels.shape != (count,) or labels.dtype.kind not in "iuU":
+        what = f"{labels.dtype} {labels.shape} are not labels of {count} images"
+        raise MidasError(f"{path}: {what}; expected a number or name for each")
+    return [clean(str(label)) for label in labels.tolist()]
+
+
+def _is_one_hot(labels: np.ndarray) -> bool:
+    return labels.shape[1] > 1 and bool(((labels == 0) | (labels == 1)).all() and (labels.sum(axis=1) == 1).all())
+
+
+# ---- names to pairs
+
+
+def find_pairs(names: list[str]) -> list[Pair]:
+    """Find arrays of images and their labels by their names.
+
+    >>> find_pairs(["X_train", "y_train", "X_test"])
+    [Pair(images='X_train', labels='y_train'), Pair(images='X_test', labels=None)]
+    >>> find_pairs(["data", "target", "images", "DESCR"])  # scikit-learn has the images twice
+    [Pair(images='images', labels='target')]
+    >>> find_pairs(["kmnist-train-imgs", "kmnist-train-labels"])
+    [Pair(images='kmnist-train-imgs', labels='kmnist-train-labels')]
+    """
+    images, labels = _by_stem(names, IMAGE_WORDS), _by_stem(names, LABEL_WORDS)
+    return [Pair(name, labels.get(stem)) for stem, name in images.items()]
+
+
+def _by_stem(names: list[str], words: tuple[str, ...]) -> dict[str, str]:
+    """Find the name with the first of these words in it, by what remains of the name without the word."""
+    found: dict[str, tuple[int, str]] = {}
+    for name in names:
+        parts = re.split(r"[-_. /]+", re.sub("(?<=[a-z])(?=[A-Z])", "_", name).lower())
+        if parts[-1] in ("names", "name"):
+            continue
+        for rank, word in enumerate(words):
+            if word in parts:
+                parts.remove(word)
+                stem = "-".join(parts)
+                found[stem] = min(found.get(stem, (rank, name)), (rank, name))
+                break
+    return {stem: name for stem, (_, name) in found.items()}
+
+
+def open_arrays(path: Path, arrays: Mapping[str, Load], split: str | None, digest: str) -> Source | None:
+    """Open those of some arrays that are images and their labels; None if there are no images.
+
+    Args:
+        path: where they are, to name it in messages.
+        arrays: functions that load an array, by its name.
+        split: "train" or "test"; None for all.
+        digest: of the content.
+
+    Raises:
+        MidasError: they are not images, labels do not fit, or there are only other parts.
+    """
+    pairs = {pair.images: pair for pair in find_pairs(list(arrays))}
+    if not pairs and len(arrays) in (1, 2):
+        pairs = _unnamed(arrays)
+    if not pairs:
+        return None
+    chosen, notes = choose_part(path, pairs, split)
+    sources = [_open_pair(path, arrays, pairs[name], f"{digest} {name}") for name in chosen]
+    return join(path, sources, notes)
+
+
+def _unnamed(arrays: Mapping[str, Load]) -> dict[str, Pair]:
+    """Tell images from labels by their shape where their names do not: arr_0 and arr_1."""
+    dimensions = {name: load().ndim for name, load in arrays.items()}
+    images = [name for name, ndim in dimensions.items() if ndim > 1 and ndim == max(dimensions.values())]
+    labels = next((name for name, ndim in dimensions.items() if ndim < max(dimensions.values())), None)
+    return {images[0]: Pair(images[0], labels)} if len(images) == 1 else {}
+
+
+def _open_pair(path: Path, arrays: Mapping[str, Load], pair: Pair, digest: str) -> Source:
+    labels = arrays[pair.labels]() if pair.labels else None
+    if labels is not None and (titles := next((name for name in NAME_WORDS if name in arrays), None)):
+        if labels.dtype.kind not in "iuf" or labels.min(initial=0) < 0:
+            raise ValueError("a label that is no index of a class name")
+        labels = _named(labels, arrays[titles]())
+    names = arrays["names"]() if "names" in arrays else None
+    where = path / pair.images if path.is_dir() else path
+    return array_source(where, arrays[pair.images](), labels, names, digest)
+
+
+def _named(labels: np.ndarray, titles: np.ndarray) -> np.ndarray:
+    indices = labels.argmax(axis=1) if labels.ndim == 2 and labels.shape[1] > 1 else labels.astype(np.int64).ravel()
+    return titles.astype(str)[indices]
+
+
+# ---- files
+
+
+def open_npz(path: Path, split: str | None, file: Any = None, digest: str = "") -> Source:
+    """Open an .npz file.
+
+    Args:
+        path: to name it in messages.
+        split: "train" or "test"; None for all.
+        file: the file, if it is not on disk.
+        digest: of its content.
+
+    Raises:
+        MidasError: it is damaged or unsafe, or has no arrays of images.
+    """
+    file = file or path
+    try:
+        with zipfile.ZipFile(file) as archive:
+            infos = archive.infolist()
+            check_members(path, (zip_member(info, info.filename) for info in infos), MAX_TOTAL)
+        with np.load(file, allow_pickle=False) as arrays:
+            loaders = {name: partial(arrays.__getitem__, name) for name in arrays.files}
+            if source := open_arrays(path, loaders, split, digest):
+                return source
+            expected = f"images and labels, x and y, or x_{split or 'train'} and y_{split or 'train'}"
+            raise MidasError(f"{path}: contains {some(arrays.files) or 'nothing'}; expected {expected}")
+    except MissingPartError as error:
+        raise MissingPartError(f"{str(error).split(';')[0]}; expected x_{split} and y_{split}") from error
+    except (MidasError, OSError):
+        raise
+    except Exception as error:  # whatever NumPy and zipfile raise for a damaged or hostile file
+        what = "holds Python objects, which may contain code" if "pickle" in str(error) else reason(error)
+        raise MidasError(f"{path}: not a readable .npz of plain arrays ({what}); save it again") from error
+
+
+def open_in(tree: Tree, split: str | None) -> Source | None:
+    """Open the NumPy files of a tree; None if there are none.
+
+    A single .npz file is opened as `open_npz` does; of several, and of .npy files, each holds images or labels.
+
+    Raises:
+        MidasError: they cannot be read, or have no arrays of images.
+    """
+    files = [name for name in tree.names if re.search(r"\.np[yz]$", name, re.IGNORECASE)]
+    if not files:
+        return None
+    digest = tree.digest(files)
+    if len(files) == 1 and files[0].lower().endswith(".npz"):
+        with tree.files[files[0]].open() as file:
+            return open_npz(tree.path / files[0], split, file, digest)
+    loaders = {re.sub(r"\.np[yz]$", "", name): partial(_load, tree, name) for name in files}
+    if source := open_arrays(tree.path, loaders, split, digest):
+        return source
+    raise MidasError(f"{tree.path}: contains {some(files)}; expected X.npy and y.npy, or images.npy and labels.npy")
+
+
+def open_file(tree: Tree, name: str, split: str | None = None) -> Source:
+    """Open an .npy file, or an .npz file of a single array, with the labels beside it.
+
+    Raises:
+        MidasError: it cannot be read, or is not an array of images.
+    """
+    stems = {re.sub(r"\.np[yz]$", "", each): each for each in tree.names if re.search(r"\.np[yz]$", each)}
+    pair = next((pair for pair in find_pairs(list(stems)) if stems[pair.images] == name), None)
+    used = {each: stems[each] for each in ((pair.images, pair.labels) if pair else ()) if each}
+    if not pair:
+        if any(stems.get(pair.labels or "") == name for pair in find_pairs(list(stems))):
+            raise MidasError(f"{tree.path}: these are labels; give the file of the images")
+        used = {"images": name}
+    loaders = {"images": partial(_load, tree, name)}
+    if pair and pair.labels:
+        loaders["labels"] = partial(_load, tree, stems[pair.labels])
+    source = open_arrays(tree.path, loaders, None, tree.digest(list(used.values())))
+    if source is None:
+        raise MidasError(f"{tree.path}: not an array of images")
+    return source
+
+
+def _load(tree: Tree, name: str) -> np.ndarray:
+    path = tree.path if tree.path.name == name else tree.path / name
+    file: File = tree.files[name]
+    try:
+        if file.path and name.lower().endswith(".npy"):
+            return np.load(file.path, mmap_mode="r", allow_pickle=False)
+        with file.open() as opened:
+            loaded = np.load(opened, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                return loaded
+            if len(loaded.files) != 1:
+                raise MidasError(f"{path}: one of several .npz files, with {some(loaded.files)}; give it alone")
+            return loaded[loaded.files[0]]
+    except MidasError:
+        raise
+    except Exception as error:  # whatever NumPy and zipfile raise for a damaged or hostile file
+        what = "holds Python objects, which may contain code" if "pickle" in str(error) else reason(error)
+        raise MidasError(f"{path}: not a readable array of numbers ({what}); save it again") from error
