@@ -20,6 +20,11 @@ WHOLE = 0.98  # of the image: there is nothing to cut off
 MIN_FILL = 0.93  # of the best quadrilateral: an ellipse fills 0.79, the counter of a D 0.88
 MIN_FULL_FILL = 0.97  # the same for a region that fills the image: a letter O cut out tightly fills 0.95
 EMPTY_FILL = 0.95  # the same for a region without ink
+EMPTY_AREA = 0.1  # of the image, at least, for a region without ink
+MOST = 0.7  # of the image: no counter of a letter is so large
+MIN_ASPECT = 0.4  # of a region without ink: a narrower one is a stroke
+SMALL = 64  # pixels: a smaller image shows no sheet on a table, so a square in it is a symbol
+DUST = 0.04  # of the shorter side: smaller ink is none
 MIN_PAPER = 0.6  # of the region, without its ink: a thick frame is not a sheet
 MIN_CONTENT = 0.1  # side of the ink, in shorter sides of the region
 MIN_SHARPNESS = 0.6  # share of the contrast that lies within 1 % of the diagonal
@@ -141,13 +146,10 @@ def _region(
         return None
     ink = [max(cv2.boundingRect(hole)[2:]) - 2 for hole, inner in zip(outlines, is_hole, strict=True) if inner]
     content = max(ink, default=0) / min(rectangle[1])
-    content = content if content >= 0.04 else 0
-    paper, contrast = np.median(gray[part > 0]), 1
     level = gray[part > 0].min() if is_light else gray[part > 0].max()
     is_cell = bool((np.median(gray[mask == 0]) > level) == is_light)
-    is_empty = not content and fill >= EMPTY_FILL and _is_empty(inside, mask, min(rectangle[1]) / max(rectangle[1]))
-    if is_empty and not is_cell and not _touches(mask):
-        is_empty = is_light and min(gray.shape) >= 64 and area >= 0.2 * gray.size
+    aspect = min(rectangle[1]) / max(rectangle[1])
+    is_empty = content < DUST and aspect >= MIN_ASPECT and _is_empty(inside, mask, fill, is_cell)
     return _Region(mask, area / gray.size, fill, content, is_cell, is_empty)
 
 
@@ -164,18 +166,25 @@ def _border(image: np.ndarray) -> np.ndarray:
     return np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
 
 
-def _is_empty(inside: np.ndarray, mask: np.ndarray, aspect: float) -> bool:
-    """Whether a region without ink is an empty cell or sheet rather than a counter of a letter or what is beside it."""
-    if _touches(mask):
-        return np.count_nonzero(mask) >= 0.8 * mask.size and not (_border(inside) & ~_border(mask) & 1).any()
-    if aspect < 0.4 or np.count_nonzero(mask) < 0.15 * mask.size:
+def _is_empty(inside: np.ndarray, mask: np.ndarray, fill: float, is_cell: bool) -> bool:
+    """Whether a region without ink is an empty cell or sheet rather than the counter of a letter or what is beside it.
+
+    A sheet or a cell has nothing but a table or a frame around it; the frame has no second counter.
+    """
+    area = np.count_nonzero(mask) / mask.size
+    if _touches(mask):  # then only what is surely an edge of a scan or a table, not the strokes of an L or a U
+        is_alone = not (_border(inside) & ~_border(mask) & 1).any()
+        return is_alone and (area >= MOST or (fill >= EMPTY_FILL and _cut_sides(mask, 1) == 1 and area >= EMPTY_AREA))
+    if area >= MOST:
+        return True
+    if fill < EMPTY_FILL or area < EMPTY_AREA or (not is_cell and min(mask.shape) < SMALL):
         return False
     near = cv2.dilate(mask, np.ones((5, 5), np.uint8))
-    _, around = cv2.connectedComponents(1 - inside, connectivity=8, ltype=cv2.CV_16U)
+    _, around = cv2.connectedComponents(1 - inside, connectivity=8, ltype=cv2.CV_32S)
     ring = np.isin(around, np.setdiff1d(np.unique(around[near > mask]), [0])).view(np.uint8)
     outlines, _ = cv2.findContours(ring, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     filled = cv2.drawContours(np.zeros_like(ring), outlines, -1, 1, -1)
-    return np.count_nonzero(filled & inside & ~mask) <= 0.05 * np.count_nonzero(mask)
+    return np.count_nonzero(filled & inside & ~mask) <= DUST * np.count_nonzero(mask)
 
 
 def _quadrilateral_fill(outline: np.ndarray, mask: np.ndarray) -> float:

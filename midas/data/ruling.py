@@ -17,6 +17,12 @@ THICKNESS = 0.25  # of the character's height: thicker ones are strokes
 LENGTH = 2.0  # in characters' heights: shorter ones are strokes
 SLOPE = 0.06  # a line that rises more is none; 3.4 degrees
 BEND = 0.01  # of its length, by which a line may leave the straight, beside half its thickness
+HAIR = 0.03  # thickness of a line to its length: thinner ones are printed
+HALF = 0.5  # of the image's side: length of the longest of such lines if there is no other ink
+FINE = 0.06  # thickness of the lines of a frame without other ink to their length
+BINDING = 0.15  # of the image, along a side: where a binding is
+RINGS = 6  # at least, in a binding
+LARGE = 64  # pixels: a smaller image shows no holes
 FILLED = 0.5  # of the shortest line's length, without what strokes cover and gaps
 FLANKED = 0.5  # of a line's length
 HOLE = (0.3, 1.5)  # diameter of a hole in characters' heights
@@ -132,7 +138,7 @@ def _on_side(line: Line, frame: tuple[int, ...]) -> bool:
 
 
 def find_holes(ink: np.ndarray) -> np.ndarray | None:
-    """Find punched holes beside a single character: several round spots along a side, or one far from it.
+    """Find punched holes and bindings beside a single character: spots along a side, or a round one far from it.
 
     Args:
         ink: uint8 array (height, width), light ink on black.
@@ -140,22 +146,23 @@ def find_holes(ink: np.ndarray) -> np.ndarray | None:
     Returns:
         bool array: the ink of the holes; None if there are none.
     """
-    parts, stats, is_round = _round_spots(ink)
-    left, top, width, height, area = stats.T
-    others = np.flatnonzero(~is_round)[1:]
-    if not is_round.any() or not len(others):
-        return None
+    parts, stats, is_round, is_binding = _round_spots(ink)
+    left, top, width, height, _ = stats.T
+    others = np.flatnonzero(~is_round & ~is_binding)[1:]
+    if not len(others):
+        is_empty = min(ink.shape) > LARGE and is_round.any() and width[is_round].max() < 0.1 * min(ink.shape)
+        return ink > INK if is_empty or is_binding.any() else None
     main = others[(width * height)[others].argmax()]
     size = np.hypot(width[main], height[main])
     beside = np.maximum(np.maximum(left[main] - left - width, left - left[main] - width[main]), 0)
     above = np.maximum(np.maximum(top[main] - top - height, top - top[main] - height[main]), 0)
-    similar = [np.count_nonzero(is_round & (abs(width - w) <= 0.2 * w + 1)) for w in width]
-    holes = is_round & ((np.hypot(beside, above) > 0.5 * size) | (np.array(similar) > 1)) & (width < 0.5 * size)
+    similar = np.array([np.count_nonzero(is_round & (abs(width - w) <= 0.2 * w + 1)) for w in width])
+    holes = is_round & ((np.hypot(beside, above) > 0.5 * size) | (similar > 1)) & (width < 0.5 * size) | is_binding
     return holes[parts] if holes.any() else None
 
 
-def _round_spots(ink: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Label the ink, and tell which components are disks in the margin."""
+def _round_spots(ink: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Label the ink, and tell which components are disks in the margin, and which a row of rings along a side."""
     inked = (ink > INK).view(np.uint8)
     _, parts, stats, _ = cv2.connectedComponentsWithStats(inked, connectivity=8, ltype=cv2.CV_32S)
     x, y, across, down, area = stats.T
@@ -165,7 +172,11 @@ def _round_spots(ink: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     from_side = np.minimum(np.minimum(x + across / 2, columns - x - across / 2) / columns, np.minimum(y + down / 2, rows - y - down / 2) / rows)
     is_round &= from_side <= MARGIN
     is_round[0] = False
-    return parts, stats, is_round
+    reach = np.stack([x + across, columns - x, y + down, rows - y]) / np.array([[columns], [columns], [rows], [rows]])
+    along = [reach_side <= BINDING for reach_side in reach]
+    is_binding = np.any([side & (side.sum() >= RINGS) for side in along], axis=0)
+    is_binding[0] = False
+    return parts, stats, is_round, is_binding
 
 
 def _main_stroke(rest: np.ndarray) -> tuple[tuple[int, int, int, int], float]:
@@ -203,9 +214,24 @@ def _ends_at_border(line: Line, shape: tuple[int, ...]) -> int:
 
 def _are_ruling(lines: list[Line], shape: tuple[int, ...]) -> bool:
     """Whether lines that are all the ink are an empty form, not a letter of straight strokes such as E or t."""
-    spanning = [line for line in lines if _ends_at_border(line, shape) == 2 and not _lies_at_border(line, shape)]
     level = sum(line.is_level for line in lines)
+    if all(line.thickness <= HAIR * line.length for line in lines):
+        return max(line.length / shape[line.is_level] for line in lines) >= HALF
+    if level >= 2 and len(lines) - level >= 2 and all(line.thickness <= FINE * line.length for line in lines):
+        return True
+    if len(lines) > 2 and all(_is_held(line, lines, shape) for line in lines):
+        return True
+    spanning = [line for line in lines if _ends_at_border(line, shape) == 2 and not _lies_at_border(line, shape)]
     return bool(spanning) and (level, len(lines) - level) != (1, 1)
+
+
+def _is_held(line: Line, lines: list[Line], shape: tuple[int, ...]) -> bool:
+    """Whether a thin line inside the image ends at its border or at other lines, as the side of a box that is cut."""
+    if line.thickness > FINE * line.length or _lies_at_border(line, shape):
+        return False
+    near = cv2.dilate(line.mask.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    met = sum(other.is_level != line.is_level and bool((near & other.mask).any()) for other in lines)
+    return met + _ends_at_border(line, shape) >= 2
 
 
 def _lies_at_border(line: Line, shape: tuple[int, ...]) -> bool:
@@ -220,7 +246,7 @@ def _level_lines(inked: np.ndarray, length: int, thickest: int) -> Iterator[Line
     thick = cv2.morphologyEx(inked, cv2.MORPH_OPEN, np.ones((thickest + 1, 1), np.uint8))
     runs = cv2.morphologyEx(inked & ~thick, cv2.MORPH_OPEN, np.ones((1, max(length // 8, 4)), np.uint8))
     # Across a stroke, or a gap, the line goes on; a little higher or lower if it is not quite level.
-    bridged = cv2.dilate(runs, np.ones((3, 2 * (length // 6) + 1), np.uint8))
+    bridged = cv2.dilate(runs, np.ones((3, 2 * max(length // 6, thickest) + 1), np.uint8))
     _, parts, stats, _ = cv2.connectedComponentsWithStats(bridged, connectivity=8, ltype=cv2.CV_32S)
     for number in 1 + np.flatnonzero(stats[1:, cv2.CC_STAT_WIDTH] >= length):
         x, y, width, height, _ = stats[number].tolist()
@@ -294,6 +320,6 @@ def _solid(rest: np.ndarray, line: Line) -> np.ndarray:
 
 def remove_holes(ink: np.ndarray, height: float) -> np.ndarray:
     """Remove round, solid spots in the margin."""
-    parts, stats, is_round = _round_spots(ink)
+    parts, stats, is_round, _ = _round_spots(ink)
     size = stats[:, cv2.CC_STAT_WIDTH]
     return np.where((is_round & (size >= HOLE[0] * height) & (size <= HOLE[1] * height))[parts], np.uint8(0), ink)

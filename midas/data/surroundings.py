@@ -18,7 +18,8 @@ PAGE = 64  # pixels; in a smaller image, such as the cell of a form, what surrou
 SOLID = (0.1, 0.5)  # of the image, and of its own box: a component that covers more may be a sheet
 HOLLOW = 0.15  # of the image, for the box of a component that may be an empty frame
 BAND = 0.06  # of a frame's longer side, in which its sides lie
-FRAMED = 0.85  # of the length of each of the sides
+FRAMED = 0.6  # of the length of each of the sides
+SPECK = 0.1  # of the image: if all ink is smaller, it may be holes
 SEVERAL = 3  # components, besides dust: more than a letter and its dot
 
 
@@ -37,6 +38,8 @@ def may_be_surrounded(ink: np.ndarray, components: np.ndarray) -> bool:
     if min(rows, columns) <= PAGE or not len(components):
         return False
     box = width * height
+    if width.max() < SPECK * columns and height.max() < SPECK * rows:
+        return True
     if ((area > SOLID[1] * box) & (box > SOLID[0] * ink.size)).any():
         return True
     if np.count_nonzero(area > area.max() / 50) >= SEVERAL:
