@@ -113,7 +113,9 @@ def _regions(gray: np.ndarray) -> Iterator[_Region]:
             yield from _regions_at(gray, 1 - bright, False, edges)
 
 
-def _regions_at(gray: np.ndarray, inside: np.ndarray, is_light: bool, edges: tuple[np.ndarray, ...]) -> Iterator[_Region]:
+def _regions_at(
+    gray: np.ndarray, inside: np.ndarray, is_light: bool, edges: tuple[np.ndarray, ...]
+) -> Iterator[_Region]:
     """Find the quadrilaterals among the components of a thresholded image."""
     if min(gray.shape) >= 100:
         inside = cv2.morphologyEx(inside, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
@@ -139,7 +141,7 @@ def _region(
     if not _is_sharp(outline, edges, gray.shape):
         return None
     mask = cv2.drawContours(np.zeros_like(part), [outline], -1, 1, -1)
-    if _cut_sides(mask, 1) == 4 or _touches(mask) and mask[:: mask.shape[0] - 1, :: mask.shape[1] - 1].all():
+    if _cut_sides(mask, 1) == 4 or (_touches(mask) and mask[:: mask.shape[0] - 1, :: mask.shape[1] - 1].all()):
         return None  # the image is full of a letter, or only a stroke is cut
     fill = _quadrilateral_fill(outline, mask)
     if fill < (MIN_FULL_FILL if _cut_sides(mask, max(2, sum(mask.shape) // 100)) == 4 else MIN_FILL):

@@ -132,7 +132,9 @@ def _with_pieces(printed: list[Line], lines: list[Line], stroke: float) -> list[
 
 
 def _on_side(line: Line, frame: tuple[int, ...]) -> bool:
-    middle, sides = (line.box[1] + line.box[3], frame[1::2]) if line.is_level else (line.box[0] + line.box[2], frame[::2])
+    middle, sides = (
+        (line.box[1] + line.box[3], frame[1::2]) if line.is_level else (line.box[0] + line.box[2], frame[::2])
+    )
     slack = 0.05 * max(frame[2] - frame[0], frame[3] - frame[1])
     return min(abs(middle / 2 - side) for side in sides) <= slack
 
@@ -169,7 +171,10 @@ def _round_spots(ink: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, n
     rows, columns = ink.shape
     disk = area / (0.7854 * across * down)
     is_round = (np.minimum(across, down) >= 0.8 * np.maximum(across, down) - 1) & (disk >= ROUND) & (disk <= 1.15)
-    from_side = np.minimum(np.minimum(x + across / 2, columns - x - across / 2) / columns, np.minimum(y + down / 2, rows - y - down / 2) / rows)
+    from_side = np.minimum(
+        np.minimum(x + across / 2, columns - x - across / 2) / columns,
+        np.minimum(y + down / 2, rows - y - down / 2) / rows,
+    )
     is_round &= from_side <= MARGIN
     is_round[0] = False
     reach = np.stack([x + across, columns - x, y + down, rows - y]) / np.array([[columns], [columns], [rows], [rows]])

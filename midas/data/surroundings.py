@@ -33,7 +33,11 @@ def may_be_surrounded(ink: np.ndarray, components: np.ndarray) -> bool:
     rows, columns = ink.shape
     left, top, width, height, area = components.T
     border = np.concatenate([ink[0], ink[-1], ink[:, 0], ink[:, -1]])
-    if np.count_nonzero(border > INK) > CUT * border.size or (width >= FAR * columns).any() or (height >= FAR * rows).any():
+    if (
+        np.count_nonzero(border > INK) > CUT * border.size
+        or (width >= FAR * columns).any()
+        or (height >= FAR * rows).any()
+    ):
         return True
     if min(rows, columns) <= PAGE or not len(components):
         return False
