@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 
 from midas.data.glyphs import UNKNOWN_PLACE, Glyph
-from midas.data.images import UnreadableImage
+from midas.data.levels import UnreadableImage
+from midas.data.surroundings import may_be_surrounded, without_surroundings
 
 BOX_FRACTION = 20 / 28  # MNIST fits its digits into 20x20 of 28x28 pixels
 MIN_CONTRAST = 24  # gray levels between paper and ink; an image with less is blank
@@ -39,6 +40,7 @@ CROP = 64  # pixels; a smaller image is cropped from a larger one, often so that
 WINDOWS = (3, 5)  # the longer side of a photograph, in sides of a square that always contains some paper
 TIGHT_BORDER = 0.62  # of the border with ink nearby: 95 % of tight crops have more, a blank page in a shadow has 0.61
 DARK = 32  # gray levels added to the light before dividing by it: in near darkness the quotient would be noise
+DEPTH = 4  # sheets, boxes and sets of lines round one character, such as a box on a form on a table
 MIN_SEPARATION = 4  # between ink and paper, in standard deviations of the paper; thresholded noise reaches 2.7
 
 
@@ -65,6 +67,11 @@ def normalize(gray: np.ndarray, size: int = 28) -> Glyph:
         raise UnreadableImage("blank")
     if max(gray.shape) <= TINY:
         gray = _enlarged(gray)
+    return _normalize(gray, size, DEPTH)
+
+
+def _normalize(gray: np.ndarray, size: int, depth: int) -> Glyph:
+    """Normalize an image from which up to `depth` sheets, boxes and sets of lines may still have to be removed."""
     shrink = -(-max(gray.shape) // WORKING_SIDE)  # an integer: OpenCV is then three times as fast
     small = gray
     if shrink > 1:
@@ -73,13 +80,19 @@ def normalize(gray: np.ndarray, size: int = 28) -> Glyph:
     paper, ink = ink_levels(small)
     depths = (np.arange(256) - paper) * (255 / (ink - paper))
     levels = np.clip(depths, 0, 255).round().astype(np.uint8)
-    if _is_photo(small, depths, is_page=shrink > 1):
+    is_photo = _is_photo(small, depths, is_page=shrink > 1)
+    small_ink = cv2.LUT(small, levels)
+    components = _components(small_ink)
+    if depth and (is_photo or may_be_surrounded(small_ink, components)):
+        bare = without_surroundings(gray, small_ink, is_photo)
+        if bare is not None:
+            return Glyph(_normalize(bare, size, depth - 1).image, UNKNOWN_PLACE)
+    if is_photo:
         cleaned = clean_photo(small)
         left, top, right, bottom = glyph_box(cleaned)
         glyph = _scale(cleaned[top:bottom, left:right], round(size * BOX_FRACTION))
         return Glyph(_center(glyph, size), UNKNOWN_PLACE)  # a photograph shows part of a page, from any distance
-    small_ink = cv2.LUT(small, levels)
-    left, top, right, bottom = glyph_box(small_ink)
+    left, top, right, bottom = _glyph_box(components, small_ink.size)
     if shrink > 1:  # one pixel of slack for what the small copy blurred, which is cropped again in the full image
         across, down = gray.shape[1] / small.shape[1], gray.shape[0] / small.shape[0]
         left, top = max(int((left - 1) * across), 0), max(int((top - 1) * down), 0)
@@ -185,14 +198,23 @@ def glyph_box(ink: np.ndarray) -> tuple[int, int, int, int]:
     >>> glyph_box(page)
     (50, 30, 54, 60)
     """
+    return _glyph_box(_components(ink), ink.size)
+
+
+def _components(ink: np.ndarray) -> np.ndarray:
+    """Describe the connected components of ink: int array (n, 5) of left, top, width, height and area."""
     inked = (ink > INK).view(np.uint8)
-    count, _, stats, _ = cv2.connectedComponentsWithStats(inked, connectivity=8, ltype=cv2.CV_16U)
-    if count < 2:
+    return cv2.connectedComponentsWithStats(inked, connectivity=8, ltype=cv2.CV_16U)[2][1:]
+
+
+def _glyph_box(components: np.ndarray, page: int) -> tuple[int, int, int, int]:
+    """Find the box of the glyph among components on a page of so many pixels."""
+    if not len(components):
         raise UnreadableImage("blank")
-    if count == 2:  # one component, as in nearly all digits of MNIST: a shortcut
-        left, top, width, height, _ = stats[1].tolist()
+    if len(components) == 1:  # one component, as in nearly all digits of MNIST: a shortcut
+        left, top, width, height, _ = components[0].tolist()
         return left, top, left + width, top + height
-    left, top, width, height, area = stats[1:].T
+    left, top, width, height, area = components.T
     right, bottom = left + width, top + height
     main = area.argmax()
     beside = np.maximum(np.maximum(left[main] - right, left - right[main]), 0)
@@ -201,7 +223,7 @@ def glyph_box(ink: np.ndarray) -> tuple[int, int, int, int]:
     over = (middle >= left[main]) & (middle <= right[main])
     reach = np.hypot(width[main], height[main]) * np.where(over, SPECK_GAP_ABOVE, SPECK_GAP_BESIDE)
     kept = (area >= SPECK_AREA * area[main]) | (np.hypot(beside, above) <= reach)
-    kept &= area >= min(DUST_AREA * area[main], DUST_SHARE * ink.size)
+    kept &= area >= min(DUST_AREA * area[main], DUST_SHARE * page)
     return int(left[kept].min()), int(top[kept].min()), int(right[kept].max()), int(bottom[kept].max())
 
 

@@ -1,0 +1,330 @@
+"""Printed lines in an ink map: boxes round characters, ruling, combs and underlines; and holes punched into the margin.
+
+A line is long, straight, level or upright, and thinner than `THICKNESS`. Runs of ink find it, as in the removal of
+staff lines (Dalitz et al. 2008); where a stroke crosses or touches it, its ink stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+INK = 32  # of 255: fainter pixels are paper
+THICKNESS = 0.25  # of the character's height: thicker ones are strokes
+LENGTH = 2.0  # in characters' heights: shorter ones are strokes
+SLOPE = 0.06  # a line that rises more is none; 3.4 degrees
+BEND = 0.01  # of its length, by which a line may leave the straight, beside half its thickness
+HAIR = 0.03  # thickness of a line to its length: thinner ones are printed
+HALF = 0.5  # of the image's side: length of the longest of such lines if there is no other ink
+FINE = 0.06  # thickness of the lines of a frame without other ink to their length
+BINDING = 0.15  # of the image, along a side: where a binding is
+RINGS = 6  # at least, in a binding
+LARGE = 64  # pixels: a smaller image shows no holes
+FILLED = 0.5  # of the shortest line's length, without what strokes cover and gaps
+FLANKED = 0.5  # of a line's length
+HOLE = (0.3, 1.5)  # diameter of a hole in characters' heights
+ROUND = 0.85  # area of a hole in circles around it
+SHORTEST = 0.08  # length of the shortest line round a single character, in shorter sides of the image
+THICKEST = 0.06  # thickness of the thickest one, in longer sides of the image
+THIN = 0.6  # of the width of strokes: thinner lines are not drawn with the same pen
+SHORT = 0.8  # of the longer side of the character: a shorter line, though thin, may be one of its strokes
+LONG = 1.6  # of the longer side of the character: a longer line is none of its strokes, even with the same pen
+CRUMB = 0.06  # of the longer side of the image: what is smaller is no character
+MARGIN = 0.1  # of the page, on each side: where holes are
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """A printed line.
+
+    Attributes:
+        mask: bool array of the image's shape, the ink that is the line's alone or shared with strokes that cross it.
+        box: (left, top, right, bottom) in pixels, right and bottom exclusive.
+        thickness: in pixels.
+        is_level: whether it runs from left to right, not from top to bottom.
+    """
+
+    mask: np.ndarray
+    box: tuple[int, int, int, int]
+    thickness: float
+    is_level: bool
+
+    @property
+    def length(self) -> int:
+        """From end to end in pixels."""
+        return self.box[2] - self.box[0] if self.is_level else self.box[3] - self.box[1]
+
+
+def remove_ruling(ink: np.ndarray, height: float) -> np.ndarray:
+    """Remove printed boxes, ruling and holes from the ink of a page.
+
+    Args:
+        ink: uint8 array (height, width) of any size, light ink on black.
+        height: plausible height of a character in pixels. Lines of twice that length are printed.
+
+    Returns:
+        uint8 array of the same shape; strokes that cross a line are whole.
+
+    >>> ink = np.zeros((90, 300), np.uint8); ink[20:60, 50:56] = 255
+    >>> ruled = ink.copy(); ruled[50:52] = 255
+    >>> bool((remove_ruling(ruled, 40) == ink).all())
+    True
+    """
+    thickest = max(2, round(THICKNESS * height))
+    lines = [*find_lines(ink, round(LENGTH * height), thickest)]
+    return remove_holes(erase(ink, lines), height)
+
+
+def find_lines(ink: np.ndarray, length: int, thickest: int) -> Iterator[Line]:
+    """Find straight lines, level and upright.
+
+    Args:
+        ink: uint8 array (height, width), light ink on black.
+        length: of the shortest line in pixels.
+        thickest: thickness of the thickest line in pixels.
+    """
+    inked = (ink > INK).view(np.uint8)
+    yield from _level_lines(inked, length, thickest)
+    for line in _level_lines(np.ascontiguousarray(inked.T), length, thickest):
+        left, top, right, bottom = line.box
+        yield Line(line.mask.T, (top, left, bottom, right), line.thickness, False)
+
+
+def find_ruling(ink: np.ndarray) -> np.ndarray | None:
+    """Find printed lines beside, round or through a single character.
+
+    Straight strokes of letters look alike. A line is printed if it is longer than the rest of the ink and thinner than
+    its strokes, or if it goes from border to border, away from the rest.
+
+    Args:
+        ink: uint8 array (height, width), light ink on black.
+
+    Returns:
+        bool array: the ink of the lines; None if there are none. If nothing else is left, the lines are all ink.
+    """
+    lines = [*find_lines(ink, max(6, round(SHORTEST * min(ink.shape))), max(2, round(THICKEST * max(ink.shape))))]
+    while lines:
+        rest = erase(ink, lines)
+        box, stroke = _main_stroke(rest)
+        if not stroke:
+            return ink > INK if _are_ruling(lines, ink.shape) else None
+        printed = [line for line in lines if _is_printed(line, rest, box, stroke)]
+        if len(printed) == len(lines):
+            return (ink > INK) & (rest <= INK)
+        lines = _with_pieces(printed, lines, stroke)
+        if len(lines) == len(printed) + 0 and lines == printed:
+            continue
+        rest = erase(ink, lines)
+        return (ink > INK) & (rest <= INK)
+    return None
+
+
+def _with_pieces(printed: list[Line], lines: list[Line], stroke: float) -> list[Line]:
+    """Add the thin pieces that lie on the sides of the box round the printed lines."""
+    if not printed:
+        return printed
+    boxes = np.array([line.box for line in printed])
+    frame = (*boxes[:, :2].min(axis=0), *boxes[:, 2:].max(axis=0))
+    return [line for line in lines if line in printed or (line.thickness <= THIN * stroke and _on_side(line, frame))]
+
+
+def _on_side(line: Line, frame: tuple[int, ...]) -> bool:
+    middle, sides = (
+        (line.box[1] + line.box[3], frame[1::2]) if line.is_level else (line.box[0] + line.box[2], frame[::2])
+    )
+    slack = 0.05 * max(frame[2] - frame[0], frame[3] - frame[1])
+    return min(abs(middle / 2 - side) for side in sides) <= slack
+
+
+def find_holes(ink: np.ndarray) -> np.ndarray | None:
+    """Find punched holes and bindings beside a single character: spots along a side, or a round one far from it.
+
+    Args:
+        ink: uint8 array (height, width), light ink on black.
+
+    Returns:
+        bool array: the ink of the holes; None if there are none.
+    """
+    parts, stats, is_round, is_binding = _round_spots(ink)
+    left, top, width, height, _ = stats.T
+    others = np.flatnonzero(~is_round & ~is_binding)[1:]
+    if not len(others):
+        is_empty = min(ink.shape) > LARGE and is_round.any() and width[is_round].max() < 0.1 * min(ink.shape)
+        return ink > INK if is_empty or is_binding.any() else None
+    main = others[(width * height)[others].argmax()]
+    size = np.hypot(width[main], height[main])
+    beside = np.maximum(np.maximum(left[main] - left - width, left - left[main] - width[main]), 0)
+    above = np.maximum(np.maximum(top[main] - top - height, top - top[main] - height[main]), 0)
+    similar = np.array([np.count_nonzero(is_round & (abs(width - w) <= 0.2 * w + 1)) for w in width])
+    holes = is_round & ((np.hypot(beside, above) > 0.5 * size) | (similar > 1)) & (width < 0.5 * size) | is_binding
+    return holes[parts] if holes.any() else None
+
+
+def _round_spots(ink: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Label the ink, and tell which components are disks in the margin, and which a row of rings along a side."""
+    inked = (ink > INK).view(np.uint8)
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(inked, connectivity=8, ltype=cv2.CV_32S)
+    x, y, across, down, area = stats.T
+    rows, columns = ink.shape
+    disk = area / (0.7854 * across * down)
+    is_round = (np.minimum(across, down) >= 0.8 * np.maximum(across, down) - 1) & (disk >= ROUND) & (disk <= 1.15)
+    from_side = np.minimum(
+        np.minimum(x + across / 2, columns - x - across / 2) / columns,
+        np.minimum(y + down / 2, rows - y - down / 2) / rows,
+    )
+    is_round &= from_side <= MARGIN
+    is_round[0] = False
+    reach = np.stack([x + across, columns - x, y + down, rows - y]) / np.array([[columns], [columns], [rows], [rows]])
+    along = [reach_side <= BINDING for reach_side in reach]
+    is_binding = np.any([side & (side.sum() >= RINGS) for side in along], axis=0)
+    is_binding[0] = False
+    return parts, stats, is_round, is_binding
+
+
+def _main_stroke(rest: np.ndarray) -> tuple[tuple[int, int, int, int], float]:
+    """Find the box of the largest piece of ink, and the width of its strokes; 0 if it is only a crumb."""
+    inked = (rest > INK).view(np.uint8)
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(inked, connectivity=8, ltype=cv2.CV_32S)
+    if len(stats) < 2:
+        return (0, 0, 0, 0), 0.0
+    main = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+    x, y, width, height, _ = stats[main].tolist()
+    depth = cv2.distanceTransform((parts == main).view(np.uint8), cv2.DIST_L2, 3)
+    stroke = 2 * float(np.percentile(depth[depth > 0], 90)) - 1
+    return (x, y, x + width, y + height), stroke if max(width, height) >= CRUMB * max(rest.shape) else 0.0
+
+
+def _is_printed(line: Line, rest: np.ndarray, box: tuple[int, int, int, int], stroke: float) -> bool:
+    """Whether a line is none of the strokes of the character in `box`."""
+    height, width = rest.shape
+    size = max(box[2] - box[0], box[3] - box[1])
+    spans = _ends_at_border(line, rest.shape) == 2
+    if line.thickness <= THIN * stroke:
+        return spans or line.length >= SHORT * size
+    slack = max(2, round(0.02 * max(rest.shape)))
+    is_clear = min(box[0], box[1], width - box[2], height - box[3]) >= slack
+    touching = cv2.dilate(line.mask.astype(np.uint8), np.ones((3, 3), np.uint8)) & (rest > INK)
+    return is_clear and not touching.any() and (spans or line.length >= LONG * size)
+
+
+def _ends_at_border(line: Line, shape: tuple[int, ...]) -> int:
+    """Count the ends of a line that lie at the border of the image."""
+    size, low, high = (shape[1], line.box[0], line.box[2]) if line.is_level else (shape[0], line.box[1], line.box[3])
+    slack = max(2, round(0.02 * size))
+    return int(low <= slack) + int(high >= size - slack)
+
+
+def _are_ruling(lines: list[Line], shape: tuple[int, ...]) -> bool:
+    """Whether lines that are all the ink are an empty form, not a letter of straight strokes such as E or t."""
+    level = sum(line.is_level for line in lines)
+    if all(line.thickness <= HAIR * line.length for line in lines):
+        return max(line.length / shape[line.is_level] for line in lines) >= HALF
+    if level >= 2 and len(lines) - level >= 2 and all(line.thickness <= FINE * line.length for line in lines):
+        return True
+    if len(lines) > 2 and all(_is_held(line, lines, shape) for line in lines):
+        return True
+    spanning = [line for line in lines if _ends_at_border(line, shape) == 2 and not _lies_at_border(line, shape)]
+    return bool(spanning) and (level, len(lines) - level) != (1, 1)
+
+
+def _is_held(line: Line, lines: list[Line], shape: tuple[int, ...]) -> bool:
+    """Whether a thin line inside the image ends at its border or at other lines, as the side of a box that is cut."""
+    if line.thickness > FINE * line.length or _lies_at_border(line, shape):
+        return False
+    near = cv2.dilate(line.mask.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    met = sum(other.is_level != line.is_level and bool((near & other.mask).any()) for other in lines)
+    return met + _ends_at_border(line, shape) >= 2
+
+
+def _lies_at_border(line: Line, shape: tuple[int, ...]) -> bool:
+    size, low, high = (shape[0], line.box[1], line.box[3]) if line.is_level else (shape[1], line.box[0], line.box[2])
+    return min(low, size - high) <= 2
+
+
+def _level_lines(inked: np.ndarray, length: int, thickest: int) -> Iterator[Line]:
+    """Find the lines that run from left to right."""
+    if inked.shape[1] < length:
+        return
+    thick = cv2.morphologyEx(inked, cv2.MORPH_OPEN, np.ones((thickest + 1, 1), np.uint8))
+    runs = cv2.morphologyEx(inked & ~thick, cv2.MORPH_OPEN, np.ones((1, max(length // 8, 4)), np.uint8))
+    # Across a stroke, or a gap, the line goes on; a little higher or lower if it is not quite level.
+    bridged = cv2.dilate(runs, np.ones((3, 2 * max(length // 6, thickest) + 1), np.uint8))
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(bridged, connectivity=8, ltype=cv2.CV_32S)
+    for number in 1 + np.flatnonzero(stats[1:, cv2.CC_STAT_WIDTH] >= length):
+        x, y, width, height, _ = stats[number].tolist()
+        window = (slice(y, y + height), slice(x, x + width))
+        if line := _line(inked, runs[window] * (parts[window] == number), x, y, length):
+            yield line
+
+
+def _line(inked: np.ndarray, part: np.ndarray, x: int, y: int, length: int) -> Line | None:
+    """Fit a line to runs of ink that begin at (x, y); None if they are too short, crooked, or the edge of a stroke."""
+    columns = np.flatnonzero(part.any(axis=0))
+    if columns[-1] + 1 - columns[0] < length or len(columns) < FILLED * length:
+        return None
+    rows, across = np.arange(len(part)), np.arange(columns[0], columns[-1] + 1)
+    sums = part.sum(axis=0)[columns]
+    middle = rows @ part[:, columns] / sums
+    slope, start = np.polyfit(columns, middle, 1)
+    thickness = float(np.median(sums))
+    bend = np.percentile(np.abs(middle - start - slope * columns), 90)
+    if abs(slope) > SLOPE or bend > thickness / 2 + BEND * len(columns):
+        return None
+    center, half = y + start + slope * across, float(np.percentile(sums, 95)) / 2 + 1
+    if _is_edge(inked, across + x, center, half):
+        return None
+    left, top, right, bottom = x + columns[0], max(center.min() - half, 0), x + columns[-1] + 1, center.max() + half + 1
+    box = (int(left), int(top), int(right), min(int(bottom), len(inked)))
+    mask = np.zeros(inked.shape, bool)
+    near = np.abs(np.arange(box[1], box[3])[:, None] - center) <= half
+    mask[box[1] : box[3], box[0] : box[2]] = near & (inked[box[1] : box[3], box[0] : box[2]] > 0)
+    return Line(mask, box, thickness, True)
+
+
+def _is_edge(inked: np.ndarray, columns: np.ndarray, center: np.ndarray, half: float) -> bool:
+    """Whether along most of a line there is other ink beside it: then it is the rough edge of a thick stroke."""
+    padded = np.pad(inked, ((1, 1), (0, 0)))
+    beside = [np.rint(center + off).astype(int).clip(-1, len(inked)) + 1 for off in (-half - 1, half + 1)]
+    return max(float(padded[rows, columns].mean()) for rows in beside) > FLANKED
+
+
+def erase(ink: np.ndarray, lines: list[Line]) -> np.ndarray:
+    """Remove lines, except where a stroke crosses or touches them."""
+    if not lines:
+        return ink
+    mask = np.logical_or.reduce([line.mask for line in lines])
+    rest = _without_crumbs(((ink > INK) & ~mask).view(np.uint8), mask, max(line.thickness for line in lines))
+    mask |= (ink > INK) & (rest == 0)
+    kept = np.zeros(ink.shape, bool)
+    for line in lines:
+        reach = 2 * round(line.thickness + 2) + 1
+        kernel = np.ones((reach, 1) if line.is_level else (1, reach), np.uint8)
+        kept |= line.mask & (cv2.dilate(_solid(rest, line), kernel) > 0)
+    return np.where(mask & ~kept, np.uint8(0), ink)
+
+
+def _without_crumbs(rest: np.ndarray, mask: np.ndarray, thickness: float) -> np.ndarray:
+    """Remove what is left of the lines themselves: bits beside them that are hardly larger than they are thick."""
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(rest, connectivity=8, ltype=cv2.CV_32S)
+    beside = np.zeros(len(stats), bool)
+    beside[np.unique(parts[cv2.dilate(mask.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0])] = True
+    crumbs = beside & (stats[:, 2:4].max(axis=1) <= 3 * (thickness + 2))
+    crumbs[0] = False
+    return rest * ~crumbs[parts]
+
+
+def _solid(rest: np.ndarray, line: Line) -> np.ndarray:
+    """Ink beside a line that is a stroke, not the rough edge of the line."""
+    side = max(2, round(line.thickness / 2) + 1)
+    kernel = np.ones((side, 1) if line.is_level else (1, side), np.uint8)
+    return cv2.morphologyEx(rest, cv2.MORPH_OPEN, kernel)
+
+
+def remove_holes(ink: np.ndarray, height: float) -> np.ndarray:
+    """Remove round, solid spots in the margin."""
+    parts, stats, is_round, _ = _round_spots(ink)
+    size = stats[:, cv2.CC_STAT_WIDTH]
+    return np.where((is_round & (size >= HOLE[0] * height) & (size <= HOLE[1] * height))[parts], np.uint8(0), ink)

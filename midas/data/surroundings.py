@@ -1,0 +1,93 @@
+"""What surrounds a character and is none: a table, dark edges of a scan, boxes, ruling, punched holes, dark corners.
+
+Most images show nothing of the kind, which a look at the components of ink tells; only the others are searched.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from midas.data.levels import UnreadableImage
+from midas.data.paper import even_vignette, find_sheet, paint_over
+from midas.data.ruling import INK, find_holes, find_ruling
+
+FAR = 0.8  # of the image: MNIST's digits reach over 20/28 of it, a printed box or a ruled line over more
+CUT = 0.05  # of the border with ink on it: few drawings and no image of MNIST or Part 3 have more
+PAGE = 64  # pixels; in a smaller image, such as the cell of a form, what surrounds the character reaches far
+SOLID = (0.1, 0.5)  # of the image, and of its own box: a component that covers more may be a sheet
+HOLLOW = 0.15  # of the image, for the box of a component that may be an empty frame
+BAND = 0.06  # of a frame's longer side, in which its sides lie
+FRAMED = 0.6  # of the length of each of the sides
+SPECK = 0.1  # of the image: if all ink is smaller, it may be holes
+SEVERAL = 3  # components, besides dust: more than a letter and its dot
+
+
+def may_be_surrounded(ink: np.ndarray, components: np.ndarray) -> bool:
+    """Tell quickly whether there may be more than a character.
+
+    Args:
+        ink: uint8 array (height, width), light ink on black.
+        components: int array (n, 5), left, top, width, height and area of each component of ink.
+    """
+    rows, columns = ink.shape
+    left, top, width, height, area = components.T
+    border = np.concatenate([ink[0], ink[-1], ink[:, 0], ink[:, -1]])
+    if (
+        np.count_nonzero(border > INK) > CUT * border.size
+        or (width >= FAR * columns).any()
+        or (height >= FAR * rows).any()
+    ):
+        return True
+    if min(rows, columns) <= PAGE or not len(components):
+        return False
+    box = width * height
+    if width.max() < SPECK * columns and height.max() < SPECK * rows:
+        return True
+    if ((area > SOLID[1] * box) & (box > SOLID[0] * ink.size)).any():
+        return True
+    if np.count_nonzero(area > area.max() / 50) >= SEVERAL:
+        return True
+    main = components[box.argmax()]
+    x, y, across, down, _ = main
+    inside = (left > x) & (top > y) & (left + width < x + across) & (top + height < y + down)
+    return bool(inside.any()) or (across * down > HOLLOW * ink.size and _has_four_sides(ink, main))
+
+
+def _has_four_sides(ink: np.ndarray, component: np.ndarray) -> bool:
+    x, y, width, height, _ = component.tolist()
+    part, band = ink[y : y + height, x : x + width] > INK, max(2, round(BAND * max(width, height)))
+    sides = (part[:band].any(0), part[-band:].any(0), part[:, :band].any(1), part[:, -band:].any(1))
+    return min(float(side.mean()) for side in sides) >= FRAMED
+
+
+def without_surroundings(gray: np.ndarray, ink: np.ndarray, is_photo: bool) -> np.ndarray | None:
+    """Take away one layer of what surrounds a character.
+
+    Args:
+        gray: uint8 array (height, width), dark on light or light on dark.
+        ink: uint8 array, the same at any scale as light ink on black.
+        is_photo: whether its light may be uneven.
+
+    Returns:
+        uint8 array, the sheet or the cell, or the image without lines, holes or dark corners; None if it has none.
+
+    Raises:
+        UnreadableImage: it is an empty sheet, cell or form.
+    """
+    evened = even_vignette(gray) if is_photo else gray
+    if evened is not gray:
+        return evened
+    sheet = find_sheet(gray, cells=True)
+    if sheet.is_empty:
+        raise UnreadableImage("blank: an empty sheet or box")
+    if sheet.image is not gray:
+        return sheet.image
+    found = [mask for mask in (find_ruling(ink), find_holes(ink)) if mask is not None]
+    if not found:
+        return None
+    printed, inked = np.logical_or.reduce(found), ink > INK
+    if printed[inked].all():
+        raise UnreadableImage("blank: ruling, but no character")
+    edges = cv2.dilate(printed.view(np.uint8), np.ones((3, 3), np.uint8))
+    return paint_over(gray, edges * ~(inked & ~printed))
