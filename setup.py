@@ -32,6 +32,7 @@ setup(
         "test": test,
         "audit": ["cleanlab"],
         "parquet": ["pyarrow"],
+        "heic": ["pillow-heif>=0.21"],
         "dev": [*test, "ruff>=0.12", "mypy>=1.15", "build"],
     },
     entry_points={"console_scripts": ["midas = midas.cli:main"]},

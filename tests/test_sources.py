@@ -188,9 +188,8 @@ def test_images_beside_class_folders_have_no_label(tmp_path):
 def test_a_single_image(tmp_path):
     source = open_source(written(tmp_path / "ä b.PNG", encode(page())))
     (entry,) = source.entries()
-    assert (entry.name, entry.label, source.count) == (str(tmp_path / "ä b.PNG"), None, 1) and (
-        entry.read() == page()
-    ).all()
+    assert (entry.name, entry.label, source.count) == (str(tmp_path / "ä b.PNG"), None, 1)
+    assert (entry.read() == page()).all()
 
 
 def test_the_digest_follows_the_content(tmp_path):
