@@ -73,11 +73,60 @@ def test_dots_and_bars_belong_to_their_characters():
     assert shape(find_characters(page)) == "xx\nx"
 
 
+def cells(text, size=150, gap=20, pen=4):
+    """Print a box round each character, in a row; an empty box for a space."""
+    parts = []
+    for character in text:
+        cell = np.full((size, size), 255, np.uint8)
+        if character != " ":
+            glyph = cv2.resize(draw(character, 3), (112, 84), interpolation=cv2.INTER_AREA)
+            cell[33:117, 19:131] = glyph
+        cv2.rectangle(cell, (0, 0), (size - 1, size - 1), 60, pen)
+        parts += [cell, np.full((size, gap), 255, np.uint8)]
+    return cv2.copyMakeBorder(np.hstack(parts), 30, 30, 30, 30, cv2.BORDER_CONSTANT, value=255)
+
+
+@pytest.mark.parametrize("gap", [20, 0], ids=["boxes", "table"])
+def test_the_boxes_of_a_form_are_no_characters(gap):
+    (found,) = find_characters(cells("A7k 3", gap=gap)).lines
+    assert len(found) == 4
+    for each, character in zip(found, "A7k3", strict=True):
+        alone = normalize(cv2.resize(draw(character, 3), (112, 84), interpolation=cv2.INTER_AREA))
+        assert np.corrcoef(each.glyph.image.ravel(), alone.image.ravel())[0, 1] > 0.95
+
+
+def ruled(page):
+    lines = page.copy()
+    lines[::45] = np.minimum(lines[::45], 150)
+    return lines
+
+
+def on_table(page):
+    return cv2.copyMakeBorder(np.minimum(page, 230), 60, 60, 80, 80, cv2.BORDER_CONSTANT, value=70)
+
+
+def in_uneven_light(page):
+    light = np.linspace(0.45, 1, page.shape[1]) * np.linspace(1, 0.8, page.shape[0])[:, None]
+    noise = np.random.default_rng(0).normal(0, 4, page.shape)
+    return np.clip((30 + 0.8 * page) * light + noise, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("change", [ruled, on_table, in_uneven_light])
+def test_pages_are_read_as_they_are_photographed(change):
+    page = cv2.copyMakeBorder(write_page(TEXT), 40, 40, 60, 60, cv2.BORDER_CONSTANT, value=255)
+    changed = change(page)
+    assert shape(find_characters(changed)) == expected(TEXT)
+    clean, found = (find_characters(each).lines[0][0].box for each in (page, changed))
+    inset = (80, 60) * 2 if change is on_table else (0, 0) * 2
+    assert np.array(found) - inset == pytest.approx(np.array(clean), abs=4)
+
+
 def test_what_touches_is_found_as_one_and_counted():
     page = np.full((60, 300), 255, np.uint8)
     page[20:40, 20:24] = page[20:40, 40:44] = page[20:40, 60:64] = 0
     assert find_characters(page).touching == 0
-    page[28:32, 100:200] = page[20:40, 100:104] = page[20:40, 196:200] = 0
+    zigzag = np.array([(100 + 8 * index, 20 if index % 2 else 40) for index in range(12)], np.int32)
+    cv2.polylines(page, [zigzag], False, 0, 3)
     found = find_characters(page)
     assert found.touching == 1 and len(found.lines[0]) == 4
 

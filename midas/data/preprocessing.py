@@ -11,7 +11,7 @@ import math
 import cv2
 import numpy as np
 
-from midas.data.glyphs import UNKNOWN_PLACE, Glyph
+from midas.data.glyphs import UNKNOWN_PLACE, Glyph, place_on_page
 from midas.data.levels import UnreadableImage
 from midas.data.surroundings import may_be_surrounded, without_surroundings
 
@@ -38,6 +38,8 @@ TINY = 16  # pixels; a smaller image is enlarged, as its strokes are one or two 
 MIN_SIDE = 8  # pixels; a narrower strip is mostly border
 CROP = 64  # pixels; a smaller image is cropped from a larger one, often so that strokes touch its border
 WINDOWS = (3, 5)  # the longer side of a photograph, in sides of a square that always contains some paper
+PAGE_SIDE = 640  # pixels of the copy of a page of characters, in which its paper is estimated
+PAGE_WINDOWS = 8  # the longer side of a page of characters, in sides of a square that always contains some paper
 TIGHT_BORDER = 0.62  # of the border with ink nearby: 95 % of tight crops have more, a blank page in a shadow has 0.61
 DARK = 32  # gray levels added to the light before dividing by it: in near darkness the quotient would be noise
 DEPTH = 4  # sheets, boxes and sets of lines round one character, such as a box on a form on a table
@@ -122,7 +124,7 @@ def frame_glyph(ink: np.ndarray, size: int) -> np.ndarray:
 
 
 def page_ink(gray: np.ndarray) -> np.ndarray:
-    """Turn a page of characters into light ink on black.
+    """Turn a page of characters into light ink on black, with the light evened out if it is uneven.
 
     Args:
         gray: uint8 array (height, width), dark on light or light on dark.
@@ -133,9 +135,18 @@ def page_ink(gray: np.ndarray) -> np.ndarray:
     Raises:
         UnreadableImage: the page is blank.
     """
-    paper, ink = ink_levels(gray)
-    depths = (np.arange(256) - paper) * (255 / (ink - paper))
-    return cv2.LUT(gray, np.clip(depths, 0, 255).round().astype(np.uint8))
+    shrink = max(1.0, max(gray.shape) / PAGE_SIDE)
+    small = cv2.resize(gray, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA)
+    paper, ink = ink_levels(small)
+    is_light = paper > ink
+    soft = cv2.GaussianBlur(small if is_light else 255 - small, (3, 3), 0)
+    papers = _paper_levels(soft, max(small.shape) // PAGE_WINDOWS | 1)
+    if np.ptp(papers) < MIN_CONTRAST:
+        depths = (np.arange(256) - paper) * (255 / (ink - paper))
+        return cv2.LUT(gray, np.clip(depths, 0, 255).round().astype(np.uint8))
+    gray = gray if is_light else 255 - gray
+    evened, inked = _even_light(gray, cv2.resize(papers, gray.shape[::-1]), is_light)
+    return np.rint(cv2.dilate(inked, np.ones((3, 3), np.uint8)) * evened.clip(0, 255)).astype(np.uint8)
 
 
 def _enlarged(gray: np.ndarray) -> np.ndarray:
@@ -251,11 +262,7 @@ def measure_place(ink: np.ndarray, box: tuple[int, int, int, int], page: tuple[i
     height, width = page
     if not PAGE_ASPECT[0] <= width / height <= PAGE_ASPECT[1] or not _has_tool_pen(ink):
         return UNKNOWN_PLACE
-    left, top, right, bottom = box
-    size = [math.log(2 * (bottom - top) / height) / 0.35, math.log(3 * (right - left) / height) / 0.35]
-    return np.array(
-        [1, *size, 4.5 * (left + right - width) / height, 4.5 * (top + bottom - height) / height], np.float32
-    )
+    return place_on_page(np.array(box), page)
 
 
 def _has_tool_pen(ink: np.ndarray) -> bool:
@@ -316,7 +323,26 @@ def clean_photo(gray: np.ndarray) -> np.ndarray:
     is_tight |= max(gray.shape) < CROP
     if not is_light:
         gray, soft = 255 - gray, 255 - soft
-    paper = _paper_levels(soft, side)
+    ink, inked = _even_light(gray, _paper_levels(soft, side), is_light)
+    near = cv2.dilate(_glyph_mask(inked, is_tight), np.ones((3, 3), np.uint8))
+    return np.rint(near * ink.clip(0, 255)).astype(np.uint8)
+
+
+def _even_light(gray: np.ndarray, paper: np.ndarray, is_light: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Divide out the light, of which the levels of the paper tell.
+
+    Args:
+        gray: uint8 array (height, width), dark on light.
+        paper: float32 array of that shape, the level that the paper would have.
+        is_light: whether the image was dark on light from the beginning.
+
+    Returns:
+        float32 array, in which the median is 0 in the paper and 255 in the ink; and a uint8 mask of the ink.
+
+    Raises:
+        UnreadableImage: nothing stands out from the noise.
+    """
+    soft = cv2.GaussianBlur(gray, (3, 3), 0)
     light = (paper if is_light else 255 - paper).clip(0) + DARK
     depth = ((paper - soft) / light).clip(0)
     levels = np.zeros(depth.shape, np.uint8)
@@ -328,9 +354,7 @@ def clean_photo(gray: np.ndarray) -> np.ndarray:
     noise = 1.4826 * np.median(np.abs(depth[inked == 0] - zero))  # estimates the standard deviation of normal noise
     if full - zero < MIN_SEPARATION * noise:
         raise UnreadableImage("blank")
-    near = cv2.dilate(_glyph_mask(inked, is_tight), np.ones((3, 3), np.uint8))
-    ink = ((paper - gray) / light - zero) * (255 / (full - zero))
-    return np.rint(near * ink.clip(0, 255)).astype(np.uint8)
+    return ((paper - gray) / light - zero) * (255 / (full - zero)), inked
 
 
 def _glyph_mask(inked: np.ndarray, is_tight: bool) -> np.ndarray:
