@@ -261,8 +261,8 @@ def _level_lines(inked: np.ndarray, length: int, thickest: int) -> Iterator[Line
     """Find the lines that run from left to right."""
     if inked.shape[1] < length:
         return
-    thick = cv2.morphologyEx(inked, cv2.MORPH_OPEN, np.ones((thickest + 1, 1), np.uint8))
-    runs = cv2.morphologyEx(inked & ~thick, cv2.MORPH_OPEN, np.ones((1, max(length // 8, 4)), np.uint8))
+    thick = cv2.morphologyEx(inked, cv2.MORPH_OPEN, np.ones((thickest + 1 | 1, 1), np.uint8))
+    runs = cv2.morphologyEx(inked & ~thick, cv2.MORPH_OPEN, np.ones((1, max(length // 8, 4) | 1), np.uint8))
     # Across a stroke, or a gap, the line goes on; a little higher or lower if it is not quite level.
     bridged = cv2.dilate(runs, np.ones((3, 2 * max(length // 6, thickest) + 1), np.uint8))
     _, parts, stats, _ = cv2.connectedComponentsWithStats(bridged, connectivity=8, ltype=cv2.CV_32S)
@@ -324,14 +324,14 @@ def _without_crumbs(rest: np.ndarray, mask: np.ndarray, thickness: float) -> np.
     _, parts, stats, _ = cv2.connectedComponentsWithStats(rest, connectivity=8, ltype=cv2.CV_32S)
     beside = np.zeros(len(stats), bool)
     beside[np.unique(parts[cv2.dilate(mask.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0])] = True
-    crumbs = beside & (stats[:, 2:4].max(axis=1) <= 3 * (thickness + 2))
+    crumbs = beside & (stats[:, 2:4].max(axis=1) <= thickness + 2)
     crumbs[0] = False
     return rest * ~crumbs[parts]
 
 
 def _solid(rest: np.ndarray, line: Line) -> np.ndarray:
     """Ink beside a line that is a stroke, not the rough edge of the line."""
-    side = max(2, round(line.thickness / 2) + 1)
+    side = max(3, round(line.thickness / 2) | 1)
     kernel = np.ones((side, 1) if line.is_level else (1, side), np.uint8)
     return cv2.morphologyEx(rest, cv2.MORPH_OPEN, kernel)
 
