@@ -1,32 +1,23 @@
-"""Pages of text in the hand of one simulated writer."""
+"""Pages with one drawn character, of any size and in any gray levels."""
+
+from functools import cache
 
 import cv2
 import numpy as np
 
-from midas.data.sample import draw
-
-LINE = 120  # pixels of a line's height
-LETTER_GAP, WORD_GAP, MARGIN = 8, 60, 30
+from midas.data import sample
 
 
-def write_line(text: str, writer: int = 3, seed: int = 0) -> np.ndarray:
-    """Write a line: uint8 (LINE, width), black on white, each character on the height that it has on its own page."""
-    parts = [np.full((LINE, MARGIN), 255, np.uint8)]
-    for character in text:
-        if character == " ":
-            parts.append(np.full((LINE, WORD_GAP - LETTER_GAP), 255, np.uint8))
-            continue
-        page = cv2.resize(draw(character, writer, seed), (LINE * 4 // 3, LINE), interpolation=cv2.INTER_AREA)
-        left, _, width, _ = cv2.boundingRect((page < 128).view(np.uint8))
-        parts += [page[:, left : left + width], np.full((LINE, LETTER_GAP), 255, np.uint8)]
-    return np.hstack([*parts, parts[0]])
+@cache
+def _drawing(character):
+    return sample.draw(character, 3)[:, 150:1050]
 
 
-def write_page(text: str, writer: int = 3, seed: int = 0) -> np.ndarray:
-    """Write lines below each other."""
-    lines = [write_line(line, writer, seed) for line in text.splitlines()]
-    width = max(line.shape[1] for line in lines)
-    rows = [
-        cv2.copyMakeBorder(line, 10, 10, 0, width - line.shape[1], cv2.BORDER_CONSTANT, value=255) for line in lines
-    ]
-    return cv2.copyMakeBorder(np.vstack(rows), MARGIN, MARGIN, 0, 0, cv2.BORDER_CONSTANT, value=255)
+def drawn(character, height=200, width=200, ink=0, paper=255):
+    """Draw a character in the middle of a page; the pen is a fourteenth of the page wide."""
+    side = min(height, width)
+    share = 1 - cv2.resize(_drawing(character), (side, side), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    page = np.full((height, width), paper, np.uint8)
+    top, left = (height - side) // 2, (width - side) // 2
+    page[top : top + side, left : left + side] = np.rint(paper + share * (ink - paper))
+    return page

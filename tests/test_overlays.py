@@ -1,7 +1,7 @@
 import cv2
 import numpy as np
 import pytest
-from pages import write_line
+from writing import write_line
 
 from midas.errors import MidasError
 from midas.predictions import UNSURE, PageReading, Prediction

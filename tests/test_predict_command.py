@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from pages import write_line, write_page
+from writing import write_line, write_page
 
 from midas.cli import main
 from midas.data.sample import draw

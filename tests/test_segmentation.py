@@ -1,7 +1,7 @@
 import cv2
 import numpy as np
 import pytest
-from pages import write_line, write_page
+from writing import write_line, write_page
 
 from midas.data.levels import UnreadableImage
 from midas.data.preprocessing import normalize

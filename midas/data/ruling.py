@@ -14,7 +14,8 @@ import numpy as np
 
 INK = 32  # of 255: fainter pixels are paper
 THICKNESS = 0.25  # of the character's height: thicker ones are strokes
-LENGTH = 2.0  # in characters' heights: shorter ones are strokes
+LENGTH = 2.0  # in characters' heights: shorter ones are strokes, unless they end at other lines
+SIDE = 1.1  # in characters' heights: the shortest side of a box
 SLOPE = 0.06  # a line that rises more is none; 3.4 degrees
 BEND = 0.01  # of its length, by which a line may leave the straight, beside half its thickness
 HAIR = 0.03  # thickness of a line to its length: thinner ones are printed
@@ -63,7 +64,8 @@ def remove_ruling(ink: np.ndarray, height: float) -> np.ndarray:
 
     Args:
         ink: uint8 array (height, width) of any size, light ink on black.
-        height: plausible height of a character in pixels. Lines of twice that length are printed.
+        height: plausible height of a character in pixels. Lines of twice that length are printed, and shorter ones
+            that end at other lines.
 
     Returns:
         uint8 array of the same shape; strokes that cross a line are whole.
@@ -74,8 +76,9 @@ def remove_ruling(ink: np.ndarray, height: float) -> np.ndarray:
     True
     """
     thickest = max(2, round(THICKNESS * height))
-    lines = [*find_lines(ink, round(LENGTH * height), thickest)]
-    return remove_holes(erase(ink, lines), height)
+    lines = [*find_lines(ink, round(SIDE * height), thickest)]
+    printed = [line for line in lines if line.length >= LENGTH * height or _meetings(line, lines) >= 2]
+    return remove_holes(erase(ink, printed), height)
 
 
 def find_lines(ink: np.ndarray, length: int, thickest: int) -> Iterator[Line]:
@@ -234,9 +237,19 @@ def _is_held(line: Line, lines: list[Line], shape: tuple[int, ...]) -> bool:
     """Whether a thin line inside the image ends at its border or at other lines, as the side of a box that is cut."""
     if line.thickness > FINE * line.length or _lies_at_border(line, shape):
         return False
-    near = cv2.dilate(line.mask.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
-    met = sum(other.is_level != line.is_level and bool((near & other.mask).any()) for other in lines)
-    return met + _ends_at_border(line, shape) >= 2
+    return _meetings(line, lines) + _ends_at_border(line, shape) >= 2
+
+
+def _meetings(line: Line, lines: list[Line]) -> int:
+    """Count the lines across that a line meets."""
+    reach = 3 + round(line.thickness)
+    x, y = np.array(line.box)[[0, 2]] + [-reach, reach], np.array(line.box)[[1, 3]] + [-reach, reach]
+    return sum(
+        other.is_level != line.is_level
+        and max(x[0], other.box[0]) < min(x[1], other.box[2])
+        and max(y[0], other.box[1]) < min(y[1], other.box[3])
+        for other in lines
+    )
 
 
 def _lies_at_border(line: Line, shape: tuple[int, ...]) -> bool:
@@ -248,8 +261,8 @@ def _level_lines(inked: np.ndarray, length: int, thickest: int) -> Iterator[Line
     """Find the lines that run from left to right."""
     if inked.shape[1] < length:
         return
-    thick = cv2.morphologyEx(inked, cv2.MORPH_OPEN, np.ones((thickest + 1, 1), np.uint8))
-    runs = cv2.morphologyEx(inked & ~thick, cv2.MORPH_OPEN, np.ones((1, max(length // 8, 4)), np.uint8))
+    thick = cv2.morphologyEx(inked, cv2.MORPH_OPEN, np.ones((thickest + 1 | 1, 1), np.uint8))
+    runs = cv2.morphologyEx(inked & ~thick, cv2.MORPH_OPEN, np.ones((1, max(length // 8, 4) | 1), np.uint8))
     # Across a stroke, or a gap, the line goes on; a little higher or lower if it is not quite level.
     bridged = cv2.dilate(runs, np.ones((3, 2 * max(length // 6, thickest) + 1), np.uint8))
     _, parts, stats, _ = cv2.connectedComponentsWithStats(bridged, connectivity=8, ltype=cv2.CV_32S)
@@ -311,14 +324,14 @@ def _without_crumbs(rest: np.ndarray, mask: np.ndarray, thickness: float) -> np.
     _, parts, stats, _ = cv2.connectedComponentsWithStats(rest, connectivity=8, ltype=cv2.CV_32S)
     beside = np.zeros(len(stats), bool)
     beside[np.unique(parts[cv2.dilate(mask.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0])] = True
-    crumbs = beside & (stats[:, 2:4].max(axis=1) <= 3 * (thickness + 2))
+    crumbs = beside & (stats[:, 2:4].max(axis=1) <= thickness + 2)
     crumbs[0] = False
     return rest * ~crumbs[parts]
 
 
 def _solid(rest: np.ndarray, line: Line) -> np.ndarray:
     """Ink beside a line that is a stroke, not the rough edge of the line."""
-    side = max(2, round(line.thickness / 2) + 1)
+    side = max(3, round(line.thickness / 2) | 1)
     kernel = np.ones((side, 1) if line.is_level else (1, side), np.uint8)
     return cv2.morphologyEx(rest, cv2.MORPH_OPEN, kernel)
 

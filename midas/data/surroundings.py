@@ -15,7 +15,7 @@ from midas.data.ruling import INK, find_holes, find_ruling
 FAR = 0.8  # of the image: MNIST's digits reach over 20/28 of it, a printed box or a ruled line over more
 CUT = 0.05  # of the border with ink on it: few drawings and no image of MNIST or Part 3 have more
 PAGE = 64  # pixels; in a smaller image, such as the cell of a form, what surrounds the character reaches far
-SOLID = (0.1, 0.5)  # of the image, and of its own box: a component that covers more may be a sheet
+SOLID = (0.15, 0.5)  # of the image, and of its own box: a component that covers more may be a sheet
 HOLLOW = 0.15  # of the image, for the box of a component that may be an empty frame
 BAND = 0.06  # of a frame's longer side, in which its sides lie
 FRAMED = 0.6  # of the length of each of the sides

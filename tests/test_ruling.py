@@ -1,0 +1,109 @@
+"""Printed lines and holes are found in ink, and strokes are not."""
+
+import cv2
+import numpy as np
+import pytest
+from pages import drawn as page
+
+from midas.data.ruling import find_holes, find_lines, find_ruling, remove_holes, remove_ruling
+
+
+def ink(character="R", height=300, width=300):
+    return 255 - page(character, height, width)
+
+
+@pytest.mark.parametrize("thickness", [1, 3, 5])
+@pytest.mark.parametrize("slope", [0, 0.02, -0.03])
+def test_lines_are_found_level_and_upright_with_their_thickness(thickness, slope):
+    canvas = np.zeros((200, 300), np.uint8)
+    center = np.rint(100 + slope * np.arange(260)).astype(int)
+    for row in range(thickness):
+        canvas[center + row, np.arange(20, 280)] = 255
+    for image, is_level in ((canvas, True), (np.ascontiguousarray(canvas.T), False)):
+        (line,) = find_lines(image, 100, 8)
+        assert line.is_level == is_level and abs(line.thickness - thickness) <= 1 and line.length >= 245
+        assert np.count_nonzero(line.mask != (image > 0)) <= 15 * thickness
+
+
+def test_curves_short_and_thick_strokes_are_no_lines():
+    canvas = np.zeros((200, 300), np.uint8)
+    cv2.ellipse(canvas, (150, 150), (120, 100), 0, 180, 360, 255, 3)
+    cv2.line(canvas, (20, 20), (90, 20), 255, 3)
+    cv2.rectangle(canvas, (20, 170), (280, 195), 255, -1)
+    assert [*find_lines(canvas, 100, 8)] == []
+
+
+def test_ruling_and_boxes_of_a_page_go_and_crossing_strokes_stay():
+    text = np.zeros((400, 900), np.uint8)
+    for left in (40, 240, 440, 640):
+        text[30:180, left : left + 150] = ink("R", 150, 150)
+    ruled = text.copy()
+    ruled[120:123] = ruled[40:43] = 255
+    ruled[40:123, 225:228] = ruled[40:123, 425:428] = 255
+    cleaned = remove_ruling(ruled, 60)
+    assert np.count_nonzero(cleaned != text) < 0.02 * np.count_nonzero(text)
+    assert cv2.connectedComponents(cleaned)[0] == cv2.connectedComponents(text)[0]
+
+
+@pytest.mark.parametrize("character", "RgK5")
+@pytest.mark.parametrize("kind", ["box", "open", "comb", "underline", "through"])
+def test_lines_round_and_through_a_character_are_told_from_its_strokes(character, kind):
+    drawn = ink(character)
+    left, top, width, height = cv2.boundingRect(drawn)
+    lined = drawn.copy()
+    right, bottom = left + width, top + height
+    if kind in ("box", "open", "through"):
+        side = left + width // 8 if kind == "through" else left - 25
+        cv2.rectangle(lined, (side, top - 20), (right + 25, bottom + 20), 255, 4)
+        if kind == "open":
+            lined[top - 30 : top - 10, left : left + width // 2] = 0
+    elif kind == "comb":
+        lined[bottom + 12 : bottom + 16] = 255
+        lined[top:bottom + 14, [*range(left - 30, left - 26), *range(right + 26, right + 30)]] = 255
+    else:
+        lined[bottom + 10 : bottom + 14, 5:-5] = 255
+    ruling = find_ruling(lined)
+    assert ruling is not None
+    left_over = np.where(ruling, 0, lined)
+    assert np.count_nonzero((left_over > 0) != (drawn > 0)) < 0.08 * np.count_nonzero(drawn)
+
+
+@pytest.mark.parametrize("character", "0BDEFHIJKLMNTUZ147iltu")
+@pytest.mark.parametrize("margin", [0, 0.1, 1])
+def test_strokes_of_letters_are_no_ruling(character, margin):
+    drawn = ink(character)
+    left, top, width, height = cv2.boundingRect(drawn)
+    around = round(margin * max(width, height))
+    cut = cv2.copyMakeBorder(drawn[top : top + height, left : left + width], *[around] * 4, cv2.BORDER_CONSTANT)
+    assert find_ruling(cut) is None
+
+
+@pytest.mark.parametrize("kind", ["grid", "rules", "box"])
+def test_a_form_without_a_character_is_all_ruling(kind):
+    form = np.zeros((240, 240), np.uint8)
+    if kind == "box":
+        cv2.rectangle(form, (30, 40), (200, 190), 255, 4)
+    else:
+        form[[50, 51, 190, 191]] = 255
+    if kind == "grid":
+        form[:, [40, 41, 200, 201]] = 255
+    assert (find_ruling(form) == (form > 0)).all()
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_punched_holes_are_found_and_the_dot_of_an_i_is_not(count):
+    drawn = ink("i", 300, 400)
+    assert find_holes(drawn) is None
+    punched = drawn.copy()
+    for y in np.linspace(60, 240, count).astype(int):
+        cv2.circle(punched, (16, y), 9, 255, -1)
+    assert (find_holes(punched) == (punched != drawn)).all()
+    assert (remove_holes(punched, 20) == drawn).all()
+
+
+def test_the_rings_of_a_binding_are_found():
+    drawn = ink("a", 300, 400)
+    bound = drawn.copy()
+    for y in range(15, 290, 24):
+        cv2.rectangle(bound, (4, y), (26, y + 6), 255, -1)
+    assert (find_holes(bound) == (bound != drawn)).all()

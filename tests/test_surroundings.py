@@ -1,0 +1,86 @@
+"""What surrounds a character is taken away, and images without it are recognized at once."""
+
+import cv2
+import numpy as np
+import pytest
+from pages import drawn as page
+
+from midas.data import sample
+from midas.data.levels import UnreadableImage
+from midas.data.preprocessing import normalize
+from midas.data.surroundings import may_be_surrounded, without_surroundings
+
+
+def components(ink):
+    return cv2.connectedComponentsWithStats((ink > 32).view(np.uint8), connectivity=8)[2][1:]
+
+
+@pytest.mark.parametrize("character", "aDiLT4=")
+def test_a_drawing_of_the_tool_is_not_searched(character):
+    if character == "=":
+        ink = np.zeros((225, 300), np.uint8)
+        ink[90:105, 100:180] = ink[130:145, 100:180] = 255
+    else:
+        ink = cv2.resize(255 - sample.draw(character, 4), (300, 225), interpolation=cv2.INTER_AREA)
+    assert not may_be_surrounded(ink, components(ink))
+
+
+def test_boxes_lines_edges_and_sheets_are_searched():
+    plain = cv2.resize(255 - sample.draw("a", 4), (300, 225), interpolation=cv2.INTER_AREA)
+    box, line, edge, sheet = (plain.copy() for _ in range(4))
+    cv2.rectangle(box, (60, 20), (240, 205), 255, 2)
+    line[200:202] = 255
+    edge[:, :12] = 255
+    sheet[40:180, 60:220] = 255
+    for ink in (box, line, edge, sheet):
+        assert may_be_surrounded(ink, components(ink))
+
+
+def surround(kind, character):
+    """Put a character, or with a blank nothing, into one of several surroundings."""
+    inner = np.full((200, 200), 240, np.uint8) if character == " " else page(character, 200, 200, paper=240)
+    if kind == "box":
+        return cv2.copyMakeBorder(cv2.rectangle(inner, (8, 8), (191, 191), 60, 5), *[30] * 4, cv2.BORDER_CONSTANT, value=240)
+    if kind == "double box":
+        return cv2.rectangle(cv2.rectangle(inner, (5, 5), (194, 194), 90, 3), (14, 14), (185, 185), 90, 2)
+    if kind == "cell":
+        return cv2.resize(cv2.rectangle(inner, (0, 0), (199, 199), 40, 14), (40, 40), interpolation=cv2.INTER_AREA)
+    if kind == "table":
+        return cv2.copyMakeBorder(inner, 40, 70, 90, 50, cv2.BORDER_CONSTANT, value=80)
+    if kind == "edges":
+        return cv2.copyMakeBorder(inner, 6, 0, 9, 0, cv2.BORDER_CONSTANT, value=10)
+    lined = inner.copy()
+    lined[[15, 16, 185, 186]] = 60
+    if kind == "grid":
+        lined[:, [10, 11, 180, 181]] = 60
+    return lined
+
+
+KINDS = ["box", "double box", "cell", "table", "edges", "rules", "grid"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("character", "R5gD")
+@pytest.mark.parametrize("negative", [False, True])
+def test_the_glyph_is_that_without_its_surroundings(kind, character, negative):
+    plain = normalize(page(character, 200, 200, paper=240)).image
+    gray = surround(kind, character)
+    found = normalize(255 - gray if negative else gray).image
+    padded = cv2.copyMakeBorder(plain, *[2] * 4, cv2.BORDER_CONSTANT)
+    assert cv2.matchTemplate(padded, found, cv2.TM_CCOEFF_NORMED).max() > (0.8 if kind == "cell" else 0.9)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("negative", [False, True])
+def test_surroundings_without_a_character_are_blank(kind, negative):
+    gray = surround(kind, " ")
+    with pytest.raises(UnreadableImage, match="blank"):
+        normalize(255 - gray if negative else gray)
+
+
+def test_a_layer_is_taken_away_at_a_time_and_nothing_where_there_is_none():
+    plain = page("R", 200, 200, paper=240)
+    ink = 255 - plain
+    assert without_surroundings(plain, ink, False) is None
+    bare = without_surroundings(cv2.rectangle(plain.copy(), (8, 8), (191, 191), 60, 5), ink, False)
+    assert bare.shape < plain.shape
