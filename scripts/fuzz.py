@@ -58,6 +58,14 @@ def _image(suffix: str) -> bytes:
     return bytes(cv2.imencode(suffix, _page())[1].tobytes())
 
 
+def _pages(format: str) -> bytes:
+    from PIL import Image
+
+    file, page = io.BytesIO(), Image.fromarray(_page())
+    page.save(file, format, save_all=True, append_images=[page.rotate(90), page.rotate(180)])
+    return file.getvalue()
+
+
 def _npz(**arrays: Any) -> bytes:
     file = io.BytesIO()
     np.savez(file, **arrays)
@@ -98,7 +106,8 @@ def data_files() -> dict[str, list[bytes]]:
     bomb = _zip({"a/1.png": bytes(300 * 2**20)})
     out = {"../../out/1.png": _image(".png"), "/out/2.png": _image(".png")}
     objects = _npz(images=digits, labels=np.array([{"a": 1}] * 6, dtype=object))
-    images = {f"image{s}": [_image(s)] for s in (".png", ".jpg", ".bmp", ".tif", ".webp")}
+    images = {f"image{s}": [_image(s)] for s in (".png", ".jpg", ".bmp", ".tif", ".webp", ".jp2", ".pgm")}
+    images |= {f"pages.{format}": [_pages(format)] for format in ("png", "tiff", "gif", "webp")}
     return {
         **images,
         "data.zip": [_zip(tree), bomb, _zip(out)],
@@ -159,8 +168,9 @@ def read_data(folder: Path, seed: int) -> Read:
         path.write_bytes(damaged(files[name][rng.integers(len(files[name]))], everything, rng))
         source = open_source(path)
         try:
-            if name.startswith("image"):
+            if name.startswith(("image", "pages")):
                 for entry in source.entries():
+                    list(entry.pages())
                     entry.read()
             else:
                 datasets.read(source)
