@@ -58,6 +58,14 @@ def _image(suffix: str) -> bytes:
     return bytes(cv2.imencode(suffix, _page())[1].tobytes())
 
 
+def _pages(format: str) -> bytes:
+    from PIL import Image
+
+    file, page = io.BytesIO(), Image.fromarray(_page())
+    page.save(file, format, save_all=True, append_images=[page.rotate(90), page.rotate(180)])
+    return file.getvalue()
+
+
 def _npz(**arrays: Any) -> bytes:
     file = io.BytesIO()
     np.savez(file, **arrays)
@@ -124,7 +132,8 @@ def data_files() -> dict[str, list[bytes]]:
         "emnist-letters-test-labels-idx1-ubyte": _idx(labels + np.uint8(1)),
         "emnist-letters-mapping.txt": b"".join(b"%d %d\n" % (n, 64 + n) for n in range(1, 27)),
     }
-    images = {f"image{s}": [_image(s)] for s in (".png", ".jpg", ".bmp", ".tif", ".webp")}
+    images = {f"image{s}": [_image(s)] for s in (".png", ".jpg", ".bmp", ".tif", ".webp", ".jp2", ".pgm")}
+    images |= {f"pages.{format}": [_pages(format)] for format in ("png", "tiff", "gif", "webp")}
     return {
         **images,
         "digits.csv": [pixels, b"label," + b",".join(b"pixel%d" % n for n in range(784)) + b"\n" + pixels],
@@ -192,8 +201,9 @@ def read_data(folder: Path, seed: int) -> Read:
         path.write_bytes(damaged(files[name][rng.integers(len(files[name]))], everything, rng))
         source = open_source(path)
         try:
-            if name.startswith("image"):
+            if name.startswith(("image", "pages")):
                 for entry in source.entries():
+                    list(entry.pages())
                     entry.read()
             else:
                 datasets.read(source)

@@ -126,12 +126,12 @@ def silence_libraries() -> None:
     This changes the process for good, and so only that of the command line: switching it on and off around each image
     would not be safe with several threads.
     """
-    if sys.stderr is None or sys.stderr is not sys.__stderr__ or sys.stderr.fileno() != 2:
+    stderr = sys.__stderr__
+    if stderr is None or sys.stderr is not stderr or stderr.fileno() != 2:
         return
     warnings.filterwarnings("ignore", module="PIL")
-    sys.stderr.flush()
-    copy = os.fdopen(os.dup(2), "w", buffering=1, encoding=sys.stderr.encoding, errors=sys.stderr.errors)
-    sys.stderr = copy
+    stderr.flush()
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding=stderr.encoding, errors=stderr.errors)
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
 
