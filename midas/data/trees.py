@@ -117,7 +117,7 @@ def part_of(name: str) -> str | None:
     """Name the part of a data set that a file or folder belongs to, by the innermost name that says so.
 
     >>> [part_of(name) for name in ("Training_Set/A", "x/mnist_test.csv", "t10k-images", "validation", "trainPart1")]
-    ['train', 'test', 'test', 'val', None]
+    ['train', 'test', 'test', 'val', 'train']
     """
     for each in reversed(name.split("/")):
         words = re.sub("(?<=[a-z])(?=[A-Z])", "_", each).lower()
