@@ -127,7 +127,9 @@ def _open_tree(tree: Tree, split: str | None, depth: int = 0) -> Source:
         source = _open_images(tree, images, split)
     inner = [name for name in tree.names if ARCHIVES.search(name)]
     for form in (arrays, parquet, pixel_tables):
-        source = source or (None if inner else form.open_in(tree, split))
+        source = source or form.open_in(tree, split)
+        if source and inner and not images:
+            raise MidasError(f"{tree.path}: contains several data sets ({some(inner)} and others); give one of them")
     if not source:
         source = _open_inner(tree, inner, split, depth)
     return replace(source, notes=tuple(dict.fromkeys([*tree.notes, *source.notes])))

@@ -68,7 +68,7 @@ def find_rows(tree: Tree, images: list[str], only: str | None = None) -> tuple[l
     """
     names = [only] if only else [name for name in tree.names if SUFFIXES.search(name) and not EXAMPLE.search(name)]
     rows, used = list[Row](), []
-    if images and len(names) <= MAX_TABLES:
+    if names and images and len(names) <= MAX_TABLES:
         index = _index(images)
         for name in names:
             if found := _match(_cells(tree, name), name, index):
@@ -95,10 +95,9 @@ def open_rows(tree: Tree, found: Images, rows: list[Row], used: list[str], split
     """
     listed = {row.image: row for row in rows if row.image}
     parts = {name: (listed[name].part if name in listed else None) or part_of(name) for name in found.labels}
-    by_part = {part or "": part for part in parts.values()}
-    chosen, notes = choose_part(tree.path, by_part, split)
+    chosen, notes = choose_part(tree.path, {parts[name] or "" for name, row in listed.items() if row.label}, split)
     labels = {name: listed[name].label if name in listed else label for name, label in found.labels.items()}
-    labels = {name: label for name, label in labels.items() if (parts[name] or "") in chosen}
+    labels = {name: label for name, label in labels.items() if not split or (parts[name] or "") in chosen}
     missing = {row.given: row for row in rows if not row.image and (row.part or "") in (*chosen, "")}
     note = f"{tree.path}: labels are those of {some(used)}"
 
