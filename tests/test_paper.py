@@ -71,7 +71,9 @@ def test_an_empty_sheet_or_cell_is_known_to_be_empty():
 def test_a_letter_that_fills_the_image_is_no_sheet_and_no_cell(character, scale):
     drawing = page(character, 400, 400)
     left, top, width, height = cv2.boundingRect((drawing < 128).view(np.uint8))
-    cut = cv2.resize(drawing[top : top + height, left : left + width], None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    cut = cv2.resize(
+        drawing[top : top + height, left : left + width], None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA
+    )
     for image in (cut, 255 - cut):
         assert find_sheet(image, cells=True).image is image
 

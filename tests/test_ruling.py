@@ -59,7 +59,7 @@ def test_lines_round_and_through_a_character_are_told_from_its_strokes(character
             lined[top - 30 : top - 10, left : left + width // 2] = 0
     elif kind == "comb":
         lined[bottom + 12 : bottom + 16] = 255
-        lined[top:bottom + 14, [*range(left - 30, left - 26), *range(right + 26, right + 30)]] = 255
+        lined[top : bottom + 14, [*range(left - 30, left - 26), *range(right + 26, right + 30)]] = 255
     else:
         lined[bottom + 10 : bottom + 14, 5:-5] = 255
     ruling = find_ruling(lined)

@@ -40,7 +40,9 @@ def surround(kind, character):
     """Put a character, or with a blank nothing, into one of several surroundings."""
     inner = np.full((200, 200), 240, np.uint8) if character == " " else page(character, 200, 200, paper=240)
     if kind == "box":
-        return cv2.copyMakeBorder(cv2.rectangle(inner, (8, 8), (191, 191), 60, 5), *[30] * 4, cv2.BORDER_CONSTANT, value=240)
+        return cv2.copyMakeBorder(
+            cv2.rectangle(inner, (8, 8), (191, 191), 60, 5), *[30] * 4, cv2.BORDER_CONSTANT, value=240
+        )
     if kind == "double box":
         return cv2.rectangle(cv2.rectangle(inner, (5, 5), (194, 194), 90, 3), (14, 14), (185, 185), 90, 2)
     if kind == "cell":
