@@ -28,6 +28,10 @@ DUST = 0.04  # of the shorter side: smaller ink is none
 MIN_PAPER = 0.6  # of the region, without its ink: a thick frame is not a sheet
 MIN_CONTENT = 0.1  # side of the ink, in shorter sides of the region
 MIN_SHARPNESS = 0.6  # share of the contrast that lies within 1 % of the diagonal
+RULING = 0.33  # contrast of an edge to that of the ink: a fainter one is ruling, which stays
+FAINT = 0.5  # contrast of an edge to that of the ink
+STRONG = 0.75  # the same where ink crosses it
+CROSSED = 0.01  # of the outline
 MIN_CONTRAST = 24  # gray levels across the edge
 BLOCKS = 16  # on each side, of which a vignette is estimated
 DARK_CORNER = 0.6  # of the light in the middle, in all four corners: a vignette
@@ -146,6 +150,8 @@ def _region(
     fill = _quadrilateral_fill(outline, mask)
     if fill < (MIN_FULL_FILL if _cut_sides(mask, max(2, sum(mask.shape) // 100)) == 4 else MIN_FILL):
         return None
+    if _is_faint(gray, part, mask, edges[0][outline[:, 0, 1], outline[:, 0, 0]]):
+        return None
     ink = [max(cv2.boundingRect(hole)[2:]) - 2 for hole, inner in zip(outlines, is_hole, strict=True) if inner]
     content = max(ink, default=0) / min(rectangle[1])
     level = gray[part > 0].min() if is_light else gray[part > 0].max()
@@ -153,6 +159,14 @@ def _region(
     aspect = min(rectangle[1]) / max(rectangle[1])
     is_empty = content < DUST and aspect >= MIN_ASPECT and _is_empty(inside, mask, fill, is_cell)
     return _Region(mask, area / gray.size, fill, content, is_cell, is_empty)
+
+
+def _is_faint(gray: np.ndarray, part: np.ndarray, mask: np.ndarray, along: np.ndarray) -> bool:
+    """Whether an edge with these contrasts is so faint that it is ruling, or fainter than ink that crosses it."""
+    paper, inside = np.median(gray[part > 0]), gray[mask > 0]
+    strongest = max(paper - inside.min(), inside.max() - paper)
+    edge = np.median(along)
+    return bool(edge < RULING * strongest or edge < FAINT * strongest and (along > STRONG * strongest).mean() > CROSSED)
 
 
 def _cut_sides(mask: np.ndarray, slack: int) -> int:

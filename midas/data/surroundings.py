@@ -19,6 +19,7 @@ SOLID = (0.15, 0.5)  # of the image, and of its own box: a component that covers
 HOLLOW = 0.15  # of the image, for the box of a component that may be an empty frame
 BAND = 0.06  # of a frame's longer side, in which its sides lie
 FRAMED = 0.6  # of the length of each of the sides
+STRONG = 128  # of 255: in photographs only such ink is searched for lines
 SPECK = 0.1  # of the image: if all ink is smaller, it may be holes
 SEVERAL = 3  # components, besides dust: more than a letter and its dot
 
@@ -77,14 +78,16 @@ def without_surroundings(gray: np.ndarray, ink: np.ndarray, is_photo: bool) -> n
     Raises:
         UnreadableImage: it is an empty sheet, cell or form.
     """
-    evened = even_vignette(gray) if is_photo else gray
-    if evened is not gray:
-        return evened
     sheet = find_sheet(gray, cells=True)
     if sheet.is_empty:
         raise UnreadableImage("blank: an empty sheet or box")
     if sheet.image is not gray:
         return sheet.image
+    evened = even_vignette(gray) if is_photo else gray
+    if evened is not gray:
+        return evened
+    if is_photo:  # faint ruling goes with the uneven light
+        ink = np.where(ink >= STRONG, ink, np.uint8(0))
     found = [mask for mask in (find_ruling(ink), find_holes(ink)) if mask is not None]
     if not found:
         return None
