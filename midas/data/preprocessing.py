@@ -7,6 +7,7 @@ ratio, fits into 20/28 of the square and is centered at its center of mass.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -69,44 +70,87 @@ def normalize(gray: np.ndarray, size: int = 28) -> Glyph:
         raise UnreadableImage("blank")
     if max(gray.shape) <= TINY:
         gray = _enlarged(gray)
-    return _normalize(gray, size, DEPTH)
+    page = gray
+    gray, view = _bare(page)
+    if view.is_photo:
+        cleaned = clean_photo(view.small)
+        left, top, right, bottom = glyph_box(cleaned)
+        glyph = _scale(cleaned[top:bottom, left:right], round(size * BOX_FRACTION))
+        return Glyph(_center(glyph, size), UNKNOWN_PLACE)  # a photograph shows part of a page, from any distance
+    left, top, right, bottom = _glyph_box(view.components, view.ink.size)
+    shrink = gray.size > view.small.size
+    if shrink:  # one pixel of slack for what the small copy blurred, which is cropped again in the full image
+        across, down = gray.shape[1] / view.small.shape[1], gray.shape[0] / view.small.shape[0]
+        left, top = max(int((left - 1) * across), 0), max(int((top - 1) * down), 0)
+        right, bottom = math.ceil((right + 1) * across), math.ceil((bottom + 1) * down)
+    glyph = cv2.LUT(gray[top:bottom, left:right], view.levels)
+    if shrink:
+        x, y, width, height = cv2.boundingRect((glyph > INK).view(np.uint8))
+        glyph = glyph[y : y + height, x : x + width]
+        left, top = left + x, top + y
+    box = (left, top, left + glyph.shape[1], top + glyph.shape[0])
+    place = measure_place(view.ink, box, gray.shape) if gray is page else UNKNOWN_PLACE
+    return Glyph(_center(_scale(glyph, round(size * BOX_FRACTION)), size), place)
 
 
-def _normalize(gray: np.ndarray, size: int, depth: int) -> Glyph:
-    """Normalize an image from which up to `depth` sheets, boxes and sets of lines may still have to be removed."""
+def bare_image(gray: np.ndarray) -> np.ndarray:
+    """Take away what surrounds a character: the table, dark edges, boxes, ruling, holes.
+
+    Args:
+        gray: uint8 array (height, width), dark on light or light on dark.
+
+    Returns:
+        uint8 array, the same or a smaller image.
+
+    Raises:
+        UnreadableImage: the image is blank.
+    """
+    return _bare(gray)[0]
+
+
+@dataclass(frozen=True, eq=False)
+class _View:
+    """What is seen of an image at first sight.
+
+    Attributes:
+        small: uint8 array, a copy whose longer side has at most about `WORKING_SIDE` pixels.
+        levels: uint8 array (256,), from gray levels to ink.
+        ink: uint8 array, the copy as light ink on black.
+        components: int array (n, 5), of the ink.
+        is_photo: whether the light, or the paper, is uneven.
+    """
+
+    small: np.ndarray
+    levels: np.ndarray
+    ink: np.ndarray
+    components: np.ndarray
+    is_photo: bool
+
+
+def _bare(gray: np.ndarray) -> tuple[np.ndarray, _View]:
+    """Take away up to `DEPTH` sheets, boxes and sets of lines around a character."""
+    view = _view(gray)
+    for _ in range(DEPTH):
+        if not (view.is_photo or may_be_surrounded(view.ink, view.components)):
+            break
+        inner = without_surroundings(gray, view.ink, view.is_photo)
+        if inner is None:
+            break
+        gray, view = inner, _view(inner)
+    return gray, view
+
+
+def _view(gray: np.ndarray) -> _View:
     shrink = -(-max(gray.shape) // WORKING_SIDE)  # an integer: OpenCV is then three times as fast
     small = gray
     if shrink > 1:
         width, height = (max(1, round(n / shrink)) for n in (gray.shape[1], gray.shape[0]))
         small = cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA)
-    paper, ink = ink_levels(small)
-    depths = (np.arange(256) - paper) * (255 / (ink - paper))
+    paper, strongest = ink_levels(small)
+    depths = (np.arange(256) - paper) * (255 / (strongest - paper))
     levels = np.clip(depths, 0, 255).round().astype(np.uint8)
-    is_photo = _is_photo(small, depths, is_page=shrink > 1)
-    small_ink = cv2.LUT(small, levels)
-    components = _components(small_ink)
-    if depth and (is_photo or may_be_surrounded(small_ink, components)):
-        bare = without_surroundings(gray, small_ink, is_photo)
-        if bare is not None:
-            return Glyph(_normalize(bare, size, depth - 1).image, UNKNOWN_PLACE)
-    if is_photo:
-        cleaned = clean_photo(small)
-        left, top, right, bottom = glyph_box(cleaned)
-        glyph = _scale(cleaned[top:bottom, left:right], round(size * BOX_FRACTION))
-        return Glyph(_center(glyph, size), UNKNOWN_PLACE)  # a photograph shows part of a page, from any distance
-    left, top, right, bottom = _glyph_box(components, small_ink.size)
-    if shrink > 1:  # one pixel of slack for what the small copy blurred, which is cropped again in the full image
-        across, down = gray.shape[1] / small.shape[1], gray.shape[0] / small.shape[0]
-        left, top = max(int((left - 1) * across), 0), max(int((top - 1) * down), 0)
-        right, bottom = math.ceil((right + 1) * across), math.ceil((bottom + 1) * down)
-    glyph = cv2.LUT(gray[top:bottom, left:right], levels)
-    if shrink > 1:
-        x, y, width, height = cv2.boundingRect((glyph > INK).view(np.uint8))
-        glyph = glyph[y : y + height, x : x + width]
-        left, top = left + x, top + y
-    box = (left, top, left + glyph.shape[1], top + glyph.shape[0])
-    place = measure_place(small_ink, box, gray.shape)
-    return Glyph(_center(_scale(glyph, round(size * BOX_FRACTION)), size), place)
+    ink = cv2.LUT(small, levels)
+    return _View(small, levels, ink, _components(ink), _is_photo(small, depths, is_page=shrink > 1))
 
 
 def frame_glyph(ink: np.ndarray, size: int) -> np.ndarray:

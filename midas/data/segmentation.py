@@ -16,7 +16,7 @@ from scipy.sparse.csgraph import connected_components
 from midas.data.glyphs import UNKNOWN_PLACE, Glyph
 from midas.data.levels import UnreadableImage
 from midas.data.paper import Sheet, find_sheet
-from midas.data.preprocessing import frame_glyph, page_ink
+from midas.data.preprocessing import bare_image, frame_glyph, page_ink
 from midas.data.ruling import remove_ruling
 from midas.data.surroundings import has_four_sides
 
@@ -151,17 +151,20 @@ def shows_several(gray: np.ndarray) -> bool:
     >>> shows_several(page)
     True
     """
-    longest = max(gray.shape)
-    if longest < MIN_SIDE:
+    if max(gray.shape) < MIN_SIDE:
         return False
-    shrink = max(1.0, longest / LOOK_SIDE)
-    small = cv2.resize(gray, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA)
     try:
-        boxes = _layout(page_ink(small)).boxes
+        return _count(gray) > 1 and _count(bare_image(gray)) > 1
     except UnreadableImage:
         return False
-    sides = _sides(boxes)
-    return bool(np.count_nonzero(sides > COUNTED * sides.max()) > 1)
+
+
+def _count(gray: np.ndarray) -> int:
+    """Count the characters of an image, specks and punctuation aside."""
+    shrink = max(1.0, max(gray.shape) / LOOK_SIDE)
+    small = cv2.resize(gray, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA)
+    sides = _sides(_layout(page_ink(small)).boxes)
+    return int(np.count_nonzero(sides > COUNTED * sides.max()))
 
 
 # ---- components to characters
