@@ -110,6 +110,10 @@ def words(drawings: list[np.ndarray], rng: Generator) -> Iterator[np.ndarray]:
         yield np.hstack([*parts, parts[0]])
 
 
+def _images(kind: Callable[[Generator], np.ndarray], number: int, count: int) -> Iterator[np.ndarray]:
+    return (kind(np.random.default_rng((number, index))) for index in range(count))
+
+
 def measure(reader: midas.Classifier, images: Iterator[np.ndarray]) -> tuple[int, int, int, int]:
     """Count images, and those refused as blank, answered "unsure", and noticed as several characters."""
     glyphs = list[Glyph]()
@@ -136,10 +140,7 @@ def main() -> None:
     reader = midas.load()
     entries = list(open_source(options.data, "train").entries())
     drawings = [entry.read() for entry in entries[:: max(1, len(entries) // 500)]]
-    kinds = {
-        name: (kind(np.random.default_rng((number, index))) for index in range(options.images))
-        for number, (name, kind) in enumerate(KINDS.items())
-    }
+    kinds = {name: _images(kind, number, options.images) for number, (name, kind) in enumerate(KINDS.items())}
     every = {
         **kinds,
         "words of the drawings": words(drawings, np.random.default_rng(0)),
