@@ -28,6 +28,12 @@ setup(
         "midas.checkpoints": ["*.keras", "*.json", "part3-best/*"],
     },
     install_requires=requirements("requirements.txt"),
-    extras_require={"test": test, "audit": ["cleanlab"], "dev": [*test, "ruff>=0.12", "mypy>=1.15", "build"]},
+    extras_require={
+        "test": test,
+        "audit": ["cleanlab"],
+        "parquet": ["pyarrow"],
+        "heic": ["pillow-heif>=0.21"],
+        "dev": [*test, "ruff>=0.12", "mypy>=1.15", "build"],
+    },
     entry_points={"console_scripts": ["midas = midas.cli:main"]},
 )

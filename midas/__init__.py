@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from midas.data.datasets import Dataset
     from midas.errors import MidasError
     from midas.experiments import Experiment
-    from midas.learning.classifier import Classifier, Prediction
+    from midas.learning.classifier import Classifier
+    from midas.predictions import PageReading, Prediction
     from midas.runs import Run
 
     __version__: str
@@ -38,7 +39,8 @@ _MODULES = {
     "load_dataset": "midas.api",
     "train": "midas.api",
     "Classifier": "midas.learning.classifier",
-    "Prediction": "midas.learning.classifier",
+    "PageReading": "midas.predictions",
+    "Prediction": "midas.predictions",
     "Dataset": "midas.data.datasets",
     "Experiment": "midas.experiments",
     "MidasError": "midas.errors",
@@ -50,6 +52,7 @@ __all__ = [
     "Dataset",
     "Experiment",
     "MidasError",
+    "PageReading",
     "Prediction",
     "Run",
     "load",

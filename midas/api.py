@@ -59,8 +59,8 @@ def load_dataset(
     """Read labeled images into normalized glyphs.
 
     Args:
-        path: a data set in any of the forms that midas/data/README.md lists, or "sample" for the drawings of the embedded
-            sample.
+        path: a data set in any of the forms that midas/data/README.md lists, or "sample" for the drawings of the
+            embedded sample.
         size: side of the glyphs in pixels.
         split: "train" or "test", for data sets that have such a part; None reads everything.
         class_names: a file that says what the labels stand for, with lines of label,name or in JSON; None takes the

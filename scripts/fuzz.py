@@ -58,9 +58,23 @@ def _image(suffix: str) -> bytes:
     return bytes(cv2.imencode(suffix, _page())[1].tobytes())
 
 
+def _pages(format: str) -> bytes:
+    from PIL import Image
+
+    file, page = io.BytesIO(), Image.fromarray(_page())
+    page.save(file, format, save_all=True, append_images=[page.rotate(90), page.rotate(180)])
+    return file.getvalue()
+
+
 def _npz(**arrays: Any) -> bytes:
     file = io.BytesIO()
     np.savez(file, **arrays)
+    return file.getvalue()
+
+
+def _npy(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
     return file.getvalue()
 
 
@@ -76,7 +90,7 @@ def _zip(files: Mapping[str, bytes]) -> bytes:
     return file.getvalue()
 
 
-def _tar(files: Mapping[str, bytes], links: Mapping[str, str] | None = None) -> bytes:
+def _tar(files: Mapping[str, bytes], links: Mapping[str, str] | None = None, kind: bytes = tarfile.SYMTYPE) -> bytes:
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w") as archive:
         for name, data in files.items():
@@ -85,9 +99,21 @@ def _tar(files: Mapping[str, bytes], links: Mapping[str, str] | None = None) -> 
             archive.addfile(info, io.BytesIO(data))
         for name, target in (links or {}).items():
             info = tarfile.TarInfo(name)
-            info.type, info.linkname = tarfile.SYMTYPE, target
+            info.type, info.linkname = kind, target
             archive.addfile(info)
     return file.getvalue()
+
+
+def _parquet() -> list[bytes]:
+    """Write a table of images, if pyarrow is installed; otherwise only its first bytes."""
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        return [b"PAR1"]
+    file = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table({"image": [_image(".png")] * 3, "label": list("abc")}), file)
+    return [file.getvalue()]
 
 
 def data_files() -> dict[str, list[bytes]]:
@@ -98,11 +124,27 @@ def data_files() -> dict[str, list[bytes]]:
     bomb = _zip({"a/1.png": bytes(300 * 2**20)})
     out = {"../../out/1.png": _image(".png"), "/out/2.png": _image(".png")}
     objects = _npz(images=digits, labels=np.array([{"a": 1}] * 6, dtype=object))
-    images = {f"image{s}": [_image(s)] for s in (".png", ".jpg", ".bmp", ".tif", ".webp")}
+    pixels = "\n".join(",".join(map(str, [n, *image.ravel()])) for n, image in enumerate(digits)).encode()
+    table = {"labels.csv": b"image,label\n" + b"".join(b"Img/%d.png,%d\n" % (n, n) for n in range(3))}
+    arrays = {f"{name}.npy": _npy(array) for name, array in (("X", digits), ("y", labels))}
+    emnist = {
+        "emnist-letters-test-images-idx3-ubyte.gz": gzip.compress(_idx(digits), mtime=0),
+        "emnist-letters-test-labels-idx1-ubyte": _idx(labels + np.uint8(1)),
+        "emnist-letters-mapping.txt": b"".join(b"%d %d\n" % (n, 64 + n) for n in range(1, 27)),
+    }
+    images = {f"image{s}": [_image(s)] for s in (".png", ".jpg", ".bmp", ".tif", ".webp", ".jp2", ".pgm")}
+    images |= {f"pages.{format}": [_pages(format)] for format in ("png", "tiff", "gif", "webp")}
     return {
         **images,
+        "digits.csv": [pixels, b"label," + b",".join(b"pixel%d" % n for n in range(784)) + b"\n" + pixels],
+        "table.zip": [_zip(table | {f"Img/{n}.png": _image(".png") for n in range(3)})],
+        "arrays.zip": [_zip(arrays), _zip({"in/data.zip": _zip(tree)}), _zip(emnist), _zip({"train.csv": pixels})],
+        "set.parquet": _parquet(),
         "data.zip": [_zip(tree), bomb, _zip(out)],
-        "data.tar": [_tar(tree), _tar(out), _tar(tree, links={"a/3.png": "/etc/passwd"})],
+        "data.tar": [
+            *(_tar(tree), _tar(out), _tar(tree, links={"a/3.png": "/etc/passwd"})),
+            *(_tar(tree, {"b/3.png": target}, tarfile.LNKTYPE) for target in ("a/0.png", "b/3.png", "c")),
+        ],
         "data.tar.gz": [gzip.compress(_tar(tree), mtime=0)],
         "data.npz": [_npz(images=digits, labels=labels), objects, _npz(x_train=digits, y_train=labels)],
         "train-images-idx3-ubyte": [_idx(digits), struct.pack(">4B3I", 0, 0, 8, 3, 2**31, 2**31, 2)],
@@ -159,8 +201,9 @@ def read_data(folder: Path, seed: int) -> Read:
         path.write_bytes(damaged(files[name][rng.integers(len(files[name]))], everything, rng))
         source = open_source(path)
         try:
-            if name.startswith("image"):
+            if name.startswith(("image", "pages")):
                 for entry in source.entries():
+                    list(entry.pages())
                     entry.read()
             else:
                 datasets.read(source)

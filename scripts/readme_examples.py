@@ -3,6 +3,7 @@
 python scripts/readme_examples.py FOLDER
 
 drawing.png   one drawing
+page.png      two lines by one writer
 my_symbols/   five classes of 40 drawings
 scans.zip     ten classes of 40 drawings; 40 of the 400 have a wrong label
 """
@@ -14,8 +15,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from writing import write_page
+
 from midas.data import sample
 
+TEXT, WRITER = "Meet me at 7\nin ROOM 42 Bob", 7
 SYMBOLS, DIGITS, DRAWINGS, MISLABELED = "AEkRs", "0123456789", 40, 40
 
 
@@ -29,6 +33,7 @@ def write(folder: Path) -> None:
     """Write the files into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "drawing.png").write_bytes(png("R", 7))
+    cv2.imwrite(str(folder / "page.png"), write_page(TEXT, WRITER))
     for symbol in SYMBOLS:
         (folder / "my_symbols" / symbol).mkdir(parents=True, exist_ok=True)
         for writer in range(DRAWINGS):

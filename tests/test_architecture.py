@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[1] / "midas"
 LAYERS = (
     ("errors",),
     ("files", "experiments", "metrics"),
-    ("recipes", "records", "runs", "data"),
+    ("predictions", "recipes", "records", "runs", "data"),
     ("learning",),
     ("report",),
     ("studies",),

@@ -10,6 +10,7 @@ from midas.data.glyphs import Glyphs
 from midas.data.preprocessing import normalize
 from midas.errors import MidasError
 from midas.learning.checkpoints import shipped_checkpoint
+from midas.report import label_audit
 from midas.studies.audit import Options, audit
 
 
@@ -40,3 +41,12 @@ def test_a_limit_and_the_number_of_epochs_are_recorded():
     found = audit(mislabeled(), "digits", Options(folds=2, epochs=1, limit=30))
     assert found["images"] == 30 and found["limit"] == 30
     assert found["predictions"] == {"checkpoint": None, "folds": 2, "epochs": 1}
+
+
+def test_classes_that_are_too_small_for_the_folds_are_left_out_and_named():
+    data = dataset("0123", 6).take(np.array([*range(12), 12, 18]))
+    found = audit(data, "digits", Options(folds=2, epochs=1))
+    assert found["left_out"] == {"2": 1, "3": 1} and found["images"] == 12 and found["class_names"] == ["0", "1"]
+    assert "Left out, with fewer images than there are folds: 2 (1), 3 (1)" in label_audit.table(found, 5)
+    with pytest.raises(MidasError, match="digits: too few for 3 folds"):
+        audit(data.take(np.arange(8)), "digits", Options(folds=3, epochs=1))

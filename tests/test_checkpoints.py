@@ -36,9 +36,15 @@ def test_a_path_wins_over_a_name_and_the_default_is_part_1(tmp_path, monkeypatch
         find_checkpoint("nowhere")
 
 
+def test_a_saved_model_is_named(tmp_path):
+    (tmp_path / "saved_model.pb").touch()
+    with pytest.raises(MidasError, match=r"a TensorFlow SavedModel; .* that midas trained, with its card"):
+        checkpoint_files(tmp_path)
+
+
 def test_only_keras_files_are_checkpoints(tmp_path):
     (tmp_path / "net.h5").write_bytes(b"")
-    with pytest.raises(MidasError, match="not a checkpoint; give a run directory"):
+    with pytest.raises(MidasError, match=r"an HDF5 file, as older Keras wrote them; give a run directory"):
         checkpoint_files(tmp_path / "net.h5")
     with pytest.raises(MidasError, match="no such checkpoint"):
         checkpoint_files(tmp_path / "none.keras")

@@ -1,9 +1,11 @@
+import tarfile
 from dataclasses import replace
 
 import cv2
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 from tiny import CHARACTERS, dataset, experiment
 
 from midas.data import sample
@@ -14,9 +16,10 @@ from midas.errors import MidasError
 from midas.experiments import Augmentation
 from midas.files import plain, write_json
 from midas.learning import models
-from midas.learning.classifier import Alternative, Classifier, score_source
+from midas.learning.classifier import Classifier, score_source
 from midas.learning.trainer import train
 from midas.metrics.classification import calibrate, softmax
+from midas.predictions import Alternative
 from midas.runs import Run
 
 
@@ -232,13 +235,48 @@ def test_a_stream_skips_what_it_cannot_read_and_names_the_rest(seeds, page, tmp_
     assert len({each.label for each in found}) == 1 and len(found[0].alternatives) == 2
 
 
-def test_a_stream_without_a_readable_image_is_an_error(seeds, tmp_path):
+def test_a_folder_of_one_image_does_not_give_its_name_to_it(seeds, page, tmp_path):
     network = Classifier.load(seeds / "seed-0")
-    (tmp_path / "bad.png").write_bytes(b"not an image")
-    with pytest.raises(MidasError, match=r"bad\.png: "):
-        list(network.predict_stream([open_source(tmp_path / "bad.png")], lambda *what: None))
-    with pytest.raises(MidasError, match="no images given"):
-        list(network.predict_stream([], lambda *what: None))
+    (tmp_path / "one").mkdir()
+    cv2.imwrite(str(tmp_path / "one" / "a.png"), page)
+    for found in (
+        network.predict(tmp_path / "one"),
+        list(network.predict_stream([open_source(tmp_path / "one")], print)),
+    ):
+        assert [each.source for each in found] == [f"{tmp_path}/one/a.png"]
+
+
+def test_pages_of_a_file_are_answered_one_by_one(seeds, page, tmp_path):
+    network, file, skipped = Classifier.load(seeds / "seed-0"), tmp_path / "pages.tif", []
+    pages = [Image.fromarray(each) for each in (page, page[:, ::-1], np.full_like(page, 255))]
+    pages[0].save(file, save_all=True, append_images=pages[1:])
+    found = list(network.predict_stream([open_source(file)], lambda *what: skipped.append(what)))
+    assert [each.source for each in found] == [f"{file}[1]", f"{file}[2]"] and skipped == [(f"{file}[3]", "blank")]
+    assert replace(found[1], source="") == replace(network.predict(page[:, ::-1])[0], source="")
+    with pytest.raises(MidasError, match=r"pages\.tif\[3\]: blank"):
+        network.predict(file)
+    pages[0].save(file, save_all=True, append_images=pages[1:2])
+    assert [each.source for each in network.predict(file)] == [f"{file}[1]", f"{file}[2]"]
+
+
+def test_a_damaged_archive_does_not_lose_the_images_after_it(seeds, page, tmp_path):
+    network, skipped = Classifier.load(seeds / "seed-0"), []
+    with tarfile.open(tmp_path / "some.tar", "w") as archive:
+        for name in ("a.png", "b.png"):
+            cv2.imwrite(str(tmp_path / name), page)
+            archive.add(tmp_path / name, name)
+    sources = [open_source(tmp_path / "some.tar"), open_source(tmp_path / "a.png")]
+    (tmp_path / "some.tar").write_bytes(b"text" * 500)
+    found = list(network.predict_stream(sources, lambda *what: skipped.append(what)))
+    assert [each.source for each in found] == [str(tmp_path / "a.png")]
+    assert [name for name, _ in skipped] == [str(tmp_path / "some.tar")]
+
+
+def test_a_batch_of_arrays_has_one_range(seeds, page):
+    network = Classifier.load(seeds / "seed-0")
+    batch = np.stack([page, page[::-1]]) / 255 * 16 - 3
+    one, two = network.predict(batch)
+    assert one.label == network.predict(page)[0].label and two.label == network.predict(page[::-1])[0].label
 
 
 def test_labels_of_a_scored_source_count_the_classes_of_the_network(seeds, page, tmp_path):

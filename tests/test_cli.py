@@ -9,15 +9,20 @@ import json
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
 import time
+import zlib
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from formats import idx
+from PIL import Image
 from tiny import CHARACTERS, write_drawings, write_mnist
 
 from midas.cli import main
@@ -133,6 +138,35 @@ def test_preprocess_table_json_csv_and_preview(data, tmp_path):
     assert cv2.imread(str(picture)).shape[1] > 400
     text = invoke(data, tmp_path, "preprocess").stdout
     assert "images per class  10 to 10" in text and "300x225 (140)" in text
+
+
+def test_notes_class_names_and_transposition_wherever_data_are_given(data, tmp_path):
+    images, labels = sample.digits("test")
+    prefix = tmp_path / "emnist-digits-test"
+    for name, array in (
+        (f"{prefix}-images-idx3-ubyte", images[:40].transpose(0, 2, 1)),
+        (f"{prefix}-labels-idx1-ubyte", labels[:40]),
+    ):
+        Path(name).write_bytes(idx(array))
+    (tmp_path / "names.csv").write_text("label,name\n" + "".join(f"{n},digit {n}\n" for n in range(10)))
+    words = ["preprocess", "--data", tmp_path, "--json"]
+    result = invoke(data, tmp_path, *words)
+    assert result.stderr.count("EMNIST, so labels are named") == 1 and "has no training part" in result.stderr
+    result = invoke(data, tmp_path, *words, "--class-names", tmp_path / "names.csv")
+    assert "digit 7" in json.loads(result.stdout)[str(tmp_path)]["images_per_class"]
+    digests = [
+        json.loads(invoke(data, tmp_path, *words, *more).stdout)[str(tmp_path)]["digest"]
+        for more in ([], ["--no-transpose"])
+    ]
+    assert digests[0] != digests[1]
+    assert "cannot be read" in one_line(invoke(data, tmp_path, *words, "--class-names", tmp_path / "none.csv"))
+    for command in ("evaluate", "analyze", "audit-labels", "preprocess", "augment"):
+        options = {
+            option
+            for parameter in main.commands[command].params
+            for option in (*parameter.opts, *parameter.secondary_opts)
+        }
+        assert {"--class-names", "--transpose", "--no-transpose"} <= options
 
 
 def test_preprocess_lists_what_it_skips_and_strict_fails(data, tmp_path):
@@ -668,10 +702,43 @@ def test_predict_goes_on_after_a_bad_file(data, trained, tmp_path):
     cv2.imwrite(str(good), sample.draw("A", 0))
     bad.write_bytes(b"not an image")
     result = invoke(data, trained, "predict", "--checkpoint", trained, bad, good)
-    assert result.exit_code == 0 and "bad ü.png: skipped" in result.stderr and "good.png" in result.stdout
+    assert result.exit_code == 1 and "good.png" in result.stdout
+    assert result.stderr.splitlines() == [f"Error: {bad}: not an image, or truncated (all others were read)"]
+    several = invoke(data, trained, "predict", "--checkpoint", trained, bad, good, tmp_path / "none.png", "--json")
+    found = json.loads(several.stdout)
+    assert [each["file"] for each in found["predictions"]] == [str(good)] and several.exit_code == 1
+    assert [each["file"] for each in found["skipped"]] == [str(bad), str(tmp_path / "none.png")]
+    assert "none.png: skipped: no such file" in several.stderr
+    assert several.stderr.splitlines()[-1] == "Error: 2 of 3 images could not be read; the reasons are above"
+    strict = invoke(data, trained, "predict", "--checkpoint", trained, "--strict", bad, good, tmp_path / "none.png")
+    assert strict.exit_code == 1 and not strict.stdout and "nothing is answered" in strict.stderr
+    assert invoke(data, trained, "predict", "--checkpoint", trained, "--strict", good).exit_code == 0
     assert "bad ü.png" in one_line(invoke(data, trained, "predict", "--checkpoint", trained, bad))
     assert "no such file" in one_line(invoke(data, trained, "predict", "--checkpoint", trained, tmp_path / "none.png"))
     assert "pipe an image" in one_line(invoke(data, trained, "predict", "--checkpoint", trained, "-", input=b""))
+
+
+def test_what_libraries_print_does_not_reach_the_terminal(trained, tmp_path):
+    drawing = cv2.resize(sample.draw("A", 0), (60, 45), interpolation=cv2.INTER_AREA)
+    for number, size in enumerate((1, 6)):
+        data = cv2.imencode(".jpg", cv2.resize(drawing, None, fx=size, fy=size))[1].tobytes()
+        (tmp_path / f"stray-{number}.jpg").write_bytes(data[:-2] + b"\x12" * 40 + data[-2:])
+    zipped = zlib.compress(np.pad(drawing, ((0, 0), (1, 0))).tobytes())
+    header, pixels = struct.pack(">2I5B", 60, 45, 8, 0, 0, 0, 0), zipped[:-4] + bytes(4)  # the checksum is wrong
+    chunks = ((b"IHDR", header), (b"iCCP", b"x\0\0junk"), (b"IDAT", pixels), (b"IEND", b""))
+    parts = [struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks]
+    (tmp_path / "checksum.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    picture = Image.fromarray(drawing)
+    picture.convert("1").save(tmp_path / "fax.tif", compression="group4")
+    data = bytearray((tmp_path / "fax.tif").read_bytes())
+    data[20:40] = b"\x5a" * 20
+    (tmp_path / "fax.tif").write_bytes(data)
+    command = [sys.executable, "-m", "midas", "predict", "--checkpoint", trained, tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert all("skipped: " in line or line.startswith("Error: ") for line in done.stderr.splitlines()), done.stderr
+    assert "stray-0.jpg" in done.stdout and "stray-1.jpg" in done.stdout
+    verbose = subprocess.run([*command, "-v"], capture_output=True, text=True)
+    assert "Corrupt JPEG data" in verbose.stderr
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 half a zip", b"\x00" * 1000])

@@ -6,6 +6,8 @@ import pytest
 from fabricate import run as fabricated
 from tiny import dataset, experiment, train_and_score
 
+import midas
+from midas.data import sample
 from midas.data.datasets import open_any, read, save
 from midas.errors import MidasError
 from midas.learning.classifier import Classifier
@@ -49,12 +51,11 @@ def test_a_run_is_analyzed_on_what_it_scored_and_a_network_on_any_data(trained, 
     assert folder == tmp_path / "own" and found["data"] == "validation" and found["n"] == run.result.n
     assert json.loads((folder / "analysis.json").read_text())["n"] == run.result.n
     network = Classifier.load(run.path)
-    found, folder, skipped = evaluation.analyze_network(
-        network, [run.path], open_any(data, "test"), str(data), tmp_path / "other"
-    )
-    assert found["n"] == 40 and skipped == () and cv2.imread(str(folder / "confusion.png")) is not None
+    source = open_any(data, None)
+    found, folder, images = evaluation.analyze_network(network, [run.path], source, str(data), tmp_path / "other")
+    assert found["n"] == 40 and images.skipped == () and cv2.imread(str(folder / "confusion.png")) is not None
     with pytest.raises(MidasError, match="--out"):
-        evaluation.analyze_network(network, [run.path, run.path], open_any(data, "test"), str(data))
+        evaluation.analyze_network(network, [run.path, run.path], source, str(data))
 
 
 def test_seeds_are_summarized_one_by_one_and_as_an_ensemble(tmp_path):
@@ -68,3 +69,20 @@ def test_seeds_are_summarized_one_by_one_and_as_an_ensemble(tmp_path):
     assert found["together"]["accuracy"] == pytest.approx(accuracy) and "0+1" in table
     alone, table = evaluation.summarize_seeds(runs[:1])
     assert alone["path"] == str(runs[0].path) and len(table.splitlines()) == 2
+
+
+def test_transposed_images_are_noticed(tmp_path):
+    network = midas.load("part2-best")
+    images, labels = sample.digits("test")
+    upright = [image[:, ::-1].T for image in images[:80]]  # some other way of turning them
+    swapped = images[:80].transpose(0, 2, 1)
+    for name, stack in (("upright", images[:80]), ("other", np.stack(upright)), ("swapped", swapped)):
+        np.savez(tmp_path / f"{name}.npz", x=stack, y=labels[:80])
+    notes = {}
+    for name in ("upright", "other", "swapped"):
+        found = evaluation.evaluate(network, open_any(tmp_path / f"{name}.npz", "test"), name)
+        notes[name] = found.notes
+        assert evaluation.as_json(found)["notes"] == found.notes
+    assert notes["upright"] == notes["other"] == () and "--transpose swaps them" in notes["swapped"][0]
+    mended = evaluation.evaluate(network, open_any(tmp_path / "swapped.npz", "test", transpose=True), "mended")
+    assert mended.scores.accuracy > 0.9 and mended.notes == ()

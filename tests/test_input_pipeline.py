@@ -37,8 +37,15 @@ def test_all_data_and_limit():
 
 
 def test_too_few_images_for_a_validation_set_are_refused():
-    with pytest.raises(MidasError, match=r"2 images of 2 classes are too few for a validation set of 20 %"):
-        split(dataset("01", 1), experiment())
+    with pytest.raises(MidasError, match=r"4 images of 2 classes are too few for a validation set of 20 %"):
+        split(dataset("01", 2), experiment())
+
+
+def test_classes_of_one_image_are_named_with_what_helps():
+    data = dataset("0123", 6).take(np.array([*range(13), 18]))
+    with pytest.raises(MidasError, match=r"only one image each of '2', '3', .*--all-data"):
+        split(data, experiment())
+    assert len(split(data, experiment(val_fraction=0.0))[0]) == 14
 
 
 @pytest.mark.parametrize(("images", "steps"), [(16, 2), (17, 3), (1, 1)])

@@ -46,3 +46,10 @@ def test_a_training_that_diverges_is_one_line_that_names_the_data(monkeypatch):
     )
     with pytest.raises(MidasError, match=r"drawings: the loss is no longer a number; try other --epochs"):
         out_of_fold.predict(dataset("01"), "drawings", folds=2, epochs=3)
+
+
+def test_classes_with_fewer_images_than_folds_are_left_out():
+    data = dataset("012", 4).take(np.array([0, 1, 2, 3, 4, 8, 9, 10, 11]))
+    kept, rare = out_of_fold.split_off_rare(data, 3)
+    assert kept.class_names == ("0", "2") and len(kept) == 8 and rare == {"1": 1}
+    assert out_of_fold.split_off_rare(kept, 3) == (kept, {})

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from formats import encode, page
+from PIL import Image
 
 from midas.data.entries import Entry, Source
 from midas.data.preprocessing import normalize
@@ -39,6 +40,16 @@ def test_the_order_is_that_of_the_source_for_small_and_large_pages(cores, monkey
     items = list(stream(source(pages), 28, lambda *numbers: calls.append(numbers)))
     assert [item.entry.name for item in items] == [str(index) for index in range(200)]
     assert calls == sorted(calls) and calls[-1] == (200, 200)
+
+
+def test_pages_of_a_file_are_items_of_their_own(tmp_path):
+    pages = [Image.fromarray(page(character)) for character in "LHi"]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    (tmp_path / "b.png").write_bytes(encode(page()))
+    calls = []
+    items = list(stream(open_source(tmp_path), 28, lambda *numbers: calls.append(numbers)))
+    assert [item.entry.name for item in items] == ["a.tif[1]", "a.tif[2]", "a.tif[3]", "b.png"]
+    assert np.array_equal(items[1].glyph.image, normalize(page("H"), 28).image) and calls[-1] == (2, 2)
 
 
 def test_reading_can_stop_early():

@@ -1,116 +1,134 @@
-"""Tables: aligned, complete, and clear about what is missing."""
+"""Tables of file names and labels beside images, whatever their columns are called and however they name files."""
 
-import dataclasses
+import gzip
+import json
 
 import pytest
-from fabricate import LETTERS, compared, cross_validation, predictions, result, run
+from formats import encode, pack, page
 
-from midas.files import plain
-from midas.metrics import classification
-from midas.records import DatasetSummary, Skipped
-from midas.report import tables
-from midas.report.page import run_state
-from midas.report.tables import Column, text_table
+from midas.data.datasets import read
+from midas.data.sources import open_source
+from midas.errors import MidasError
 
-
-@dataclasses.dataclass
-class Fruit:
-    name: str
-    price: float | None = None
+NAMES = ["img001-001", "img001-002", "img002-001", "img002-002"]
+IMAGES = {f"Img/{name}.png": encode(page(pen=pen)) for pen, name in enumerate(NAMES, 4)}
+LABELS = ["A", "a", "A", "7"]
 
 
-COLUMNS = (Column("fruit", "name", text=True), Column("price", "price", "{:.2f}".format), Column("color", "color"))
+def table(titles, form="Img/{}.png", delimiter=","):
+    rows = [delimiter.join([form.format(name), label]) for name, label in zip(NAMES, LABELS, strict=True)]
+    return "\n".join([titles, *rows] if titles else rows).encode()
 
 
-def test_columns_without_a_value_are_dropped_unless_kept():
-    fruits = [Fruit("apple", 1.5), Fruit("fig")]
-    assert text_table(COLUMNS, fruits).splitlines() == ["fruit  price", "apple   1.50", "fig        -"]
-    kept = ["fruit  price  color", "apple   1.50      -", "fig        -      -"]
-    assert text_table(COLUMNS, fruits, keep_empty=True).splitlines() == kept
-    assert text_table(COLUMNS, []) == "fruit  price  color"
+def found(source):
+    return {entry.name.rpartition("/")[2].removesuffix(".png"): entry.label for entry in source.entries()}
 
 
-def test_records_may_be_dicts_and_names_stay_on_their_line():
-    assert text_table(COLUMNS, [{"name": "a\nb", "price": 0}]).splitlines()[1] == "a\\nb    0.00"
+EXPECTED = dict(zip(NAMES, LABELS, strict=True))
 
 
-def test_a_grid_has_all_columns_and_tells_text_from_numbers():
-    grid = tables.grid(COLUMNS, [Fruit("fig")])
-    assert grid == {"headings": ["fruit", "price", "color"], "rows": [["fig", "-", "-"]], "text": [True, False, False]}
-    assert tables.details(COLUMNS, Fruit("fig")) == [("fruit", "fig")]
+@pytest.mark.parametrize("form", ["folder", "zip", "tar", "tar.gz"])
+def test_a_table_beside_a_folder_of_images(form, tmp_path):
+    path = pack(tmp_path / "data", form, {"english.csv": table("image,label"), **IMAGES})
+    source = open_source(path)
+    assert found(source) == EXPECTED and source.count == 4 and source.class_folders == ()
+    assert source.notes == (f"{path}: labels are those of english.csv",)
+    assert read(source).class_names == ("7", "A", "a")
 
 
-def test_results_are_aligned_and_what_is_missing_is_marked():
-    records = [
-        {"part": "part1", "name": "compact", "seed": 0, "accuracy": 0.895, "accuracy_interval": [0.866, 0.9191]},
-        {"part": "part2", "name": "a longer name", "seed": 10, "train_seconds": 1234.56, "sample": True, "limit": 200},
-    ]
-    head, first, second = tables.results_table(records).splitlines()
-    assert head.split("  ")[0] == "part" and first.index("89.50") + 5 == head.index("accuracy %") + len("accuracy %")
-    assert "86.60-91.91" in first and "sample, 200 images only" in second and "1235" in second
-    assert " - " in second and "macro F1" not in head
-    assert tables.results_table([]).startswith("part")
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("x.csv", table("filename,class", "/kaggle/input/set/Img/{}.png")),
+        ("x.csv", table("path,char", "C:\\data\\Img\\{}.png")),
+        ("x.csv", table("id,target", "{}")),
+        ("x.csv", table("name;symbol", "{}.png", ";")),
+        ("x.csv", table("", "./Img/{}.png")),
+        ("x.csv", b"\xef\xbb\xbf" + table("image,label").replace(b"\n", b"\r\n")),
+        ("x.csv", table("image,label").decode().encode("utf-16")),
+        ("x.csv", table("image,what_it_shows")),
+        ("x.csv.gz", gzip.compress(table("image,label"))),
+        ("Img/x.tsv", table("file\tcategory", "{}.png", "\t")),
+        ("labels.txt", table("", "Img/{}.png", " ")),
+        ("x.json", json.dumps({f"{name}.png": label for name, label in EXPECTED.items()}).encode()),
+        ("x.jsonl", "\n".join(json.dumps({"file_name": n, "label": v}) for n, v in EXPECTED.items()).encode()),
+        (
+            "labels.csv",
+            b"file,label,suggested,probability,changed\n"
+            + b"\n".join(f"Img/{n}.png,{v},x,0.9,yes".encode() for n, v in EXPECTED.items()),
+        ),
+        (
+            "x.csv",
+            b",image,width,label\n"
+            + b"\n".join(f"{i},Img/{n}.png,9,{v}".encode() for i, (n, v) in enumerate(EXPECTED.items())),
+        ),
+    ],
+)
+def test_columns_and_names_of_every_kind(name, data, tmp_path):
+    path = pack(tmp_path / "data", "folder", {name: data, **IMAGES})
+    assert found(open_source(path)) == EXPECTED == found(open_source(path / name if "/" not in name else path))
 
 
-def test_finished_and_unfinished_runs_share_a_table(tmp_path):
-    stopped = run(tmp_path, name="stopped")
-    (stopped / "result.json").unlink()
-    text = tables.results_table([run_state(run(tmp_path)), run_state(stopped)])
-    assert "finished" in text and "stopped after 5 of 15 epochs" in text
+def test_numbers_as_labels_lose_their_fraction(tmp_path):
+    data = "image,label\n" + "\n".join(f"{name}.png,{n}.0" for n, name in enumerate(NAMES))
+    assert list(
+        found(open_source(pack(tmp_path / "d", "folder", {"x.csv": data.encode(), **IMAGES}))).values()
+    ) == list("0123")
 
 
-def test_a_classification_report_lists_every_class():
-    made = predictions(LETTERS, n=300)
-    scores = classification.score(made.probabilities, made.labels, LETTERS)
-    lines = tables.classification_report(scores).splitlines()
-    names = [line.split()[0] for line in lines[1 : 1 + len(scores.per_class)]]
-    assert names == [row.name for row in scores.per_class]
-    assert lines[1 + len(names)].startswith("macro average") and f"{scores.macro_f1:.4f}" in lines[1 + len(names)]
-    assert f"accuracy {100 * scores.accuracy:.2f} %" in lines[-4]
-    assert "case ignored" in lines[-3] and "top-3" in lines[-2]
-    few = dataclasses.replace(scores, case_merged_accuracy=None, top3=None)
-    assert "case" not in tables.classification_report(few) and "top-3" not in tables.classification_report(few)
+def test_what_is_missing_on_either_side_is_listed(tmp_path):
+    data = table("image,label") + b"\nImg/none.png,B\nImg/img003.png,"
+    path = pack(
+        tmp_path / "d",
+        "folder",
+        {"x.csv": data, **IMAGES, "Img/img003.png": encode(page()), "Img/z.png": encode(page())},
+    )
+    dataset = read(open_source(path))
+    reasons = {each.name: each.reason for each in dataset.skipped}
+    assert len(dataset) == 4 and set(reasons) == {"Img/none.png", "Img/img003.png", "Img/z.png"}
+    assert reasons["Img/none.png"] == "in the table of labels, but no such file"
 
 
-def test_cross_validations_have_a_line_for_each_way_to_predict():
-    results = [cross_validation(networks=(1, 3)), cross_validation("deep", interval=None)]
-    head, single, ensemble, deep = tables.cross_validation_table(results).splitlines()
-    assert head.split("  ")[0] == "name" and "case ignored %" in head
-    scores = ["90.00", "±", "1.00", "88.00-92.00", "-", "0.3000", "30.00", "32"]
-    assert single.split() == ["compact", "1", "1", *scores] and ensemble.split() == ["compact", "3", "1", *scores]
-    assert deep.split() == ["deep", "1", "1", "90.00", "-", "-", "0.3000", "30.00", "32"]
+def test_a_table_takes_precedence_over_class_folders_if_it_lists_most_images(tmp_path):
+    images = {f"{label}/{n}.png": encode(page()) for label in "AB" for n in range(3)}
+    most = "file,label\n" + "\n".join(f"{name},X" for name in list(images)[:4])
+    labels = {
+        entry.name: entry.label
+        for entry in open_source(pack(tmp_path / "m", "zip", {"l.csv": most.encode(), **images})).entries()
+    }
+    assert list(labels.values()) == ["X"] * 4 + ["B"] * 2
+    few = "file,label\n" + "\n".join(f"{name},X" for name in list(images)[:2])
+    source = open_source(pack(tmp_path / "f", "zip", {"l.csv": few.encode(), **images}))
+    assert source.class_folders == ("A", "B") and {entry.label for entry in source.entries()} == {"A", "B"}
 
 
-@pytest.mark.parametrize(("skipped", "lines"), [(0, 6), (2, 8), (25, 27)])
-def test_data_are_described_with_the_images_that_were_skipped(skipped, lines):
-    reasons = tuple(Skipped(f"{number}.png", "blank") for number in range(skipped))
-    sizes = {"28x28": 1500, "20x20": 20, "9x9": 3, "8x8": 1}
-    summary = DatasetSummary(1524, 2, {"a": 1500, "b": 24}, 24, 1500, sizes, reasons, 0.1, "0", False)
-    text = tables.data_table({"mine": summary}, {"mine": "/data/mine.zip"})
-    assert text.startswith("mine  (/data/mine.zip)\n") and len(text.splitlines()) == lines
-    assert "images per class  24 to 1,500" in text and "28x28 (1,500), 20x20 (20), 9x9 (3) and 1 more" in text
-    assert ("and 5 more (--json lists all)" in text) == (skipped == 25)
+def test_parts_come_from_a_column_from_the_table_or_from_folders(tmp_path):
+    column = b"image,label,split\n" + b"\n".join(
+        f"{name}.png,{label},{'train' if i < 3 else 'test'}".encode()
+        for i, (name, label) in enumerate(EXPECTED.items())
+    )
+    path = pack(tmp_path / "c", "folder", {"x.csv": column, **IMAGES})
+    assert [open_source(path, split).count for split in ("train", "test", None)] == [3, 1, 4]
+    tables = {"train.csv": table("", "{}").split(b"\n")[:3], "test.csv": table("", "{}").split(b"\n")[3:]}
+    path = pack(tmp_path / "t", "folder", {**{name: b"\n".join(rows) for name, rows in tables.items()}, **IMAGES})
+    assert [open_source(path, split).count for split in ("train", "test")] == [3, 1]
+    images = {f"{'training' if i < 3 else 'testing'}/{name}.png": encode(page()) for i, name in enumerate(NAMES)}
+    path = pack(tmp_path / "f", "folder", {"x.csv": table("image,label", "{}.png"), **images})
+    assert [open_source(path, split).count for split in ("train", "test")] == [3, 1]
 
 
-def test_models_are_listed_with_their_cost():
-    records = [{"model": "compact", "parameters": 291678, "macs": 4500000}]
-    assert tables.models_table(records).splitlines()[1].split() == ["compact", "291,678", "4,500,000"]
+def test_two_labels_for_an_image_are_an_error(tmp_path):
+    data = table("image,label") + b"\nImg/img001-001.png,B"
+    with pytest.raises(MidasError, match=r"x\.csv: two labels for Img/img001-001\.png \('A' and 'B'\)"):
+        open_source(pack(tmp_path / "d", "folder", {"x.csv": data, **IMAGES}))
 
 
-def test_a_comparison_is_a_table_and_the_outcome_of_the_tests():
-    comparison = compared()
-    text = tables.comparison_table(comparison)
-    table, outcome = text.split("\n\n")
-    assert len({len(line) for line in table.splitlines()}) == 1
-    assert "accuracy after the first epoch, %" in table and "test accuracy with 3 images per class, %" in table
-    assert "steps to 99.5 % accuracy" not in table  # no run reached it
-    reached = next(line for line in table.splitlines() if line.startswith("steps to 90 %"))
-    assert "(1 of 5)" in reached
-    assert outcome.startswith("Pretrained on the digits of Part 1, compared with random weights:\n")
-    noted = dataclasses.replace(comparison, notes=("The runs differ.",))
-    assert tables.comparison_table(noted).endswith("\n\nThe runs differ.")
-
-
-def test_a_result_as_json_makes_a_row():
-    row = tables.with_note(plain(result(sample=True)))
-    assert row["note"] == "sample" and tables.results_table([row]).splitlines()[1].startswith("part2  random")
+def test_other_files_are_no_tables(tmp_path):
+    others = {
+        "notes.txt": b"some text, about images", "epochs.csv": b"epoch,loss\n1,0.5\n2,0.4", "bad.json": b"{",
+        "sample_submission.csv": table("image,label"), "sizes.csv": b"image,width,height\nImg/img001-001.png,3,4",
+    }  # fmt: skip
+    source = open_source(pack(tmp_path / "d", "folder", {**others, **IMAGES}))
+    assert {entry.label for entry in source.entries()} == {None}
+    with pytest.raises(MidasError, match=r"'Img' is the only folder with images, so it is not taken as a class; .*CSV"):
+        read(source)

@@ -126,11 +126,12 @@ def silence_libraries() -> None:
     This changes the process for good, and so only that of the command line: switching it on and off around each image
     would not be safe with several threads.
     """
-    if sys.stderr is None or sys.stderr is not sys.__stderr__ or sys.stderr.fileno() != 2:
+    stderr = sys.__stderr__
+    if stderr is None or sys.stderr is not stderr or stderr.fileno() != 2:
         return
     warnings.filterwarnings("ignore", module="PIL")
-    sys.stderr.flush()
-    sys.stderr = open(os.dup(2), "w", buffering=1, encoding=sys.stderr.encoding, errors=sys.stderr.errors)
+    stderr.flush()
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding=stderr.encoding, errors=stderr.errors)
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
 
@@ -201,7 +202,7 @@ class Unread:
             MidasError: there are.
         """
         if len(self.listed) == 1:
-            others = f" (the other {self.answered:,} were read)" if self.answered else ""
+            others = " (all others were read)" if self.answered else ""
             raise MidasError(f"{self.listed[0]['file']}: {self.listed[0]['reason']}{others}")
         if self.listed:
             total = len(self.listed) + self.answered

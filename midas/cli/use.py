@@ -202,11 +202,12 @@ def _guesses(prediction: Prediction) -> dict[str, Any]:
 @click.option(
     "--restrict/--no-restrict", default=False, show_default=True, help="Predict only classes that are in the data."
 )
-@apply(form_options, tta_option, strict_option, json_option, common)
+@apply(classes_option, form_options, tta_option, strict_option, json_option, common)
 def evaluate(
     checkpoints: tuple[str, ...],
     data: str,
     restrict: bool,
+    classes: str | None,
     tta: int | None,
     strict: bool,
     as_json: bool,
@@ -216,12 +217,15 @@ def evaluate(
 
     Several checkpoints are scored as an ensemble.
     """
+    if classes and restrict:
+        raise click.UsageError("--classes and --restrict exclude each other")
     source = open_data(data, "test", **form)
     network, paths = load_network(checkpoints, tta)
     from midas.report.tables import classification_report
     from midas.studies import evaluation
 
-    found = evaluation.evaluate(network, source, data, restrict, strict, Progress().images)
+    allowed = choose_classes(classes, network.class_names)
+    found = evaluation.evaluate(network, source, data, allowed, restrict, strict, Progress().images)
     warn_of_skipped(found.skipped, data)
     warn_of_notes(found.notes)
     about = {"checkpoint": names_of(paths), "data": data, "tta": network.tta}
@@ -232,11 +236,12 @@ def evaluate(
 @network_option
 @click.option("--data", help="Labeled images.  [default: what the run itself was evaluated on]")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="[default: the run directory]")
-@apply(form_options, tta_option, strict_option, json_option, common)
+@apply(classes_option, form_options, tta_option, strict_option, json_option, common)
 def analyze(
     checkpoints: tuple[str, ...],
     data: str | None,
     out: Path | None,
+    classes: str | None,
     tta: int | None,
     strict: bool,
     as_json: bool,
@@ -255,11 +260,13 @@ def analyze(
         source = open_data(data, "test", **form)
         network, paths = load_network(checkpoints, tta)
         found, folder, dataset = evaluation.analyze_network(
-            network, paths, source, data, out, strict, Progress().images
+            network, paths, source, data, out, choose_classes(classes, network.class_names), strict, Progress().images
         )
         warn_of_skipped(dataset.skipped, data)
         warn_of_notes(found["notes"])
     else:
+        if classes:
+            raise click.UsageError("--classes goes with --data: a run keeps the predictions it was scored on")
         run = find_run(checkpoints[0]) if len(checkpoints) == 1 and tta is None else None
         if not run:
             raise MidasError("only a run knows what it was evaluated on; give labeled images with --data")
@@ -319,6 +326,8 @@ def audit_labels(
     if not network:
         load_tensorflow()
     summary = audit.audit(dataset, data, audit.Options(**options), network, paths, progress.epoch)
+    if summary["left_out"]:
+        warn(f"Note: {label_audit.left_out(summary['left_out'])}; add images of them.")
     if summary["predictions"].get("independent") is False:
         warn("Note: this network was trained on these very labels, so its predictions are not independent of them.")
     table, files = label_audit.table(summary, options["max_suspects"]), summary.get("files", ())

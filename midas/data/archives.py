@@ -19,7 +19,7 @@ import weakref
 import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import IO, Any, cast
@@ -30,6 +30,8 @@ from midas.data.trees import HIDDEN, MAX_MEMBER, Member, check_depth, check_memb
 from midas.data.zip_names import decode_names
 from midas.errors import MidasError, printable
 
+ENCLOSED = "a symbolic link to a folder around it"
+MAX_LINKS = 8  # hard links by way of which one leads to a file
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 COMPRESSED = {b"\x1f\x8b": gzip.open, b"\xfd7": lzma.open, b"BZ": bz2.open}  # by the first two bytes
 # What the standard library raises for damaged files; RuntimeError for an unknown compression or a password.
@@ -37,6 +39,8 @@ DAMAGED = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error),
     *(EOFError, ValueError, RuntimeError, OSError),
 )
+
+Stream = Iterator[tuple[str, Callable[[], bytes]]]
 
 
 @dataclass(frozen=True)
@@ -47,16 +51,18 @@ class File:
         start: opens it for reading.
         path: where it lies, if it is not in an archive.
         size: in bytes, as the archive says.
+        is_refused: whether it cannot be read in any case, as a link that leads out of the folder.
     """
 
     start: Callable[[], IO[bytes]]
     path: Path | None = None
     size: int = 0
+    is_refused: bool = False
 
     @classmethod
     def on_disk(cls, path: Path) -> File:
         """Make the file at a path."""
-        return cls(partial(path.open, "rb"), path)
+        return cls(lambda: path.open("rb"), path)
 
     def read(self) -> bytes:
         """Read the whole file, which is an image.
@@ -83,7 +89,7 @@ class File:
         def refuse() -> IO[bytes]:
             raise UnreadableImage(reason)
 
-        return cls(refuse)
+        return cls(refuse, is_refused=True)
 
     @contextlib.contextmanager
     def open(self) -> Iterator[IO[bytes]]:
@@ -112,7 +118,7 @@ class Tree:
         files: by their names, with slashes.
         folders: names of the folders in it, as far as they are listed separately.
         digest: of the content of the files of these names.
-        stream: yields some of the files in the order that is fastest, each with a function that reads it.
+        streamed: yields some of the files in the only order that is fast; None if every order is.
         notes: what a user should know about it.
     """
 
@@ -120,20 +126,22 @@ class Tree:
     files: dict[str, File]
     folders: list[str]
     digest: Callable[[Collection[str]], str]
-    stream: Callable[[Collection[str]], Iterator[tuple[str, Callable[[], bytes]]]] = field(default=None)  # type: ignore
+    streamed: Callable[[Collection[str]], Stream] | None = None
     notes: tuple[str, ...] = ()
 
-    def __post_init__(self) -> None:
-        if self.stream is None:
-            object.__setattr__(self, "stream", lambda names: ((name, self.files[name].read) for name in names))
+    def stream(self, names: Collection[str]) -> Stream:
+        """Yield files in the order that is fastest, each with a function that reads it."""
+        if self.streamed:
+            return self.streamed(names)
+        return ((name, self.files[name].read) for name in names)
 
     @cached_property
     def names(self) -> list[str]:
         """Names of the files that are not hidden, sorted."""
         return sorted(name for name in self.files if not HIDDEN.search(name))
 
-    def below(self, start: str) -> Tree:
-        """Keep what lies in a folder of the tree, or whose name begins like this."""
+    def below(self, start: tuple[str, ...]) -> Tree:
+        """Keep what has a name that begins in one of these ways."""
         files = {name: file for name, file in self.files.items() if name.startswith(start)}
         return replace(self, files=files, folders=[name for name in self.folders if name.startswith(start)])
 
@@ -159,7 +167,7 @@ def file_digest(file: Path | io.BytesIO, *selection: str) -> str:
 
 def open_folder(root: Path) -> Tree:
     """List a folder and all that lies in it; symbolic links are followed as far as they lead to places in it."""
-    files, folders, followed = dict[str, File](), [], {root.resolve()}
+    files, folders, followed = dict[str, File](), [], set[Path]()
 
     def refuse(error: OSError) -> None:
         raise error
@@ -175,6 +183,8 @@ def open_folder(root: Path) -> Tree:
                 continue
             if name in folder_names:
                 folder_names.remove(name)
+            if problem == ENCLOSED:  # nothing is left out
+                continue
             problem = problem or (None if path.is_file() else "neither a file nor a folder")
             files[inner] = File.refused(problem) if problem else File.on_disk(path)
     return Tree(root, files, folders, partial(_state, root))
@@ -189,8 +199,10 @@ def _link_problem(link: Path, root: Path, followed: set[Path]) -> str | None:
         return f"a symbolic link out of the folder; give {printable(str(target))}, or copy it"
     if not target.is_dir():
         return None
-    if target in followed or target in link.parent.resolve().parents or target == link.parent.resolve():
-        return "a symbolic link to a folder that is read already"
+    if target in (link.parent.resolve(), *link.parent.resolve().parents):
+        return ENCLOSED
+    if target in followed:
+        return "a second symbolic link to a folder; copy it"
     followed.add(target)
     return None
 
@@ -266,14 +278,23 @@ def open_tar(path: Path, file: Path | io.BytesIO) -> Tree:
         raise
     except DAMAGED as error:
         raise MidasError(f"{path}: damaged, or not a tar archive ({reason(error)}); get it again") from error
-    targets = {name: normalize_name(info.linkname) for name, info in members.items() if info.islnk()}
-    for name, target in targets.items():
-        targets[name] = target = targets.get(target, target)  # of a link to a link
-        if target not in members:
-            raise MidasError(f"{path}: {name!r} is a link to {target!r}, which is not in the archive; pack it again")
+    targets = _resolve_links(path, members)
     infos = {name: members[targets.get(name, name)] for name in members}
     files = {name: File(partial(_open_member, file, info), size=info.size) for name, info in infos.items()}
     return Tree(path, files, others, lambda names: file_digest(file, *names), partial(_stream_tar, path, file, targets))
+
+
+def _resolve_links(path: Path, members: dict[str, tarfile.TarInfo]) -> dict[str, str]:
+    """Find the file that each hard link is another name of, maybe by way of others."""
+    links = {name: normalize_name(info.linkname) for name, info in members.items() if info.islnk()}
+    targets = {}
+    for name, target in links.items():
+        for _ in range(MAX_LINKS):
+            target = links.get(target, target)
+        if target in links or target not in members:
+            raise MidasError(f"{path}: {name!r} is a link to {target!r}, which is no file in it; pack it again")
+        targets[name] = target
+    return targets
 
 
 def _tar(file: Path | io.BytesIO) -> tarfile.TarFile:
@@ -294,9 +315,7 @@ def _open_member(file: Path | io.BytesIO, info: tarfile.TarInfo) -> IO[bytes]:
     return member
 
 
-def _stream_tar(
-    path: Path, file: Path | io.BytesIO, targets: dict[str, str], names: Collection[str]
-) -> Iterator[tuple[str, Callable[[], bytes]]]:
+def _stream_tar(path: Path, file: Path | io.BytesIO, targets: dict[str, str], names: Collection[str]) -> Stream:
     """Read from front to back, as a compressed tar allows nothing else; images come in that order."""
     wanted: dict[str, list[str]] = {}
     for name in names:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import math
 import re
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -127,24 +126,33 @@ def find_pairs(names: list[str]) -> list[Pair]:
     >>> find_pairs(["kmnist-train-imgs", "kmnist-train-labels"])
     [Pair(images='kmnist-train-imgs', labels='kmnist-train-labels')]
     """
-    images, labels = _by_stem(names, IMAGE_WORDS), _by_stem(names, LABEL_WORDS)
-    return [Pair(name, labels.get(stem)) for stem, name in images.items()]
-
-
-def _by_stem(names: list[str], words: tuple[str, ...]) -> dict[str, str]:
-    """Find the name with the first of these words in it, by what remains of the name without the word."""
-    found: dict[str, tuple[int, str]] = {}
+    found: dict[tuple[bool, str], tuple[int, str]] = {}
     for name in names:
-        parts = re.split(r"[-_. /]+", re.sub("(?<=[a-z])(?=[A-Z])", "_", name).lower())
-        if parts[-1] in ("names", "name"):
-            continue
-        for rank, word in enumerate(words):
-            if word in parts:
-                parts.remove(word)
-                stem = "-".join(parts)
-                found[stem] = min(found.get(stem, (rank, name)), (rank, name))
-                break
-    return {stem: name for stem, (_, name) in found.items()}
+        if role := _role(name):
+            is_label, rank, stem = role
+            found[is_label, stem] = min(found.get((is_label, stem), (rank, name)), (rank, name))
+    labels = {stem: name for (is_label, stem), (_, name) in found.items() if is_label}
+    return [Pair(name, labels.get(stem)) for (is_label, stem), (_, name) in found.items() if not is_label]
+
+
+def _role(name: str) -> tuple[bool, int, str] | None:
+    """Find the last word of a name, or else of its folder, that says what it is.
+
+    Returns:
+        Whether it stands for labels, its rank among such words, and the name without it; None if there is none.
+    """
+    folders, _, last = re.sub("(?<=[a-z])(?=[A-Z])", "_", name).lower().rpartition("/")
+    parts = [[part for part in re.split(r"[-_. /]+", text) if part] for text in (folders, last)]
+    if last.endswith(("names", "name")):
+        return None
+    for place in (1, 0):
+        for index in reversed(range(len(parts[place]))):
+            word = parts[place][index]
+            for words in (LABEL_WORDS, IMAGE_WORDS):
+                if word in words:
+                    del parts[place][index]
+                    return words is LABEL_WORDS, words.index(word), "-".join(parts[0] + parts[1])
+    return None
 
 
 def open_arrays(path: Path, arrays: Mapping[str, Load], split: str | None, digest: str) -> Source | None:
@@ -164,7 +172,10 @@ def open_arrays(path: Path, arrays: Mapping[str, Load], split: str | None, diges
         pairs = _unnamed(arrays)
     if not pairs:
         return None
-    chosen, notes = choose_part(path, pairs, split)
+    labeled = {name: pair for name, pair in pairs.items() if pair.labels}
+    chosen, notes = choose_part(path, labeled or pairs, split)
+    if labeled and len(labeled) < len(pairs):
+        notes += (f"{path}: without labels, so left out: {some(set(pairs) - set(labeled))}",)
     sources = [_open_pair(path, arrays, pairs[name], f"{digest} {name}") for name in chosen]
     return join(path, sources, notes)
 
@@ -196,7 +207,7 @@ def _named(labels: np.ndarray, titles: np.ndarray) -> np.ndarray:
 # ---- files
 
 
-def open_npz(path: Path, split: str | None, file: Any = None, digest: str = "") -> Source:
+def open_npz(path: Path, split: str | None, file: File | None = None, digest: str = "") -> Source:
     """Open an .npz file.
 
     Args:
@@ -208,24 +219,21 @@ def open_npz(path: Path, split: str | None, file: Any = None, digest: str = "") 
     Raises:
         MidasError: it is damaged or unsafe, or has no arrays of images.
     """
-    file = file or path
+    expected = f"expected images and labels, x and y, or x_{split or 'train'} and y_{split or 'train'}"
     try:
-        with zipfile.ZipFile(file) as archive:
-            infos = archive.infolist()
+        with (file or File.on_disk(path)).open() as opened, np.load(opened, allow_pickle=False) as arrays:
+            infos = arrays.zip.infolist()
             check_members(path, (zip_member(info, info.filename) for info in infos), MAX_TOTAL)
-        with np.load(file, allow_pickle=False) as arrays:
             loaders = {name: partial(arrays.__getitem__, name) for name in arrays.files}
             if source := open_arrays(path, loaders, split, digest):
                 return source
-            expected = f"images and labels, x and y, or x_{split or 'train'} and y_{split or 'train'}"
-            raise MidasError(f"{path}: contains {some(arrays.files) or 'nothing'}; expected {expected}")
+            raise MidasError(f"{path}: contains {some(arrays.files) or 'nothing'}; {expected}")
     except MissingPartError as error:
-        raise MissingPartError(f"{str(error).split(';')[0]}; expected x_{split} and y_{split}") from error
+        raise MissingPartError(f"{str(error).split(';')[0]}; {expected}") from error
     except (MidasError, OSError):
         raise
     except Exception as error:  # whatever NumPy and zipfile raise for a damaged or hostile file
-        what = "holds Python objects, which may contain code" if "pickle" in str(error) else reason(error)
-        raise MidasError(f"{path}: not a readable .npz of plain arrays ({what}); save it again") from error
+        raise MidasError(f"{path}: not a readable .npz of plain arrays ({_reason(error)}); save it again") from error
 
 
 def open_in(tree: Tree, split: str | None) -> Source | None:
@@ -241,8 +249,7 @@ def open_in(tree: Tree, split: str | None) -> Source | None:
         return None
     digest = tree.digest(files)
     if len(files) == 1 and files[0].lower().endswith(".npz"):
-        with tree.files[files[0]].open() as file:
-            return open_npz(tree.path / files[0], split, file, digest)
+        return open_npz(tree.path / files[0], split, tree.files[files[0]], digest)
     loaders = {re.sub(r"\.np[yz]$", "", name): partial(_load, tree, name) for name in files}
     if source := open_arrays(tree.path, loaders, split, digest):
         return source
@@ -278,7 +285,7 @@ def _load(tree: Tree, name: str) -> np.ndarray:
         if file.path and name.lower().endswith(".npy"):
             return np.load(file.path, mmap_mode="r", allow_pickle=False)
         with file.open() as opened:
-            loaded = np.load(opened, allow_pickle=False)
+            loaded = np.load(io.BytesIO(opened.read(MAX_TOTAL)), allow_pickle=False)
             if isinstance(loaded, np.ndarray):
                 return loaded
             if len(loaded.files) != 1:
@@ -287,5 +294,9 @@ def _load(tree: Tree, name: str) -> np.ndarray:
     except MidasError:
         raise
     except Exception as error:  # whatever NumPy and zipfile raise for a damaged or hostile file
-        what = "holds Python objects, which may contain code" if "pickle" in str(error) else reason(error)
-        raise MidasError(f"{path}: not a readable array of numbers ({what}); save it again") from error
+        raise MidasError(f"{path}: not a readable array of numbers ({_reason(error)}); save it again") from error
+
+
+def _reason(error: Exception) -> str:
+    is_object = any(word in str(error) for word in ("pickle", "Python objects"))
+    return "holds Python objects, which may contain code" if is_object else reason(error)

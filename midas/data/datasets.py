@@ -19,16 +19,17 @@ import numpy as np
 from midas.data import archives, sample
 from midas.data.entries import Source
 from midas.data.glyphs import Glyphs
-from midas.data.labels import name_classes, read_class_names
+from midas.data.labels import may_hold_label, name_classes, read_class_names
 from midas.data.memmap import ImageFile, blocks, is_large
 from midas.data.reading import Progress, stream
 from midas.data.sources import open_source
-from midas.data.trees import MissingPartError
+from midas.data.trees import MissingPartError, part_of
 from midas.errors import MidasError, printable, some
 from midas.files import atomic, parse, to_json
 from midas.records import DatasetSummary, Predictions, Skipped
 
 SAMPLE = "sample"
+NO_LABEL = "no label, and not in a class folder"
 DIGITS = tuple("0123456789")
 # The data sets that experiments name: the file names they may have in the data folder, and the split to use.
 LOCATIONS: dict[str, tuple[tuple[str, ...], str | None]] = {
@@ -157,7 +158,8 @@ def open_any(
         return open_source(data, split, names, transpose)
     except MissingPartError:
         source = open_source(data, None, names, transpose)
-        return replace(source, notes=(*source.notes, f"{data}: has no {split} part; all that it has is taken"))
+        part = "training" if split == "train" else split
+        return replace(source, notes=(*source.notes, f"{data}: has no {part} part; all that it has is taken"))
 
 
 def open_named(name: str, data_dir: str | os.PathLike) -> Source:
@@ -368,10 +370,10 @@ def read(
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(stack.enter_context(atomic(large)).open("wb")) if large else None
         for item in stream(source, size, progress):
-            if item.entry.label is None:
-                skipped.append(Skipped(item.entry.name, "no label, and not in a class folder"))
-            elif item.glyph is None:
+            if item.glyph is None:
                 skipped.append(Skipped(item.entry.name, str(item.reason)))
+            elif item.entry.label is None:
+                skipped.append(Skipped(item.entry.name, NO_LABEL))
             else:
                 pages[item.page] += 1
                 if file:
@@ -384,8 +386,7 @@ def read(
         if strict:
             _refuse_skipped(source, tuple(skipped))
         if not names:
-            reason = f" ({skipped[0].name}: {skipped[0].reason})" if skipped else ""
-            raise MidasError(f"{source.path}: no usable image with a label{reason}; put images into class folders")
+            raise _without_labels(source, skipped)
         if empty := set(source.class_folders) - set(labels):
             what = f"class folder without usable images: {some(empty)}; fill or remove it"
             raise MidasError(f"{source.path}: {what}")
@@ -399,6 +400,20 @@ def read(
         tuple(pages.most_common()),
         source.is_sample,
     )
+
+
+def _without_labels(source: Source, skipped: list[Skipped]) -> MidasError:
+    """Say why there is no usable image with a label, and how to give labels."""
+    reason = f" ({skipped[0].name}: {skipped[0].reason})" if skipped else ""
+    folders = {name.rpartition("/")[0] for name in (each.name for each in skipped)} - {""}
+    if len(folders) == 1 and all(each.reason == NO_LABEL for each in skipped):
+        reason += f"; {folders.pop()!r} is the only folder with images, so it is not taken as a class"
+    elif folders and all(map(part_of, folders)):
+        reason += f"; {some(folders)} are parts of a data set, not classes"
+    way_out = "put images into class folders, or beside them a CSV file with their names and labels (image,label)"
+    if named := next((each.name for each in skipped if may_hold_label(each.name)), None):
+        way_out += f"; it can list the labels that file names such as {named.rpartition('/')[2]} seem to hold"
+    return MidasError(f"{source.path}: no usable image with a label{reason}; {way_out}")
 
 
 def _refuse_skipped(source: Source, skipped: tuple[Skipped, ...]) -> None:

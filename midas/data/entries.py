@@ -67,7 +67,7 @@ class Source:
 
     Attributes:
         path: where it is.
-        class_folders: their names, empty folders included; () if the labels are in an array or table, or there are none.
+        class_folders: their names, empty folders included; () if labels are in an array or table, or missing.
         digest: changes with the content.
         entries: starts a new pass over the images.
         count: number of entries in a pass.

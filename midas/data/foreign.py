@@ -27,7 +27,7 @@ FORMATS = (
     (b"\x80\x04", r"\.pth", "a pickle, which may contain code", _SAVE),
     (b"\x80\x05", r"\.joblib", "a pickle, which may contain code", _SAVE),
     (b"ARROW1", r"\.(arrow|feather)", "an Arrow file", "save it as Parquet, with to_parquet() of the datasets library"),
-    (b"SQLite format", r"\.(db|sqlite)", "an SQLite database", "export it as CSV"),
+    (b"SQLite f", r"\.(db|sqlite)", "an SQLite database", "export it as CSV"),
     (b"%PDF", r"\.pdf", "a PDF file", "save its pages as PNG"),
     (b"<svg", r"\.svg", "an SVG drawing", "save it as PNG"),
     (None, r"\.tfrecords?(-\d+-of-\d+)?", "a TFRecord file", _SAVE),

@@ -20,7 +20,7 @@ from midas.data.labels import parse_class_names
 from midas.data.memmap import ImageFile, is_large
 from midas.data.sample import CHARACTERS
 from midas.data.trees import MissingPartError, choose_part, part_of
-from midas.errors import MidasError
+from midas.errors import MidasError, some
 
 MAX_IDX = 2**31  # bytes of an IDX file after decompression
 TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}  # by the third byte
@@ -50,10 +50,10 @@ def open_in(tree: Tree, split: str | None) -> Source | None:
         ) from error
     parts = [part_of(name) for name in chosen]
     if (split and len(chosen) > 1) or len(set(parts)) < len(parts):
-        names = ", ".join(chosen[:3])
         of_split = f" of {split} images" if split else ""
+        first = re.sub(r"[-_](train|test|t10k)?[-_]?images.*", "", chosen[0])
         raise MidasError(
-            f"{tree.path}: several IDX files{of_split} ({names}); give one of them, as {tree.path}/{chosen[0]}"
+            f"{tree.path}: several IDX files{of_split} ({some(chosen)}); give some of them, as {tree.path}/{first}"
         )
     return join(tree.path, [open_file(tree, name) for name in chosen], notes)
 
@@ -148,7 +148,7 @@ def emnist(source: Source, tree: Tree, name: str) -> Source:
         return source
     kind = match[1].lower()
     mapping, origin = _mapping(tree, kind)
-    note = f"{source.path}: EMNIST, so its transposed images are turned upright and labels named by {origin}"
+    note = f"{source.path}: EMNIST, so labels are named by {origin}"
     if kind == "letters":
         note += "; upper and lower case are one class, named by the capital"
     if kind in ("balanced", "bymerge"):

@@ -1,8 +1,8 @@
 """Encoded images to gray levels, page by page; the bytes may be damaged or hostile.
 
-The content decides about the format, not a name. OpenCV decodes what it can without printing anything: TIFF, plain PNG
-that is intact, and small JPEG; it is several times as fast for small images. Pillow decodes the rest, whose C libraries
-are quiet.
+The content decides about the format, not a name. OpenCV decodes intact PNG and small JPEG, several times as fast as
+Pillow if they are small, and what Pillow cannot. Pillow decodes the rest: it notices damage, and prints nothing about
+it except for TIFF.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from midas.data.levels import UnreadableImage, to_grayscale
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from PIL.TiffImagePlugin import TiffImageFile
 
 Page = np.ndarray | UnreadableImage
 
@@ -37,9 +38,9 @@ MAX_PIXELS = int(os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"])  # `midas` sets a def
 MAX_PAGES = 1000  # of a file, and
 MAX_TOTAL_PIXELS = 2**31  # of all its pages: 246 sheets of A4 at 300 dpi
 WARNINGS = threading.RLock()
-TOO_LARGE = "damaged, or larger than can be decoded"
+DAMAGED, TOO_LARGE = "damaged or truncated", "damaged, or larger than can be decoded"
 
-JPEG = b"\xff\xd8\xff"
+JPEG, END = b"\xff\xd8\xff", b"\xff\xd9"
 JPEG_MARKER = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
 SMALL_JPEG = 4096  # bytes; OpenCV prints what is odd about a JPEG, and for larger ones it is hardly faster than Pillow
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -47,6 +48,7 @@ PNG_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT", b"IEND")  # the other
 ANIMATION_CHUNKS = (b"acTL", b"fcTL", b"fdAT")
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two are BigTIFF
 NEW_SUBFILE_TYPE, REDUCED, MASK = 254, 1, 4  # a tag of TIFF, and two of its bits
+BITS_PER_SAMPLE = 258  # another one
 HEIF = re.compile(rb"....ftyp(hei[cmsx]|hev[cmsx]|mif1|msf1)", re.DOTALL)
 # The other formats. Missing are those of Pillow that start other programs, such as EPS, or that have no signature.
 PILLOW = (
@@ -135,7 +137,7 @@ def _pages(data: bytes) -> Iterator[Callable[[], np.ndarray]]:
     elif data.startswith(PNG):
         yield from _png_pages(data)
     elif data.startswith(TIFF):
-        yield from (partial(_tiff_page, data, index) for index in _tiff_pages(data))
+        yield from _tiff_pages(data)
     else:
         yield from _frames(_open(data))
 
@@ -168,13 +170,15 @@ def _jpeg(data: bytes) -> np.ndarray:
 
 def _jpeg_end(data: bytes) -> int:
     """Find the end of a JPEG, behind which some cameras append a video; OpenCV 4 would fill in what is missing."""
+    if data.endswith(END):
+        return len(data)
     position = 2
     with contextlib.suppress(struct.error):
         while marker := JPEG_MARKER.search(data, position):
-            if marker[0] == b"\xff\xd9":
+            if marker[0] == END:
                 return marker.end()
             position = marker.end() + struct.unpack_from(">H", data, marker.end())[0]
-    end = data.rfind(b"\xff\xd9")  # a marker may be damaged
+    end = data.rfind(END)  # a marker may be damaged
     if end < data.rfind(b"\xff\xda"):
         raise UnreadableImage("truncated")
     return end + 2
@@ -187,7 +191,7 @@ def _png_pages(data: bytes) -> Iterator[Callable[[], np.ndarray]]:
     chunks = _png_chunks(data)
     kinds = [kind for kind, _ in chunks]
     if kinds[0] != b"IHDR" or b"IDAT" not in kinds:
-        raise UnreadableImage("damaged")
+        raise UnreadableImage(DAMAGED)
     depth, color_type = chunks[0][1][16:18]
     is_animated = b"acTL" in kinds[: kinds.index(b"IDAT")]
     has_alpha = color_type in (4, 6) or b"tRNS" in kinds
@@ -221,7 +225,7 @@ def _png_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
         if zlib.crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:], "big"):
             chunks.append((kind, chunk))
         elif kind.isupper():  # the others can be missing
-            raise UnreadableImage("damaged")
+            raise UnreadableImage(DAMAGED)
         start += len(chunk)
     return chunks
 
@@ -229,22 +233,39 @@ def _png_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
 # ---- TIFF
 
 
-def _tiff_page(data: bytes, index: int) -> np.ndarray:
+def _tiff_pages(data: bytes) -> Iterator[Callable[[], np.ndarray]]:
+    from PIL.TiffImagePlugin import TiffImageFile
+
+    image = None
+    with contextlib.suppress(Exception), _no_warnings():
+        image = TiffImageFile(io.BytesIO(data))
+    yield from (partial(_tiff_page, data, image, index) for index in _tiff_directories(data))
+
+
+def _tiff_page(data: bytes, image: TiffImageFile | None, index: int) -> np.ndarray:
+    """Decode with Pillow, which notices damage, or else with OpenCV, which knows more types of numbers."""
+    if image and _is_known_to_pillow(image, index):
+        return _array(image)
     try:
         found, pages = cv2.imdecodemulti(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED, range=(index, index + 1))
     except cv2.error as error:
         raise UnreadableImage(TOO_LARGE) from error
-    if found and len(pages) == 1:
-        return pages[0]
-    from PIL.TiffImagePlugin import TiffImageFile
-
-    with _errors_as_reasons(), _no_warnings():  # it knows more compressions
-        image = TiffImageFile(io.BytesIO(data))
-        image.seek(index)
-        return _array(image)
+    if not found or len(pages) != 1:
+        raise UnreadableImage(DAMAGED)
+    return pages[0]
 
 
-def _tiff_pages(data: bytes) -> list[int]:
+def _is_known_to_pillow(image: TiffImageFile, index: int) -> bool:
+    """Go to a page, and tell whether Pillow can decode it; it reduces colors of 16 bits to 8."""
+    try:
+        with _no_warnings():
+            image.seek(index)
+            return image.mode[0] in "IF" or max(image.tag_v2.get(BITS_PER_SAMPLE, (1,))) <= 8
+    except Exception:
+        return False
+
+
+def _tiff_directories(data: bytes) -> list[int]:
     """Find the pages of a TIFF, without the thumbnails and masks that belong to others; the first one in any case."""
     order, is_big = "<" if data.startswith(b"II") else ">", data[2:4] in (b"+\0", b"\0+")
     link, counter, size = ("Q", "Q", 20) if is_big else ("I", "H", 12)
@@ -321,6 +342,7 @@ def _array(image: Image) -> np.ndarray:
     with _errors_as_reasons():
         if image.width * image.height > MAX_PIXELS:
             raise UnreadableImage(TOO_LARGE)
+        image.load()
         if image.mode in ("I", "F") or image.mode.startswith("I;16"):
             return np.asarray(_upright(image))
         if image.mode in ("RGBa", "La"):  # colors that are multiplied by the opacity
@@ -352,7 +374,7 @@ def _no_warnings() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _errors_as_reasons(reason: str = "damaged or truncated") -> Iterator[None]:
+def _errors_as_reasons(reason: str = DAMAGED) -> Iterator[None]:
     """Turn whatever Pillow raises for a damaged image into a reason why it cannot be read."""
     try:
         yield

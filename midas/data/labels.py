@@ -18,7 +18,7 @@ from midas.errors import MidasError, cannot, printable, some
 
 ASCII_CODES = {str(ord(character)): character for character in CHARACTERS}
 HEX_CODES = {f"{ord(character):02x}": character for character in CHARACTERS}
-_UPPER, _LOWER = "upper|uppercase|cap|caps|capital|capitals|big", "lower|lowercase|small"
+_UPPER, _LOWER = "upper|uppercase|uc|cap|caps|capital|capitals|big", "lower|lowercase|lc|small"
 _CASE = re.compile(
     rf"(?P<case>{_UPPER}|{_LOWER}|digit|number)[ _-](?P<character>[a-z0-9])"
     rf"|(?P<character2>[a-z0-9])[ _-](?P<case2>{_UPPER}|{_LOWER}|digit|number)",
@@ -46,6 +46,15 @@ def is_character(text: str) -> bool:
     return len(unicodedata.normalize("NFC", text)) == 1 or convention([text])[1] is not None
 
 
+def may_hold_label(name: str) -> bool:
+    """Whether a file name looks like a label and a number.
+
+    >>> [may_hold_label(name) for name in ("x/k-4.jpg", "12_A.png", "img001-002.png")]
+    [True, True, False]
+    """
+    return bool(re.search(r"(^|/)([^\W_][-_ ]\d+|\d+[-_ ][^\W_])\.\w+$", name))
+
+
 # ---- conventions of folder names
 
 
@@ -58,6 +67,11 @@ def _of_hex(name: str) -> str | None:
     """NIST Special Database 19: "4a"; in by_merge "43_63" is C and c, named by the first."""
     codes = [HEX_CODES.get(code) for code in name.lower().split("_")]
     return codes[0] if all(codes) else None
+
+
+def _of_unicode(name: str) -> str | None:
+    code = int(match[1], 16) if (match := re.fullmatch(r"(?:0x|u\+?)([0-9a-f]{2,6})", name.lower())) else 0
+    return chr(code) if 0x20 < code < 0x110000 and chr(code).isprintable() else None
 
 
 def _of_case(name: str) -> str | None:
@@ -86,10 +100,11 @@ def convention(names: Collection[str], hexadecimal: bool = False) -> tuple[str |
     >>> convention(["65", "cat"])
     (None, None)
     """
-    codes = [("ASCII codes", ASCII_CODES.get), ("hexadecimal ASCII codes", _of_hex)]
+    codes = [("ASCII codes", lambda name: ASCII_CODES.get(name.lstrip("0"))), ("hexadecimal ASCII codes", _of_hex)]
     for title, convert in (
         ("Sample001 to Sample062", _of_sample),
         *(reversed(codes) if hexadecimal else codes),
+        ("Unicode code points", _of_unicode),
         ("letters and their case", lambda name: name if len(name) == 1 else _of_case(name)),
     ):
         found = {name: convert(name) for name in names}

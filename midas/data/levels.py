@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
+BYTES = (0.0, 255.0)
 FAINT = 0.1  # of a range: what uses less of it would count as blank, so it is taken to have a range of its own
 NATURAL_WHITE = {"uint8": (255,), "uint16": (65535,)}
 OTHER_WHITE = (1, 255, 65535)
@@ -71,7 +72,7 @@ def value_range(images: Iterable[np.ndarray]) -> tuple[float, float]:
         finite = colors[np.isfinite(colors)] if colors.dtype.kind == "f" else colors
         high = max(high, float(finite.max(initial=0)))
         if colors.dtype == np.uint8 and high > FAINT * 255:
-            return 0.0, 255.0
+            return BYTES
         low = min(low, float(finite.min(initial=0)))
     white = _white(high)
     return low, high if low < 0 or 0 < high <= FAINT * white else white
@@ -88,9 +89,9 @@ def _levels(image: np.ndarray, span: tuple[float, float] | None) -> np.ndarray:
     """Reduce an image without transparency to gray levels."""
     if not image.size:
         return np.zeros(image.shape[:2], np.uint8)
-    black, white = span or value_range([image[None]])
-    if image.dtype == np.uint8 and (black, white) == (0, 255):
+    if image.dtype == np.uint8 and (span == BYTES or (span is None and image.max() > FAINT * 255)):
         return _luminance(image)
+    black, white = span or value_range([image[None]])
     with np.errstate(all="ignore"):
         gray = _luminance(np.nan_to_num(image.astype(np.float32), posinf=0, neginf=0))
         scaled = np.nan_to_num((gray - np.float32(black)) * np.float32(255 / (white - black)))
@@ -145,13 +146,12 @@ def lay_on_paper(gray: np.ndarray, opacity: np.ndarray) -> np.ndarray:
     solidity, area, longer, aspect = _shape(opaque)
     if _has_contrast(tones):
         depth = max(1, round(RIM * longer)) if solidity > SOLID else 1
-        paper = np.median(gray[_rim(opaque, depth)])
-        if solidity > SOLID:
-            return np.where(opaque, gray, paper).astype(np.uint8)
-    elif solidity > CONVEX and area > BLANK_AREA * gray.size and aspect <= BLANK_ASPECT:
-        paper = np.median(tones)
+        is_page, paper = solidity > SOLID, np.median(gray[_rim(opaque, depth)])
     else:
-        paper = 255 if tones.mean() < 128 else 0
+        is_page = solidity > CONVEX and area > BLANK_AREA * gray.size and aspect <= BLANK_ASPECT
+        paper = np.median(tones) if is_page else 255 if tones.mean() < 128 else 0
+    if is_page:
+        return np.where(opaque, gray, paper).astype(np.uint8)
     return np.rint(gray * opacity + paper * (1 - opacity)).astype(np.uint8)
 
 

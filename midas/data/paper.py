@@ -1,4 +1,4 @@
-"""The sheet of paper in an image: without the table it lies on, dark edges of a scan, and a box round a character.
+"""The sheet of paper in an image: without the table it lies on, the dark edges of a scan, and a box round a character.
 
 All of these are one thing to look for: a quadrilateral of paper, whose edges are straight and sharp, with ink inside.
 Shadows have soft edges, and strokes enclose nothing with straight sides. Every level of gray is tried as a threshold,

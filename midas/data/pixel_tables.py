@@ -7,6 +7,7 @@ and any common delimiter. Pixels are parsed when the images are read, a block of
 from __future__ import annotations
 
 import csv
+import io
 import itertools
 import math
 import re
@@ -14,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -79,7 +81,10 @@ def _cells(line: bytes, delimiter: bytes) -> list[bytes]:
     text = line.rstrip(b"\r").decode("latin-1")
     if delimiter == b" ":
         return [cell.encode("latin-1") for cell in text.split()]
-    return [cell.encode("latin-1") for cell in next(csv.reader([text], delimiter=delimiter.decode()), [])]
+    try:
+        return [cell.encode("latin-1") for cell in next(csv.reader([text], delimiter=delimiter.decode()), [])]
+    except csv.Error:  # no table
+        return []
 
 
 def _are_titles(first: list[bytes], second: list[bytes]) -> bool:
@@ -124,6 +129,8 @@ def open_in(tree: Tree, split: str | None) -> Source | None:
     """
     layouts = {name: find_layout(tree.files[name]) for name in tree.names if SUFFIXES.search(name)}
     found = {name: layout for name, layout in layouts.items() if layout}
+    copies = {(name.rpartition("/")[2], tree.files[name].head(HEAD)): name for name in reversed(found)}
+    found = {name: layout for name, layout in found.items() if name in copies.values()}
     labeled = [name for name, layout in found.items() if _has_label(layout)]
     chosen, notes = choose_part(tree.path, labeled or found, split)
     if left_out := [name for name in found if labeled and name not in labeled]:
@@ -198,7 +205,8 @@ def _scan(file: File, layout: Layout, where: Path) -> tuple[int, list[list[bytes
         lines = block.count(b"\n")
         count += lines
         if layout.candidates:
-            some_lines = itertools.islice(block.split(b"\n"), 0, lines, max(1, lines // SAMPLES))
+            some_lines = block[: 2**18].split(b"\n")[:lines]
+            some_lines = some_lines[: -1 if len(some_lines) > SAMPLES else None][:: max(1, len(some_lines) // SAMPLES)]
             samples += (
                 [cells[0], cells[-1]] for cells in (_cells(line, layout.delimiter) for line in some_lines) if cells
             )
@@ -241,39 +249,26 @@ def _plain_numbers(labels: list[str]) -> list[str]:
 
 def _parse_block(block: bytes, layout: Layout, done: int, where: Path) -> tuple[np.ndarray, list[str]]:
     end, labels = layout.first + layout.side**2, list[str]()
-    values = _parse_digits(block, layout.delimiter, layout.columns)
-    if values is not None:
-        pixels = values[:, layout.first : end]
-        if layout.label is not None:
-            labels = list(map(str, values[:, layout.label].tolist()))
-        elif layout.one_hot:
-            labels = list(map(str, values[:, end:].argmax(axis=1).tolist()))
-        return pixels.astype(np.uint8 if pixels.max() < 256 else np.float32), labels
-    if layout.label == 0 and layout.first == 1 and layout.columns == end and b'"' not in block:  # labels of text
-        parts = [line.partition(layout.delimiter) for line in block.split(b"\n")[:-1]]
-        values = _parse_digits(b"\n".join(part[2] for part in parts) + b"\n", layout.delimiter, layout.columns - 1)
-        if values is not None and values.max() < 256:
-            return values.astype(np.uint8), [part[0].decode("utf-8", "replace").strip() for part in parts]
-    return _parse_cells(block, layout, done, where)
+    values = _parse_numbers(block, layout)
+    if values is None:
+        return _parse_cells(block, layout, done, where)
+    if layout.label is not None:
+        labels = list(map(str, values[:, layout.label].tolist()))
+    elif layout.one_hot:
+        labels = list(map(str, values[:, end:].argmax(axis=1).tolist()))
+    pixels = values[:, layout.first : end]
+    return pixels.astype(np.uint8 if pixels.max() < 256 else np.float32), labels
 
 
-def _parse_digits(block: bytes, delimiter: bytes, columns: int) -> np.ndarray | None:
-    """Parse lines of whole numbers below 1000: uint16 (lines, columns); None if there is anything else."""
-    text = np.frombuffer(b"\0\0\0" + block.replace(delimiter, b","), np.uint8)  # three characters before the first
-    ends = np.flatnonzero(text[3:] < 48) + 3
-    lines, more = divmod(len(ends), columns)
-    separators = text[ends]
-    if more or text.max() > 57 or not (separators[columns - 1 :: columns] == 10).all():
+def _parse_numbers(block: bytes, layout: Layout) -> np.ndarray | None:
+    """Parse lines of whole numbers, six times as fast as any others; None if there is anything else."""
+    delimiter = None if layout.delimiter == b" " else layout.delimiter.decode()
+    options: dict[str, Any] = {"comments": None, "delimiter": delimiter, "quotechar": '"', "ndmin": 2}
+    try:
+        values = np.loadtxt(io.BytesIO(block), np.uint16, **options)
+    except ValueError:
         return None
-    if np.count_nonzero(separators == ord(",")) != len(ends) - lines:
-        return None
-    lengths = np.diff(ends, prepend=2) - 1
-    if lengths.min() < 1 or lengths.max() > 3:
-        return None
-    values = (text[ends - 1] - np.uint8(48)).astype(np.uint16)
-    values += (lengths > 1) * ((text[ends - 2] - np.uint8(48)) * np.uint16(10))
-    values += (lengths > 2) * ((text[ends - 3] - np.uint8(48)) * np.uint16(100))
-    return values.reshape(lines, columns)
+    return values if values.shape[1] == layout.columns else None
 
 
 def _parse_cells(block: bytes, layout: Layout, done: int, where: Path) -> tuple[np.ndarray, list[str]]:
@@ -285,7 +280,7 @@ def _parse_cells(block: bytes, layout: Layout, done: int, where: Path) -> tuple[
         if layout.delimiter == b" "
         else csv.reader(lines, delimiter=layout.delimiter.decode())
     )
-    pixels, labels, end = [], [], layout.first + layout.side**2
+    pixels, labels, end = list[np.ndarray](), list[str](), layout.first + layout.side**2
     try:
         for cells in rows:
             if len(cells) != layout.columns:

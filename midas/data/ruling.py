@@ -292,7 +292,7 @@ def _line(inked: np.ndarray, part: np.ndarray, x: int, y: int, length: int) -> L
     bend = np.percentile(np.abs(middle - start - slope * columns), 90)
     if abs(slope) > SLOPE or bend > thickness / 2 + BEND * len(columns):
         return None
-    center, half = y + start + slope * across, float(np.percentile(sums, 95)) / 2 + 1
+    center, half = y + start + slope * across, min(float(np.percentile(sums, 95)) / 2, thickness) + 1
     if _is_edge(inked, across + x, center, half):
         return None
     left, top, right, bottom = x + columns[0], max(center.min() - half, 0), x + columns[-1] + 1, center.max() + half + 1

@@ -15,12 +15,17 @@ from scipy.sparse.csgraph import connected_components
 
 from midas.data.glyphs import UNKNOWN_PLACE, Glyph
 from midas.data.levels import UnreadableImage
-from midas.data.preprocessing import frame_glyph, page_ink
+from midas.data.paper import Sheet, find_sheet
+from midas.data.preprocessing import bare_image, frame_glyph, page_ink
+from midas.data.ruling import remove_ruling
+from midas.data.surroundings import has_four_sides
 
 MAX_SIDE = 4000  # pixels; a larger page is shrunk
 MIN_SIDE = 64  # pixels; smaller images are taken to show a single character
 LOOK_SIDE = 320  # pixels of the copy in which `shows_several` looks
 MAX_COMPONENTS = 20_000  # of ink; a page of print has about 4,000
+SHEET = 0.25  # of the image: what is smaller and empty is the cell of a form
+ACROSS = 0.4  # of the image's longer side: what is longer may be a ruled line
 SOLID = 96  # of 255: ink that connects two pixels; fainter ink is the soft edge of a stroke
 # In widths of the pen:
 DUST = 0.4  # the longer side of a component: smaller ones are dust
@@ -28,15 +33,19 @@ CRACK = 0.3  # a gap beside a component: smaller ones are breaks in a stroke
 # In heights of a typical character:
 SMALL = 0.55  # the height of a component: lower ones may be part of that above or below, as dots and bars
 COUNTED = 0.3  # the longer side of a component, to that of the largest: smaller ones are specks or punctuation
-STACK_GAP = 0.6  # between a character and its dot, or the bars of =
-STACKED = 1.9  # the height of a character of several components
+STACK_GAP = 0.8  # between a character and its dot, or the bars of =
+STACKED = 2.2  # the height of a character of several components
+RULED = 3.0  # the longer side of a component: longer ones may be ruled lines
 FAR = 12.0  # gap beside a character at which its line is taken to end
-MIN_SPACE = 0.3  # gap between words
+MIN_SPACE = 0.4  # gap between words
 WIDE = 2.5  # the width of a component: wider ones are probably several characters that touch
 # Ratios:
+THIN = 12.0  # length of a component to its thickness: longer ones are ruled lines
 OVERLAP = 0.5  # of the narrower component, with the width of the other
 SAME_LINE = 0.4  # of the lower component's height, with that of the other
 SPACE = 1.9  # a gap between words to the usual gap
+HELD = 0.2  # the longer side of ink in a printed box, to that of the box
+SAME_SIZE = 0.15  # difference between the printed boxes of a form
 MIN_LINE = 4  # characters of a line from which its slope is measured
 
 
@@ -112,12 +121,18 @@ def find_characters(gray: np.ndarray, size: int = 28) -> Segmentation:
     shrink = max(1.0, max(gray.shape) / MAX_SIDE)
     if shrink > 1:
         gray = cv2.resize(gray, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA)
-    layout = _layout(page_ink(gray))
+    sheet = find_sheet(gray)
+    if sheet.is_empty and sheet.image.size > gray.size * SHEET:
+        raise UnreadableImage("blank: an empty sheet")
+    if sheet.is_empty:  # one of the cells of a form
+        sheet = Sheet(gray)
+    layout = _layout(page_ink(sheet.image))
+    boxes = shrink * (layout.boxes + np.array([sheet.left, sheet.top] * 2))
     lines, slope = _lines(layout)
     starts = _word_starts(layout, lines)
     characters = [
-        Character(tuple((box * shrink).round().astype(int).tolist()), _glyph(layout, index, size), bool(starts[index]))
-        for index, box in enumerate(layout.boxes)
+        Character(tuple(box), _glyph(layout, index, size), bool(starts[index]))
+        for index, box in enumerate(np.rint(boxes).astype(int).tolist())
     ]
     widths = layout.boxes[:, 2] - layout.boxes[:, 0]
     touching = int(np.count_nonzero(widths > WIDE * layout.height))
@@ -136,39 +151,86 @@ def shows_several(gray: np.ndarray) -> bool:
     >>> shows_several(page)
     True
     """
-    longest = max(gray.shape)
-    if longest < MIN_SIDE:
+    if max(gray.shape) < MIN_SIDE:
         return False
-    shrink = max(1.0, longest / LOOK_SIDE)
-    small = cv2.resize(gray, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA)
     try:
-        boxes = _layout(page_ink(small)).boxes
+        return _count(gray) > 1 and _count(bare_image(gray)) > 1
     except UnreadableImage:
         return False
-    sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
-    return bool(np.count_nonzero(sides > COUNTED * sides.max()) > 1)
+
+
+def _count(gray: np.ndarray) -> int:
+    """Count the characters of an image, specks and punctuation aside."""
+    shrink = max(1.0, max(gray.shape) / LOOK_SIDE)
+    small = cv2.resize(gray, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA)
+    sides = _sides(_layout(page_ink(small)).boxes)
+    return int(np.count_nonzero(sides > COUNTED * sides.max()))
 
 
 # ---- components to characters
 
 
 def _layout(ink: np.ndarray) -> _Layout:
+    """Group the ink of a page to characters, without boxes, ruling, holes and dust."""
+    ink, typical = _without_printed(ink)
+    components, boxes, kept, pen = _components(ink)
+    groups = _groups(boxes[kept], typical, pen)
+    order = np.argsort(groups, kind="stable")
+    parts = np.split(kept[order], np.flatnonzero(np.diff(groups[order])) + 1)
+    outlines = [np.concatenate([boxes[part, :2].min(axis=0), boxes[part, 2:].max(axis=0)]) for part in parts]
+    return _Layout(ink, components, parts, np.array(outlines), typical)
+
+
+def _without_printed(ink: np.ndarray) -> tuple[np.ndarray, float]:
+    """Remove boxes, ruling and holes, and measure the longer side of a typical character."""
+    components, boxes, kept, _ = _components(ink)
+    longest, is_ruled = max(ink.shape), False
+    if _sides(boxes[kept]).max() > ACROSS * longest:  # perhaps lines that connect characters: remove the longest ones
+        is_ruled = True
+        components, boxes, kept, _ = _components(remove_ruling(ink, ACROSS / 4 * longest))
+    if len(frames := _frames(components, boxes, kept)):
+        ink = ink * ~np.isin(components, frames)
+        kept = np.setdiff1d(kept, frames)
+    typical = _typical_side(boxes[kept])
+    if is_ruled or len(frames) or _sides(boxes[kept]).max() > RULED * typical:
+        ink = remove_ruling(ink, typical)
+    return ink, typical
+
+
+def _components(ink: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """Find the components of ink: that of each pixel, their boxes, those that are no dust, and the width of the pen."""
     solid = (ink > SOLID).view(np.uint8)
     _, components, stats, _ = cv2.connectedComponentsWithStats(solid, connectivity=8, ltype=cv2.CV_32S)
+    left, top, width, height, _ = stats.T.astype(np.int64)
     pen = _pen_width(solid)
-    kept = 1 + np.flatnonzero(stats[1:, cv2.CC_STAT_WIDTH : cv2.CC_STAT_HEIGHT + 1].max(axis=1) > DUST * pen)
+    kept = 1 + np.flatnonzero(np.maximum(width, height)[1:] > DUST * pen)
     if not len(kept):
         raise UnreadableImage("blank")
     if len(kept) > MAX_COMPONENTS:
         raise UnreadableImage(f"{len(kept):,} separate specks of ink, more than a page of characters has")
-    left, top, width, height, _ = stats[kept].T.astype(np.int64)
-    boxes = np.stack([left, top, left + width, top + height], axis=1)
-    typical = _typical_side(boxes)
-    groups = _groups(boxes, typical, pen)
-    order = np.argsort(groups, kind="stable")
-    parts = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
-    outlines = [np.concatenate([boxes[part, :2].min(axis=0), boxes[part, 2:].max(axis=0)]) for part in parts]
-    return _Layout(ink, components, [kept[part] for part in parts], np.array(outlines), typical)
+    return components, np.stack([left, top, left + width, top + height], axis=1), kept, pen
+
+
+def _frames(components: np.ndarray, boxes: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Find printed boxes and tables: what has sides all round and holds other ink, and what has the same size."""
+    sizes = boxes[:, 2:] - boxes[:, :2]
+    framed = np.array([number for number in kept if has_four_sides(_part(components, boxes, number))], int)
+    holding = [
+        number
+        for number in framed
+        if (
+            (boxes[kept, :2] > boxes[number, :2]).all(axis=1)
+            & (boxes[kept, 2:] < boxes[number, 2:]).all(axis=1)
+            & (_sides(boxes[kept]) > HELD * sizes[number].max())
+        ).any()
+    ]
+    alike = np.abs(sizes[framed][:, None] - sizes[holding]) <= SAME_SIZE * sizes[holding]
+    return framed[alike.all(axis=2).any(axis=1)]
+
+
+def _part(components: np.ndarray, boxes: np.ndarray, number: int) -> np.ndarray:
+    left, top, right, bottom = boxes[number].tolist()
+    return components[top:bottom, left:right] == number
 
 
 def _pen_width(solid: np.ndarray) -> float:
@@ -177,9 +239,16 @@ def _pen_width(solid: np.ndarray) -> float:
     return 2 * float(np.percentile(depth, 90)) if len(depth) else 0.0
 
 
+def _sides(boxes: np.ndarray) -> np.ndarray:
+    """Measure the longer side of each box."""
+    return (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
+
+
 def _typical_side(boxes: np.ndarray) -> float:
-    """Measure the longer side of a typical character, dots and dust aside."""
-    sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
+    """Measure the longer side of a typical character, dots, dust and long thin lines aside."""
+    sides = _sides(boxes)
+    thin = sides > THIN * (boxes[:, 2:] - boxes[:, :2]).min(axis=1)
+    sides = sides if thin.all() else sides[~thin]
     return float(np.median(sides[sides > 0.4 * np.percentile(sides, 75)]))
 
 

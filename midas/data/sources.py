@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from midas.data import archives, arrays, foreign, idx, parquet, pixel_tables, tables
-from midas.data.archives import TAR_SUFFIXES, File, Tree, file_digest
+from midas.data.archives import DAMAGED, TAR_SUFFIXES, File, Tree, file_digest, reason
 from midas.data.entries import Entry, Source, text_digest, transposed, with_class_names
 from midas.data.images import decode_pages, has_signature
 from midas.data.labels import convention
@@ -24,7 +24,7 @@ from midas.errors import MidasError, cannot, some
 
 MAX_INNER = 2**31  # bytes of an archive within an archive
 HEAD, SNIFFED = 32, 20  # bytes by which an image is recognized, and files of a tree that are examined
-ARCHIVES = re.compile(r"\.(zip|tar|tgz|tbz2|txz)$|\.tar\.\w+$", re.IGNORECASE)
+ARCHIVES = re.compile(r"\.(zip|tar|tar\.(gz|bz2|xz)|tgz|tbz2|txz)$", re.IGNORECASE)
 
 
 def open_source(
@@ -51,6 +51,9 @@ def open_source(
         raise cannot("be read", path, error) from error
     if source.is_transposed if transpose is None else transpose:
         source = transposed(source)
+    if source.is_transposed and transpose is None:
+        first, *others = source.notes
+        source = replace(source, notes=(f"{first}; its images, stored transposed, are turned upright", *others))
     return source if class_names is None else with_class_names(source, class_names)
 
 
@@ -78,28 +81,31 @@ def _open(path: Path, split: str | None) -> Source:
         return _open_tree(archives.open_folder(path), split)
     if not path.exists():
         return _open_inside(path, split)
-    if (tree := _open_archive(path, path)) and path.suffix.lower() != ".npz":
-        return _open_tree(tree, split)
     if path.suffix.lower() == ".npz":
         return _open_npz(path, split)
+    if tree := _open_archive(path, path):
+        return _open_tree(tree, split)
     file = File.on_disk(path)
-    if split_by_name([path.name])[0] or has_signature(file.head(HEAD)):
-        entry = Entry(str(path), None, lambda: decode_pages(file.read()))
-        return Source(str(path), (), file_digest(path), lambda: iter([entry]), 1, is_image=True)
-    return _open_array_file(path, split)
+    if _is_image(path.name, file):
+        return _open_image(path, file, file_digest(path))
+    return _open_file(archives.open_siblings(path), path.name, split)
 
 
 def _open_inside(path: Path, split: str | None) -> Source:
-    """Open a part of an archive, or the files of a folder whose names begin like this."""
-    for outer in path.parents:
-        start = path.relative_to(outer).as_posix()
-        if outer.is_file() and (tree := _open_archive(outer, outer)):
-            inner = tree.below(start)
-            if inner.files:
-                return _open_tree(replace(inner, path=path), split)
-        if outer.exists():
-            break
-    raise MidasError(f"{path}: no such file or folder; check the name")
+    """Open a file or folder in an archive, or those files of a folder or archive whose names begin like this."""
+    outer = next(each for each in path.parents if each.exists())
+    start = path.relative_to(outer).as_posix()
+    if outer.is_dir():
+        tree = archives.open_siblings(path) if outer == path.parent else None
+    else:
+        tree = _open_archive(outer, outer)
+    if tree and start in tree.files:
+        is_archive = ARCHIVES.search(start)
+        return _open_inner(tree, [start], None, 0) if is_archive else _open_file(tree, start, split)
+    inner = tree.below((f"{start}/", f"{start}-")) if tree else None
+    if not inner or not inner.files:
+        raise MidasError(f"{path}: no such file or folder; check the name")
+    return _open_tree(replace(inner, path=path), split)
 
 
 def _open_archive(path: Path, file: Path | io.BytesIO) -> Tree | None:
@@ -121,7 +127,9 @@ def _open_tree(tree: Tree, split: str | None, depth: int = 0) -> Source:
         source = _open_images(tree, images, split)
     inner = [name for name in tree.names if ARCHIVES.search(name)]
     for form in (arrays, parquet, pixel_tables):
-        source = source or (None if inner else form.open_in(tree, split))
+        source = source or form.open_in(tree, split)
+        if source and inner and not images:
+            raise MidasError(f"{tree.path}: contains several data sets ({some(inner)} and others); give one of them")
     if not source:
         source = _open_inner(tree, inner, split, depth)
     return replace(source, notes=tuple(dict.fromkeys([*tree.notes, *source.notes])))
@@ -130,7 +138,9 @@ def _open_tree(tree: Tree, split: str | None, depth: int = 0) -> Source:
 def _find_images(tree: Tree) -> list[str]:
     """Find the files that are images by their suffix or, if there are none, may be, provided that some really are."""
     images, unknown = split_by_name(tree.names)
-    return images or (unknown if any(has_signature(tree.files[name].head(HEAD)) for name in unknown[:SNIFFED]) else [])
+    if images or any(has_signature(tree.files[name].head(HEAD)) for name in unknown[:SNIFFED]):
+        return images or unknown
+    return [name for name in tree.names if tree.files[name].is_refused]
 
 
 def _open_images(tree: Tree, images: list[str], split: str | None, table: str | None = None) -> Source:
@@ -144,16 +154,17 @@ def _open_images(tree: Tree, images: list[str], split: str | None, table: str | 
     found = find_images(tree.path, tree.files, tree.folders, split)
     title, class_names = convention(found.class_folders, found.is_nist)
     notes = found.notes
-    if class_names and not title.startswith("Sample"):
+    if class_names and title and not title.startswith("Sample"):
         name = next(iter(class_names))
         notes += (f"{tree.path}: folders are read as {title}: {name} is {class_names[name]}",)
-    digest = text_digest([tree.digest(found.labels), *found.class_folders])
+    labels = dict.fromkeys(name for name in tree.names if tree.files[name].is_refused) | found.labels
+    digest = text_digest([tree.digest(labels), *found.class_folders])
     return Source(
         str(tree.path),
         found.class_folders,
         digest,
-        partial(tables.tree_entries, tree, found.labels),
-        len(found.labels),
+        partial(tables.tree_entries, tree, labels),
+        len(labels),
         notes=notes,
         class_names=class_names,
     )
@@ -167,11 +178,14 @@ def _open_inner(tree: Tree, names: list[str], split: str | None, depth: int) -> 
         raise MidasError(f"{tree.path}: contains archives ({some(names)}); give one of them, as {tree.path}/{names[0]}")
     if not names:
         foreign.refuse_tree(tree.path, tree.names)
-        what = "contains no images" if tree.names else "is empty"
-        raise MidasError(f"{tree.path}: {what} and no arrays or tables of images; give another folder or file")
+        what = "contains no images, and no arrays or tables of images" if tree.names else "is empty"
+        raise MidasError(f"{tree.path}: {what}; give another folder or file")
     file, path = tree.files[names[0]], tree.path / names[0]
-    with file.start() as opened:
-        data = opened.read(MAX_INNER + 1) if not file.path else b""
+    try:
+        with file.start() as opened:
+            data = opened.read(MAX_INNER + 1) if not file.path else b""
+    except DAMAGED as error:
+        raise MidasError(f"{path}: damaged in the archive ({reason(error)}); get it again") from error
     if len(data) > MAX_INNER:
         raise MidasError(f"{path}: too large to be read inside of an archive; unpack the outer archive")
     inner = _open_archive(path, file.path or io.BytesIO(data))
@@ -189,25 +203,43 @@ def _open_npz(path: Path, split: str | None) -> Source:
     return arrays.open_npz(path, split, digest=file_digest(path))
 
 
-def _open_array_file(path: Path, split: str | None) -> Source:
-    """Open a file of arrays or a table, recognized by its content or else by its name."""
-    tree = archives.open_siblings(path)
-    head = tree.files[path.name].head(8)
+def _is_image(name: str, file: File) -> bool:
+    return bool(split_by_name([name])[0]) or has_signature(file.head(HEAD))
+
+
+def _open_image(path: Path, file: File, digest: str) -> Source:
+    entry = Entry(str(path), None, lambda: decode_pages(file.read()))
+    return Source(str(path), (), digest, lambda: iter([entry]), 1, is_image=True)
+
+
+def _open_file(tree: Tree, name: str, split: str | None) -> Source:
+    """Open a file that is no archive, recognized by its content or else by its name.
+
+    Args:
+        tree: what lies beside it.
+        name: of the file in the tree.
+        split: as in `open_source`, for a table of images; other files are taken whole.
+    """
+    file, path = tree.files[name], tree.path if tree.path.name == name else tree.path / name
+    if _is_image(name, file):
+        return _open_image(path, file, tree.digest([name]))
+    head = file.head(8)
     is_idx = len(head) > 3 and head[:2] == b"\0\0" and head[2] in idx.TYPES and 1 <= head[3] <= 4
-    if is_idx or idx.NAME.search(path.name):
-        return idx.open_file(tree, path.name)
-    if head.startswith(b"\x93NUMPY") or path.suffix.lower() == ".npy":
-        return arrays.open_file(tree, path.name)
-    if head.startswith(b"PAR1") or parquet.SUFFIX.search(path.name):
-        return parquet.open_file(tree, path.name)
+    if is_idx or idx.NAME.search(name):
+        return idx.open_file(tree, name)
+    if head.startswith(b"\x93NUMPY") or name.lower().endswith((".npy", ".npz")):
+        return arrays.open_file(tree, name)
+    if head.startswith(b"PAR1") or parquet.SUFFIX.search(name):
+        return parquet.open_file(tree, name)
     foreign.refuse(path, head)
-    if pixel_tables.find_layout(tree.files[path.name]):
-        return pixel_tables.open_file(tree, path.name)
-    if tables.SUFFIXES.search(path.name):
-        folder = archives.open_folder(path.parent)
-        images = _find_images(folder)
-        if tables.find_rows(folder, images, path.name)[0]:
-            return _open_images(replace(folder, path=path), images, split, path.name)
+    if pixel_tables.find_layout(file):
+        return pixel_tables.open_file(tree, name)
+    if tables.SUFFIXES.search(name):
+        beside = archives.open_folder(file.path.parent) if file.path else tree
+        images = _find_images(beside)
+        table = path.name if file.path else name
+        if tables.find_rows(beside, images, table)[0]:
+            return _open_images(replace(beside, path=path), images, split, table)
     raise MidasError(
         f"{path}: not a data set; give a zip, a tar, a folder of class folders, an image, or a file of arrays or "
         "a table (.npz, .npy, IDX, CSV, Parquet)"

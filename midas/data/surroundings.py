@@ -52,13 +52,15 @@ def may_be_surrounded(ink: np.ndarray, components: np.ndarray) -> bool:
     main = components[box.argmax()]
     x, y, across, down, _ = main
     inside = (left > x) & (top > y) & (left + width < x + across) & (top + height < y + down)
-    return bool(inside.any()) or (across * down > HOLLOW * ink.size and _has_four_sides(ink, main))
+    return bool(inside.any()) or (
+        across * down > HOLLOW * ink.size and has_four_sides(ink[y : y + down, x : x + across] > INK)
+    )
 
 
-def _has_four_sides(ink: np.ndarray, component: np.ndarray) -> bool:
-    x, y, width, height, _ = component.tolist()
-    part, band = ink[y : y + height, x : x + width] > INK, max(2, round(BAND * max(width, height)))
-    sides = (part[:band].any(0), part[-band:].any(0), part[:, :band].any(1), part[:, -band:].any(1))
+def has_four_sides(inked: np.ndarray) -> bool:
+    """Whether the ink in its bounding box, a bool array (height, width), has straight sides all round."""
+    band = max(2, round(BAND * max(inked.shape)))
+    sides = (inked[:band].any(0), inked[-band:].any(0), inked[:, :band].any(1), inked[:, -band:].any(1))
     return min(float(side.mean()) for side in sides) >= FRAMED
 
 

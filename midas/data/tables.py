@@ -29,7 +29,7 @@ MAX_TABLES = 20  # in a tree; more are files of single images, such as their ann
 LABEL_TITLES = (
     *("label", "labels", "class", "target", "category", "character", "char", "letter", "digit", "symbol", "class_name"),
     *("label_name", "classname", "class name", "name", "text", "transcription", "ground_truth", "gt", "word", "y"),
-    *("identity", "value", "class_id", "label_id"),
+    *("identity", "value", "latex", "class_id", "label_id", "symbol_id"),
 )
 SPLIT_TITLES = ("split", "usage", "subset", "set", "partition", "part")
 EXAMPLE = re.compile(r"sample.?submission", re.IGNORECASE)  # of answers in a competition: its labels are none
@@ -68,7 +68,7 @@ def find_rows(tree: Tree, images: list[str], only: str | None = None) -> tuple[l
     """
     names = [only] if only else [name for name in tree.names if SUFFIXES.search(name) and not EXAMPLE.search(name)]
     rows, used = list[Row](), []
-    if images and len(names) <= MAX_TABLES:
+    if names and images and len(names) <= MAX_TABLES:
         index = _index(images)
         for name in names:
             if found := _match(_cells(tree, name), name, index):
@@ -95,10 +95,9 @@ def open_rows(tree: Tree, found: Images, rows: list[Row], used: list[str], split
     """
     listed = {row.image: row for row in rows if row.image}
     parts = {name: (listed[name].part if name in listed else None) or part_of(name) for name in found.labels}
-    by_part = {part or "": part for part in parts.values()}
-    chosen, notes = choose_part(tree.path, by_part, split)
+    chosen, notes = choose_part(tree.path, {parts[name] or "" for name, row in listed.items() if row.label}, split)
     labels = {name: listed[name].label if name in listed else label for name, label in found.labels.items()}
-    labels = {name: label for name, label in labels.items() if (parts[name] or "") in chosen}
+    labels = {name: label for name, label in labels.items() if not split or (parts[name] or "") in chosen}
     missing = {row.given: row for row in rows if not row.image and (row.part or "") in (*chosen, "")}
     note = f"{tree.path}: labels are those of {some(used)}"
 
@@ -179,7 +178,8 @@ def _match(cells: list[list[str]], table: str, index: dict[str, list[str]]) -> l
         return []
     has_titles = _resolve(cells[0][image], place, index) is None
     titles = [cell.strip().lower() for cell in cells[0]] if has_titles else []
-    label = _label_column(titles, width, image)
+    are_numbers = all(row[image].strip().isdigit() for row in cells[has_titles:][:200])  # which may count anything
+    label = _label_column(titles, width, image, not are_numbers)
     if label is None:
         return []
     part = next((titles.index(title) for title in SPLIT_TITLES if title in titles), None)
@@ -197,11 +197,11 @@ def _match(cells: list[list[str]], table: str, index: dict[str, list[str]]) -> l
     ]
 
 
-def _label_column(titles: list[str], width: int, image: int) -> int | None:
+def _label_column(titles: list[str], width: int, image: int, any_title: bool) -> int | None:
     for title in LABEL_TITLES:
         if title in titles and titles.index(title) != image:
             return titles.index(title)
-    return 1 - image if width == 2 else None
+    return 1 - image if width == 2 and any_title else None
 
 
 def _cells(tree: Tree, name: str) -> list[list[str]]:

@@ -129,7 +129,7 @@ def part_of(name: str) -> str | None:
     """Name the part of a data set that a file or folder belongs to, by the innermost name that says so.
 
     >>> [part_of(name) for name in ("Training_Set/A", "x/mnist_test.csv", "t10k-images", "validation", "trainPart1")]
-    ['train', 'test', 'test', 'val', None]
+    ['train', 'test', 'test', 'val', 'train']
     """
     for each in reversed(name.split("/")):
         words = re.sub("(?<=[a-z])(?=[A-Z])", "_", each).lower()
@@ -232,23 +232,24 @@ def find_images(path: Path, files: Iterable[str], folders: Iterable[str], split:
     # A folder that encloses another folder with images is not a class folder.
     outer = {"", *(folder for parent in set(parents.values()) for folder in _ancestors(_parent(parent)))}
     roots = {_parent(parent) for parent in parents.values() if parent not in outer}
-    notes: tuple[str, ...] = ()
-    if len(roots) > 1 and split:
+    notes, places = tuple[str, ...](), len(roots)
+    if places > 1 and split:
         chosen, notes = choose_part(path, sorted(roots), split)
         if _overlap(parents, chosen, outer):
             found = some(printable(root) or "." for root in chosen)
-            raise MidasError(f"{path}: class folders in several places ({found}); give just one of them, unpacked")
+            raise MidasError(f"{path}: class folders in several places ({found}); give one, as {path}/{chosen[0]}")
         roots = set(chosen)
         parents = {name: parent for name, parent in parents.items() if _parent(parent) in roots}
     places = set(parents.values())
     parents |= {name: _parent(name) for name in unknown if _parent(name) in places}
     parents = dict(sorted(parents.items()))
     used = {parent for parent in parents.values() if parent not in outer}
-    if _are_no_classes({_last(folder) for folder in used}, len(roots)):
+    if _are_no_classes({_last(folder) for folder in used}, places):
         return Images(dict.fromkeys(parents), (), notes)
     labels = {name: None if parent in outer else clean(_last(parent)) for name, parent in parents.items()}
     listed = {name for name in folders if not HIDDEN.search(name)} | {_parent(name) for name in files}
-    listed = {match["place"] if is_nist and (match := NIST.fullmatch(name)) else name for name in listed}
+    if is_nist:
+        listed = set(parents.values())
     class_folders = {folder for name in listed for folder in _ancestors(name) if _parent(folder) in roots}
     return Images(labels, tuple(sorted({clean(_last(folder)) for folder in class_folders})), notes, is_nist)
 

@@ -229,15 +229,16 @@ class Classifier:
         return Answers(allowed, top, threshold)
 
     def predict_stream(
-        self, sources: Iterable[Source], skip: Callable[[str, str], None], answers: Answers
+        self, sources: Iterable[Source], skip: Callable[[str, str], None], answers: Answers | None = None
     ) -> Iterator[Prediction]:
         """Read the characters in sources of any size, with one batch of images in memory.
 
         Args:
             sources: where the images are.
             skip: called with the name of each image, or source, that cannot be read, and the reason.
-            answers: how predictions are made.
+            answers: how predictions are made; None allows all classes and is never unsure.
         """
+        answers = answers or Answers()
         for images, _, probabilities in self._batches(sources, skip, answers):
             yield from self._predictions(probabilities, images, answers)
 
@@ -356,6 +357,7 @@ def score_source(
     network: Classifier,
     source: Source,
     data: str,
+    classes: Sequence[str] | None = None,
     restrict: bool = False,
     strict: bool = False,
     progress: Progress | None = None,
@@ -366,6 +368,7 @@ def score_source(
         network: one network or an ensemble.
         source: the images.
         data: what to call them in messages.
+        classes: predict only these; None allows all.
         restrict: predict only the classes of the data.
         strict: refuse data with images that cannot be used.
         progress: called with (done, total) images.
@@ -374,11 +377,14 @@ def score_source(
         The data, with labels that count the network's classes, and float32 probabilities (n, classes).
 
     Raises:
-        MidasError: the data cannot be read, or have classes that the network does not know.
+        MidasError: the data cannot be read, or have classes that the network does not know or may not predict.
     """
     dataset = datasets.read(source, network.size, strict, progress)
     outputs = network.outputs_of(dataset.class_names, data)
-    probabilities = network.probabilities(dataset.glyphs, outputs if restrict else None)
+    if classes is not None and (missing := [name for name in dataset.class_names if name not in classes]):
+        raise MidasError(f"{data}: has the class {missing[0]!r}, which may not be predicted; add it to the classes")
+    allowed = outputs if restrict else network.answers(classes).allowed
+    probabilities = network.probabilities(dataset.glyphs, allowed)
     return replace(dataset, labels=outputs[dataset.labels], class_names=network.class_names), probabilities
 
 

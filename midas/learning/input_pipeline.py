@@ -16,7 +16,7 @@ from sklearn.model_selection import train_test_split
 from midas.data.augmentation import augment, augment_places
 from midas.data.datasets import Dataset
 from midas.data.glyphs import Glyphs
-from midas.errors import MidasError
+from midas.errors import MidasError, some
 from midas.experiments import Experiment
 from midas.learning import models
 
@@ -41,6 +41,12 @@ def split(data: Dataset, experiment: Experiment) -> tuple[Dataset, Dataset]:
             random_state=experiment.seed,
         )
     except ValueError as error:
+        counts = np.bincount(data.labels[chosen], minlength=len(data.class_names))
+        if rare := [repr(data.class_names[label]) for label in np.flatnonzero(counts == 1)]:
+            raise MidasError(
+                f"{experiment.data}: only one image each of {some(rare)}, too few for a training and a validation set; "
+                "add images, remove the class, or train without a validation set (--all-data)"
+            ) from error
         images, classes = len(chosen), len(data.class_names)
         raise MidasError(
             f"{experiment.data}: {images:,} images of {classes} classes are too few for a validation set of "

@@ -195,6 +195,8 @@ CLEANLAB = (
 def table(summary: Mapping[str, Any], max_suspects: int) -> str:
     """Format what `describe` returned as text, with up to `max_suspects` suspects."""
     parts = [summary["sentence"]]
+    if summary.get("left_out"):
+        parts.append(left_out(summary["left_out"]))
     if summary["share_mislabeled"] is not None:
         parts += [text_table(PER_CLASS, summary["per_class"]), text_table(TESTS, _tests(summary), keep_empty=True)]
         if summary["pairs"]:
@@ -205,6 +207,16 @@ def table(summary: Mapping[str, Any], max_suspects: int) -> str:
         heading = f"Labels most likely to be {_looked_for(summary['verdict'])}:"
         parts.append(f"{heading}\n{text_table(SUSPECTS, summary['suspects'][:max_suspects])}")
     return "\n\n".join(parts)
+
+
+def left_out(classes: Mapping[str, int]) -> str:
+    """Name the classes that an audit left out, with their numbers of images.
+
+    >>> left_out({"D": 1, "E": 2})
+    'Left out, with fewer images than there are folds: D (1), E (2)'
+    """
+    named = _enumerate([f"{name} ({images})" for name, images in classes.items()])
+    return f"Left out, with fewer images than there are folds: {named}"
 
 
 def _tests(summary: Mapping[str, Any]) -> list[dict[str, Any]]:

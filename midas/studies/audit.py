@@ -61,15 +61,16 @@ def audit(
         report: called after each epoch of those trainings.
 
     Returns:
-        What `report.label_audit.describe` returns, with how the predictions were made, and the files written.
+        What `report.label_audit.describe` returns, with how the predictions were made, the classes that were left out
+        as they have fewer images than there are folds, and the files written.
 
     Raises:
-        MidasError: there is one class only, or as `out_of_fold.predict`.
+        MidasError: there are fewer than two classes, or as `out_of_fold.predict`.
     """
     if len(whole.class_names) < 2:
         raise MidasError(f"{data}: has one class only; an audit needs at least two")
     dataset = whole.take(label_noise.subsample(whole.labels, options.limit, options.seed))
-    about: dict[str, Any] = {"data": data, "limit": options.limit, "seed": options.seed}
+    about: dict[str, Any] = {"data": data, "limit": options.limit, "seed": options.seed, "left_out": {}}
     if network:
         paths = [str(path) for path in checkpoints]
         about["predictions"] = {
@@ -80,6 +81,12 @@ def audit(
         outputs = network.outputs_of(dataset.class_names, data)
         probabilities = network.probabilities(dataset.glyphs, outputs)[:, outputs]
     else:
+        dataset, about["left_out"] = out_of_fold.split_off_rare(dataset, options.folds)
+        if len(dataset.class_names) < 2:
+            raise MidasError(
+                f"{data}: too few for {options.folds} folds, of which each needs an image of at least two classes; "
+                "use fewer --folds, or add images"
+            )
         epochs = options.epochs or out_of_fold.default_epochs(len(dataset), options.folds)
         about["predictions"] = {"checkpoint": None, "folds": options.folds, "epochs": epochs}
         probabilities = out_of_fold.predict(dataset, data, options.folds, epochs, options.seed, report)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from midas.errors import MidasError
+from midas.errors import MidasError, some
 from midas.experiments import Experiment
 from midas.metrics import classification
 from midas.metrics.significance import corrected_resampled_interval
@@ -58,10 +58,11 @@ def stratified_folds(dataset: Dataset, data: str, folds: int, seed: int) -> Fold
 
     counts = np.bincount(dataset.labels, minlength=len(dataset.class_names))
     if counts.min() < folds:
-        name, count = dataset.class_names[counts.argmin()], counts.min()
+        count = counts.min()
+        rare = some(repr(dataset.class_names[label]) for label in np.flatnonzero(counts == count))
+        way_out = "add images of it, or remove it" if count < 2 else "use fewer --folds, or add images of it"
         raise MidasError(
-            f"{data}: class {name!r} has {count} image{'s' if count != 1 else ''}, too few for {folds} folds; "
-            "use fewer --folds, or add images to it"
+            f"{data}: class {rare} has {count} image{'s' if count != 1 else ''}, too few for {folds} folds; {way_out}"
         )
     return list(StratifiedKFold(folds, shuffle=True, random_state=seed).split(dataset.labels, dataset.labels))
 

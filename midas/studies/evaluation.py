@@ -49,6 +49,7 @@ def evaluate(
     network: Classifier,
     source: Source,
     data: str,
+    classes: Sequence[str] | None = None,
     restrict: bool = False,
     strict: bool = False,
     progress: Progress | None = None,
@@ -59,18 +60,30 @@ def evaluate(
         network: one network or an ensemble.
         source: the images.
         data: what to call them in messages.
+        classes: predict only these; None allows all.
         restrict: predict only the classes of the data.
         strict: refuse data with images that cannot be used.
         progress: called with (done, total) images.
 
     Raises:
-        MidasError: the data cannot be read, or have classes that the network does not know.
+        MidasError: the data cannot be read, or have classes that the network does not know or may not predict.
     """
     from midas.learning.classifier import score_source
 
-    dataset, probabilities = score_source(network, source, data, restrict, strict, progress)
+    dataset, probabilities = score_source(network, source, data, classes, restrict, strict, progress)
     scores = classification.score(probabilities, dataset.labels, network.class_names)
-    return Evaluation(scores, tuple(dataset.skipped), _transposition(network, dataset, probabilities, data))
+    notes = _transposition(network, dataset, probabilities, data)
+    if classes is None and not restrict:
+        notes += _fewer_classes(network, dataset, data)
+    return Evaluation(scores, tuple(dataset.skipped), notes)
+
+
+def _fewer_classes(network: Classifier, dataset: Dataset, data: str) -> tuple[str, ...]:
+    """Note that the network can predict more classes than the data have."""
+    count, known = len(np.unique(dataset.labels)), len(network.class_names)
+    if count == known:
+        return ()
+    return (f"{data}: has {count} of the network's {known} classes; --restrict, or --classes, predicts only these",)
 
 
 def _transposition(network: Classifier, dataset: Dataset, probabilities: np.ndarray, data: str) -> tuple[str, ...]:
@@ -88,7 +101,8 @@ def _transposition(network: Classifier, dataset: Dataset, probabilities: np.ndar
         return ()
     return (
         f"{data}: the images are probably transposed, as EMNIST's are: with rows and columns swapped, "
-        f"{100 * turned:.0f} instead of {100 * upright:.0f} % of {len(chosen)} images are read right; --transpose swaps them",
+        f"{100 * turned:.0f} instead of {100 * upright:.0f} % of {len(chosen)} images are read right; "
+        "--transpose swaps them",
     )
 
 
@@ -116,6 +130,7 @@ def analyze_network(
     source: Source,
     data: str,
     out: Path | None = None,
+    classes: Sequence[str] | None = None,
     strict: bool = False,
     progress: Progress | None = None,
 ) -> tuple[dict[str, Any], Path, Dataset]:
@@ -127,6 +142,7 @@ def analyze_network(
         source: the images.
         data: what to call them in messages.
         out: folder of the figures; by default the run directory, if the only checkpoint is a run.
+        classes: predict only these; None allows all.
         strict: refuse data with images that cannot be used.
         progress: called with (done, total) images.
 
@@ -142,7 +158,7 @@ def analyze_network(
     out = out or (run.path if run else None)
     if out is None:
         raise MidasError("give the folder of the figures with --out: only a run has one of its own")
-    dataset, probabilities = score_source(network, source, data, False, strict, progress)
+    dataset, probabilities = score_source(network, source, data, classes, False, strict, progress)
     names = str(checkpoints[0]) if len(checkpoints) == 1 else [str(path) for path in checkpoints]
     epochs = run.epochs() if run else []
     about = {"checkpoint": names, "data": data, "notes": _transposition(network, dataset, probabilities, data)}

@@ -33,6 +33,17 @@ def default_epochs(images: int, folds: int) -> int:
     return min(max(math.ceil(IMAGES_SHOWN * folds / (folds - 1) / images), MIN_EPOCHS), MAX_EPOCHS)
 
 
+def split_off_rare(dataset: Dataset, folds: int) -> tuple[Dataset, dict[str, int]]:
+    """Leave out the classes with fewer images than there are folds, which cannot be predicted out of fold.
+
+    Returns:
+        The images of the other classes, and the number of images of each class left out.
+    """
+    counts = np.bincount(dataset.labels, minlength=len(dataset.class_names)).tolist()
+    rare = {name: count for name, count in zip(dataset.class_names, counts, strict=True) if count < folds}
+    return (dataset.only(tuple(name for name in dataset.class_names if name not in rare)) if rare else dataset), rare
+
+
 def predict(
     dataset: Dataset,
     data: str,

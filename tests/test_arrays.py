@@ -1,0 +1,139 @@
+"""Arrays of images and labels: their names, their shapes, and files of NumPy that hold them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from formats import npz, pack, page
+
+from midas.data.arrays import Pair, array_source, find_pairs, label_texts
+from midas.data.sources import open_source
+from midas.errors import MidasError
+
+DIGITS = np.stack([255 - page(width=28, height=28, pen=pen) for pen in (2, 3, 4, 3)])
+LABELS = np.array([1, 0, 2, 1])
+TEXTS = ["1", "0", "2", "1"]
+
+
+def npy(array):
+    import io
+
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def labels_of(source):
+    return [entry.label for entry in source.entries()]
+
+
+@pytest.mark.parametrize(
+    ("names", "pair"),
+    [
+        (["X", "y"], ("X", "y")),
+        (["trainX", "trainY"], ("trainX", "trainY")),
+        (["train_images", "train_labels"], ("train_images", "train_labels")),
+        (["x_val", "y_val"], ("x_val", "y_val")),
+        (["features", "labels"], ("features", "labels")),
+        (["a/X", "a/Y"], ("a/X", "a/Y")),
+        (["data", "target", "target_names", "feature_names", "images"], ("images", "target")),
+        (["images", "labels", "class_names", "names", "places", "notes"], ("images", "labels")),
+        (["k49-test-imgs", "k49-test-labels"], ("k49-test-imgs", "k49-test-labels")),
+        (["data/X", "data/y"], ("data/X", "data/y")),
+        (["images/train", "labels/train"], ("images/train", "labels/train")),
+        (["x"], ("x", None)),
+    ],
+)
+def test_pairs_are_found_by_their_names(names, pair):
+    assert find_pairs(names) == [Pair(*pair)] and find_pairs(names[::-1]) == [Pair(*pair)]
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        DIGITS.reshape(4, 784),
+        DIGITS[:, None],
+        DIGITS[:, None].repeat(3, 1),
+        np.moveaxis(DIGITS, 0, -1),
+        np.moveaxis(DIGITS, 0, -1).reshape(784, 4),
+        np.moveaxis(DIGITS[..., None].repeat(3, 3), 0, -1),
+    ],
+)
+def test_images_of_any_arrangement(images):
+    source = array_source(Path("x"), images, LABELS, None, "")
+    assert source.count == 4
+    assert all((entry.read() == digit).all() for entry, digit in zip(source.entries(), DIGITS, strict=True))
+
+
+@pytest.mark.parametrize(
+    "labels", [LABELS[None], np.eye(3)[LABELS], np.eye(3, dtype=bool)[LABELS], np.eye(3, dtype=np.uint8)[LABELS]]
+)
+def test_labels_of_any_arrangement(labels):
+    assert label_texts(Path("x"), labels, 4) == TEXTS
+
+
+@pytest.mark.parametrize("labels", [np.eye(3)[LABELS] * 2, np.zeros((4, 3)), np.ones((4, 1, 1)), LABELS[:3]])
+def test_other_arrays_are_no_labels(labels):
+    with pytest.raises(MidasError, match="are not labels of 4 images"):
+        label_texts(Path("x"), labels, 4)
+
+
+@pytest.mark.parametrize("form", ["folder", "zip", "tar.gz"])
+@pytest.mark.parametrize("names", [("X", "y"), ("images", "labels"), ("deep/train_images", "deep/train_labels")])
+def test_npy_pairs(names, form, tmp_path):
+    files = {f"{names[0]}.npy": npy(DIGITS), f"{names[1]}.npy": npy(np.eye(3)[LABELS])}
+    source = open_source(pack(tmp_path / "data", form, files))
+    assert labels_of(source) == TEXTS and (next(source.entries()).read() == DIGITS[0]).all()
+
+
+def test_an_npy_file_finds_its_labels_beside_it(tmp_path):
+    pack(tmp_path, "folder", {"X.npy": npy(DIGITS), "y.npy": npy(LABELS), "other.npy": npy(DIGITS)})
+    assert labels_of(open_source(tmp_path / "X.npy")) == TEXTS
+    assert labels_of(open_source(tmp_path / "other.npy")) == [None] * 4
+    with pytest.raises(MidasError, match=r"y\.npy: these are labels; give the file of the images"):
+        open_source(tmp_path / "y.npy")
+
+
+def test_npz_files_of_one_array_belong_together(tmp_path):
+    for part, count in (("train", 4), ("test", 2)):
+        (tmp_path / f"kmnist-{part}-imgs.npz").write_bytes(npz(arr_0=DIGITS[:count]))
+        (tmp_path / f"kmnist-{part}-labels.npz").write_bytes(npz(arr_0=LABELS[:count]))
+    assert [open_source(tmp_path, split).count for split in ("train", "test", None)] == [4, 2, 6]
+    assert labels_of(open_source(tmp_path / "kmnist-train-imgs.npz")) == TEXTS
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"arr_0": DIGITS, "arr_1": LABELS},
+        {"a": LABELS, "b": DIGITS},
+        {"train_images": DIGITS, "train_labels": LABELS[:, None], "test_images": DIGITS[:1], "test_labels": LABELS[:1]},
+        {"data": DIGITS.reshape(4, -1), "target": LABELS, "target_names": np.arange(3)},
+        {"X": DIGITS, "y": LABELS, "description": np.array("text")},
+    ],
+)
+def test_npz_files_of_other_programs(arrays, tmp_path):
+    (tmp_path / "x.npz").write_bytes(npz(**arrays))
+    assert labels_of(open_source(tmp_path / "x.npz", "train")) == TEXTS
+    assert labels_of(open_source(pack(tmp_path / "z", "zip", {"in/x.npz": npz(**arrays)}), "train")) == TEXTS
+
+
+def test_the_validation_part_stands_in_for_a_test_part_but_is_not_for_training(tmp_path):
+    parts = {"x_train": DIGITS, "y_train": LABELS, "x_val": DIGITS[:2], "y_val": LABELS[:2]}
+    (tmp_path / "x.npz").write_bytes(npz(**parts))
+    assert [open_source(tmp_path / "x.npz", split).count for split in ("train", "test", None)] == [4, 2, 6]
+    assert "has no test part; its validation part is taken" in open_source(tmp_path / "x.npz", "test").notes[0]
+
+
+def test_images_without_labels_beside_others_are_left_out_and_named(tmp_path):
+    (tmp_path / "x.npz").write_bytes(npz(x_train=DIGITS, y_train=LABELS, x_test=DIGITS))
+    source = open_source(tmp_path / "x.npz")
+    assert source.count == 4 and "without labels, so left out: x_test" in source.notes[0]
+
+
+def test_python_objects_are_refused_in_words(tmp_path):
+    (tmp_path / "x.npz").write_bytes(npz(x=DIGITS, y=np.array([{}] * 4, object)))
+    (tmp_path / "X.npy").write_bytes(npy(np.array([{}] * 4, object)))
+    for name in ("x.npz", "X.npy"):
+        with pytest.raises(MidasError, match=f"{name}: .*holds Python objects, which may contain code"):
+            open_source(tmp_path / name)
