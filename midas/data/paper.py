@@ -142,7 +142,8 @@ def _region(
     if not MIN_AREA * gray.size <= area <= WHOLE * gray.size or np.count_nonzero(part) < MIN_PAPER * area:
         return None
     rectangle = cv2.minAreaRect(outline)
-    if not _is_sharp(outline, edges, gray.shape):
+    near, wide = _edge_contrasts(outline, edges)
+    if not _is_sharp(near, wide):
         return None
     mask = cv2.drawContours(np.zeros_like(part), [outline], -1, 1, -1)
     if _cut_sides(mask, 1) == 4 or (_touches(mask) and mask[:: mask.shape[0] - 1, :: mask.shape[1] - 1].all()):
@@ -150,7 +151,7 @@ def _region(
     fill = _quadrilateral_fill(outline, mask)
     if fill < (MIN_FULL_FILL if _cut_sides(mask, max(2, sum(mask.shape) // 100)) == 4 else MIN_FILL):
         return None
-    if _is_faint(gray, part, mask, edges[0][outline[:, 0, 1], outline[:, 0, 0]]):
+    if _is_faint(gray, part, mask, near):
         return None
     ink = [max(cv2.boundingRect(hole)[2:]) - 2 for hole, inner in zip(outlines, is_hole, strict=True) if inner]
     content = max(ink, default=0) / min(rectangle[1])
@@ -166,7 +167,8 @@ def _is_faint(gray: np.ndarray, part: np.ndarray, mask: np.ndarray, along: np.nd
     paper, inside = np.median(gray[part > 0]), gray[mask > 0]
     strongest = max(paper - inside.min(), inside.max() - paper)
     edge = np.median(along)
-    return bool(edge < RULING * strongest or edge < FAINT * strongest and (along > STRONG * strongest).mean() > CROSSED)
+    is_crossed = (along > STRONG * strongest).mean() > CROSSED
+    return bool(edge < RULING * strongest or (edge < FAINT * strongest and is_crossed))
 
 
 def _cut_sides(mask: np.ndarray, slack: int) -> int:
@@ -224,14 +226,17 @@ def _local_range(gray: np.ndarray, radius: int) -> np.ndarray:
     return cv2.subtract(cv2.dilate(gray, kernel), cv2.erode(gray, kernel))
 
 
-def _is_sharp(outline: np.ndarray, ranges: tuple[np.ndarray, ...], shape: tuple[int, ...]) -> bool:
+def _edge_contrasts(outline: np.ndarray, edges: tuple[np.ndarray, ...]) -> list[np.ndarray]:
+    """Take the contrasts nearby and farther off along an outline, except where it is the border of the image."""
     x, y = outline[:, 0].T
-    inner = (x > 0) & (y > 0) & (x < shape[1] - 1) & (y < shape[0] - 1)
-    if not inner.any():
-        return False
-    near, wide = (values[y[inner], x[inner]] for values in ranges)
-    contrast = np.median(near)
-    return bool(contrast >= MIN_CONTRAST and contrast >= MIN_SHARPNESS * np.median(wide))
+    height, width = edges[0].shape
+    inner = (x > 0) & (y > 0) & (x < width - 1) & (y < height - 1)
+    return [values[y[inner], x[inner]] for values in edges]
+
+
+def _is_sharp(near: np.ndarray, wide: np.ndarray) -> bool:
+    """Whether an edge with these contrasts is no shadow."""
+    return len(near) > 0 and bool(np.median(near) >= max(MIN_CONTRAST, MIN_SHARPNESS * np.median(wide)))
 
 
 def _cut(gray: np.ndarray, small: np.ndarray, region: _Region) -> Sheet:

@@ -42,7 +42,7 @@ class Line:
     """A printed line.
 
     Attributes:
-        mask: bool array of the image's shape, the ink that is the line's alone or shared with strokes that cross it.
+        mask: bool array of the box's shape, the ink that is the line's alone or shared with strokes that cross it.
         box: (left, top, right, bottom) in pixels, right and bottom exclusive.
         thickness: in pixels.
         is_level: whether it runs from left to right, not from top to bottom.
@@ -52,6 +52,11 @@ class Line:
     box: tuple[int, int, int, int]
     thickness: float
     is_level: bool
+
+    @property
+    def window(self) -> tuple[slice, slice]:
+        """Where its box is in an image."""
+        return slice(self.box[1], self.box[3]), slice(self.box[0], self.box[2])
 
     @property
     def length(self) -> int:
@@ -115,13 +120,10 @@ def find_ruling(ink: np.ndarray) -> np.ndarray | None:
         if not stroke:
             return ink > INK if _are_ruling(lines, ink.shape) else None
         printed = [line for line in lines if _is_printed(line, rest, box, stroke)]
-        if len(printed) == len(lines):
-            return (ink > INK) & (rest <= INK)
-        lines = _with_pieces(printed, lines, stroke)
-        if len(lines) == len(printed) + 0 and lines == printed:
-            continue
-        rest = erase(ink, lines)
-        return (ink > INK) & (rest <= INK)
+        kept = _with_pieces(printed, lines, stroke)
+        if len(kept) > len(printed) or len(kept) == len(lines):
+            return (ink > INK) & (erase(ink, kept) <= INK)
+        lines = printed
     return None
 
 
@@ -209,8 +211,12 @@ def _is_printed(line: Line, rest: np.ndarray, box: tuple[int, int, int, int], st
         return spans or line.length >= SHORT * size
     slack = max(2, round(0.02 * max(rest.shape)))
     is_clear = min(box[0], box[1], width - box[2], height - box[3]) >= slack
-    touching = cv2.dilate(line.mask.astype(np.uint8), np.ones((3, 3), np.uint8)) & (rest > INK)
-    return is_clear and not touching.any() and (spans or line.length >= LONG * size)
+    window, (top, left) = _grown(line, 1)
+    beside = rest[window] > INK
+    near = np.zeros(beside.shape, np.uint8)
+    near[top : top + line.mask.shape[0], left : left + line.mask.shape[1]] = line.mask
+    touches = (cv2.dilate(near, np.ones((3, 3), np.uint8)) & beside).any()
+    return is_clear and not touches and (spans or line.length >= LONG * size)
 
 
 def _ends_at_border(line: Line, shape: tuple[int, ...]) -> int:
@@ -291,10 +297,8 @@ def _line(inked: np.ndarray, part: np.ndarray, x: int, y: int, length: int) -> L
         return None
     left, top, right, bottom = x + columns[0], max(center.min() - half, 0), x + columns[-1] + 1, center.max() + half + 1
     box = (int(left), int(top), int(right), min(int(bottom), len(inked)))
-    mask = np.zeros(inked.shape, bool)
     near = np.abs(np.arange(box[1], box[3])[:, None] - center) <= half
-    mask[box[1] : box[3], box[0] : box[2]] = near & (inked[box[1] : box[3], box[0] : box[2]] > 0)
-    return Line(mask, box, thickness, True)
+    return Line(near & (inked[box[1] : box[3], box[0] : box[2]] > 0), box, thickness, True)
 
 
 def _is_edge(inked: np.ndarray, columns: np.ndarray, center: np.ndarray, half: float) -> bool:
@@ -308,14 +312,13 @@ def erase(ink: np.ndarray, lines: list[Line]) -> np.ndarray:
     """Remove lines, except where a stroke crosses or touches them."""
     if not lines:
         return ink
-    mask = np.logical_or.reduce([line.mask for line in lines])
+    mask, kept = np.zeros(ink.shape, bool), np.zeros(ink.shape, bool)
+    for line in lines:
+        mask[line.window] |= line.mask
     rest = _without_crumbs(((ink > INK) & ~mask).view(np.uint8), mask, max(line.thickness for line in lines))
     mask |= (ink > INK) & (rest == 0)
-    kept = np.zeros(ink.shape, bool)
     for line in lines:
-        reach = 2 * round(line.thickness + 2) + 1
-        kernel = np.ones((reach, 1) if line.is_level else (1, reach), np.uint8)
-        kept |= line.mask & (cv2.dilate(_solid(rest, line), kernel) > 0)
+        kept[line.window] |= line.mask & _is_crossed(rest, line)
     return np.where(mask & ~kept, np.uint8(0), ink)
 
 
@@ -329,11 +332,21 @@ def _without_crumbs(rest: np.ndarray, mask: np.ndarray, thickness: float) -> np.
     return rest * ~crumbs[parts]
 
 
-def _solid(rest: np.ndarray, line: Line) -> np.ndarray:
-    """Ink beside a line that is a stroke, not the rough edge of the line."""
-    side = max(3, round(line.thickness / 2) | 1)
-    kernel = np.ones((side, 1) if line.is_level else (1, side), np.uint8)
-    return cv2.morphologyEx(rest, cv2.MORPH_OPEN, kernel)
+def _is_crossed(rest: np.ndarray, line: Line) -> np.ndarray:
+    """Mark where strokes, not rough edges of the line, come from one of its sides: bool array of its box's shape."""
+    reach, side = 2 * round(line.thickness + 2) + 1, max(3, round(line.thickness / 2) | 1)
+    window, (top, left) = _grown(line, reach + side)
+    solid, near = (np.ones((n, 1) if line.is_level else (1, n), np.uint8) for n in (side, reach))
+    strokes = cv2.dilate(cv2.morphologyEx(rest[window], cv2.MORPH_OPEN, solid), near) > 0
+    height, width = line.mask.shape
+    return strokes[top : top + height, left : left + width]
+
+
+def _grown(line: Line, margin: int) -> tuple[tuple[slice, slice], tuple[int, int]]:
+    """Grow the box of a line as far as it lies in the image; and where the line's own box begins in it."""
+    left, top, right, bottom = line.box
+    x, y = max(left - margin, 0), max(top - margin, 0)
+    return (slice(y, bottom + margin), slice(x, right + margin)), (top - y, left - x)
 
 
 def remove_holes(ink: np.ndarray, height: float) -> np.ndarray:
