@@ -86,7 +86,7 @@ class ProgressiveIdentification(ComplementaryCrossentropy):
     The loss thus has a state: the targets and the number of steps. Keras saves it with a compiled network.
 
     Args:
-        images: number of images in the training set.
+        images: number of images in the training set, at most 2^24, as Keras passes their indices as floats.
         classes: K.
         steps: number of steps of the whole training.
 
