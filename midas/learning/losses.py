@@ -81,7 +81,7 @@ class ProgressiveIdentification(ComplementaryCrossentropy):
     Each image's target is a moving average, from an even one on, of the network's answers to that image: the softmax of
     the mean log-probabilities of both copies, without the complementary label k. For the loss it is squared and
     normalized. An answer counts from the next epoch on. The weight w is 0 for the first 40 % of the steps, and rises to
-    1 within the next 10 %: early answers would confirm themselves.
+    1 within the next 10 %: earlier answers are too uncertain to learn from.
 
     The loss thus has a state: the targets and the number of steps. Keras saves it with a compiled network.
 
