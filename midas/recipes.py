@@ -98,7 +98,7 @@ _RECIPES: dict[str, dict[str, dict[str, Any]]] = {
         "best": {**_ADAMW, "model": "placed", "size": 36, "label_smoothing": 0.1, "epochs": 100},
     },
     "part2": {**_PLATEAU_OR_COSINE, "fast": _FAST, "best": _DEEPER},
-    "part3": {"cosine": {}, "best": {"model": "deeper", "tta": 8}},
+    "part3": {"cosine": {}},
     "custom": _PLATEAU_OR_COSINE,
 }
 

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Part 3 in full, on fresh seeds: both initializations, the same network on true labels, trained as long and with the same
-# augmentation, and the best recipe; then the plain losses: complementary labels alone, and labels taken as correct.
+# Part 3 in full, on fresh seeds: both initializations, the same network on true labels, trained as long and with the
+# same augmentation, and a larger network; then the plain losses: complementary labels alone, and labels taken as correct.
 # Takes options of the training commands; continues where it was interrupted.
 set -euo pipefail
 true_labels=(--recipe cosine --optimizer adamw --set weight_decay=0.02 --batch-size 256 --epochs 20
@@ -12,7 +12,7 @@ for seed in $seeds; do
     midas train-part3 --init pretrained --seed $seed --resume "$@"
 done
 for seed in $seeds; do
-    midas train-part3 --recipe best --seed $seed --resume "$@"
+    midas train-part3 --model deeper --seed $seed --resume "$@"
 done
 for seed in $seeds; do
     for init in random pretrained; do

@@ -30,7 +30,8 @@ def test_names_tell_experiments_apart():
         part3,
         dataclasses.replace(part3, loss="cross-entropy"),
         dataclasses.replace(part3, loss="complementary"),
-        with_recipe(part3, "best"),
+        with_recipe(part2, "best"),
+        dataclasses.replace(part3, model="deeper"),
         dataclasses.replace(part3, init="pretrained", init_checkpoint="part1"),
     ]
     paths = [named(experiment).run_path for experiment in changes]
