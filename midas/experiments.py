@@ -11,7 +11,16 @@ from typing import Any
 from midas.errors import MidasError
 from midas.files import check_types, parse, plain
 
-LOSSES = ("cross-entropy", "complementary", "scl-exp", "unbiased", "non-negative", "gradient-ascent", "l-w")
+LOSSES = (
+    "cross-entropy",
+    "progressive",
+    "complementary",
+    "scl-exp",
+    "unbiased",
+    "non-negative",
+    "gradient-ascent",
+    "l-w",
+)
 OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop", "adadelta", "adagrad")
 MODEL_NAMES = (
     "compact",
@@ -35,7 +44,8 @@ CHOICES = {
     "optimizer": OPTIMIZERS,
     "schedule": ("plateau", "cosine"),
 }
-LOWEST = {"size": 14, "seed": 0, "rounds": 0, "epochs": 1, "batch_size": 1, "tta": 1, "patience": 1, "limit": 1}
+LOWEST = {"size": 14, "seed": 0, "epochs": 1, "batch_size": 1, "tta": 1, "patience": 1, "limit": 1}
+RETIRED = {"rounds": 0}  # settings of earlier versions, by the value that changed nothing
 PROBE_STEPS = (0, 1, 3, 10, 30, 100, 300)  # steps of the first epochs after which the validation set is scored
 # Upper limits of the augmentation: beyond them little is legible, and with `stroke` gray levels would overflow.
 STRONGEST = {
@@ -106,8 +116,6 @@ class Experiment:
             replaced unless the classes are the same.
         freeze_backbone: train the last layer only (a linear probe).
         loss: one of `LOSSES`; "cross-entropy" takes labels as correct, the others as complementary labels.
-        rounds: number of self-training rounds with the loss "complementary", each training a new network on the
-            candidate labels that earlier networks leave; 0 trains on the complementary labels alone.
         optimizer: one of `OPTIMIZERS`.
         learning_rate: initial (plateau) or peak (cosine) learning rate.
         weight_decay: decoupled from the gradient (Loshchilov and Hutter 2019).
@@ -139,7 +147,6 @@ class Experiment:
     init_checkpoint: str | None = None
     freeze_backbone: bool = False
     loss: str = "cross-entropy"
-    rounds: int = 0
     optimizer: str = "adam"
     learning_rate: float = 2e-3
     weight_decay: float = 0.0
@@ -176,8 +183,6 @@ class Experiment:
             raise MidasError(f"val_fraction must lie in [0, 1), not {self.val_fraction}")
         if not 0 <= self.label_smoothing < 1 or (self.label_smoothing and self.loss != "cross-entropy"):
             raise MidasError("label_smoothing must lie in [0, 1), and be 0 unless the loss is 'cross-entropy'")
-        if self.rounds and self.loss != "complementary":
-            raise MidasError(f"self-training rounds need the loss 'complementary', not {self.loss!r}")
         if self.freeze_backbone and self.init == "random":
             raise MidasError("freeze_backbone needs init 'pretrained': a random backbone must be trained")
         if self.learning_rate <= 0 or self.weight_decay < 0:
@@ -207,7 +212,10 @@ class Experiment:
             experiment = parse(cls, values)
             names = {setting.name for setting in dataclasses.fields(cls)}
             limits = {setting.name for setting in dataclasses.fields(Augmentation)}
-            unknown = [*(values.keys() - names), *((values.get("augmentation") or {}).keys() - limits)]
+            unknown = [
+                *(values.keys() - names - {name for name in RETIRED if values.get(name) == RETIRED[name]}),
+                *((values.get("augmentation") or {}).keys() - limits),
+            ]
         except ValueError as error:
             raise MidasError(f"not the settings of an experiment: {error}") from error
         if unknown:

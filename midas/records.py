@@ -121,7 +121,6 @@ class Environment:
     revision: str | None = None
     data_digest: str | None = None
     init_digest: str | None = None
-    teacher_digest: str | None = None
     started_utc: str | None = None
     finished_utc: str | None = None
 

@@ -5,7 +5,7 @@ card.json         what is needed to use the network, and what it was trained on
 environment.json  versions, device, command, source revision, digest of the data, times
 metrics.jsonl     one object per epoch
 best.keras        the epoch of the lowest validation loss
-last.keras        the last epoch, optimizer included, from which an interrupted run resumes
+last.keras        the last epoch, with the state of optimizer and loss, from which an interrupted run resumes
 data.json         counts of the training set and the test set
 samples.npz       some training images: as they came, preprocessed, augmented
 predictions.npz   what was scored: probabilities, labels, names, images; of some images the features

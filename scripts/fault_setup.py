@@ -211,7 +211,7 @@ def writers(baseline: Baseline, out: Path) -> dict[str, list[Any]]:
         "make-part3": ["make-part3", "--out", out / "new.zip"],
         "train-part1": ["train-part1", "--seed", "1", *SHORT, "--runs-dir", out],
         "train-part2": ["train-part2", *SHORT, "--runs-dir", out],
-        "train-part3": ["train-part3", "--rounds", "0", *SHORT, "--runs-dir", out],
+        "train-part3": ["train-part3", *SHORT, "--runs-dir", out],
         "cross-validate": ["cross-validate", "--folds", "2", *SHORT, "--runs-dir", out],
         "compare-models": ["compare-models", "compact", "--folds", "2", *SHORT, "--runs-dir", out],
         "compare": ["compare", "part2", "--seeds", "2", "--init", "random", *SHORT, "--runs-dir", out],

@@ -34,7 +34,7 @@ JOBS = {  # the words of a command, and those that are added to resume it
     "preprocess": (["preprocess", *SMALL], []),
     "train-part1": (["train-part1", *SMALL, "--epochs", "4"], ["--resume"]),
     "train-part2": (["train-part2", *SMALL, "--init", "pretrained", "--epochs", "6"], ["--resume"]),
-    "train-part3": (["train-part3", *SMALL, "--epochs", "3", "--rounds", "1"], ["--resume"]),
+    "train-part3": (["train-part3", *SMALL, "--epochs", "6"], ["--resume"]),
     "compare": (["compare", "part2", *SMALL, "--seeds", "2", "--epochs", "2", "--init", "random"], ["--resume"]),
     "report": (["report", "--quiet"], []),
 }

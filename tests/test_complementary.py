@@ -3,7 +3,6 @@ import pytest
 
 from midas.data.complementary_mnist import complementary_labels
 from midas.metrics.complementary import (
-    candidate_labels,
     estimate_accuracy,
     estimate_share_correct,
     forward_loss,
@@ -98,9 +97,3 @@ def test_the_posterior_is_bayes_rule_for_any_transition():
     for row, p, label in zip(posterior(probabilities, given, transition), probabilities, given, strict=True):
         joint = [p[j] * transition[j, label] for j in range(4)]
         assert row == pytest.approx(np.array(joint) / sum(joint), abs=1e-6)
-
-
-def test_candidates_hold_the_most_probable_class_even_if_all_are_improbable():
-    flat = np.full((1, 30), 1 / 30)
-    assert candidate_labels(flat).all()
-    assert candidate_labels(np.array([[0.94, 0.05, 0.01]])).tolist() == [[True, True, False]]

@@ -47,6 +47,13 @@ def test_records_from_before_a_strength_was_known_are_read_as_without_it():
     assert Experiment.from_json(record) == PARTS["part1"]
 
 
+def test_records_from_when_there_were_rounds_are_read_if_they_had_none():
+    record = PARTS["part2"].to_json()
+    assert Experiment.from_json({**record, "rounds": 0}) == PARTS["part2"]
+    with pytest.raises(MidasError, match="rounds is unknown"):
+        Experiment.from_json({**record, "rounds": 1})
+
+
 @pytest.mark.parametrize("name", ["", ".hidden", "../../x", "a/b", "a\\b", "a\nb"])
 def test_a_name_that_is_no_folder_s_is_refused(name):
     with pytest.raises(MidasError, match="cannot name a run"):

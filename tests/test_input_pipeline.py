@@ -3,19 +3,11 @@ import dataclasses
 import numpy as np
 import pytest
 import tensorflow as tf
-from tiny import dataset, experiment
+from tiny import dataset, experiment, on_disk
 
-from midas.data.glyphs import Glyphs
-from midas.data.memmap import ImageFile
 from midas.errors import MidasError
 from midas.learning import models
 from midas.learning.input_pipeline import batches, feed, split, steps_per_epoch
-
-
-def on_disk(data, file):
-    """Move the images of a data set to a file."""
-    data.images.tofile(file)
-    return dataclasses.replace(data, glyphs=Glyphs(ImageFile(file, data.images.shape), data.glyphs.places))
 
 
 def test_split_is_stratified_disjoint_and_seeded():
@@ -73,6 +65,19 @@ def test_batches_depend_on_seed_and_epoch_alone():
     assert not all(image.tobytes() in originals for images, _ in epoch(0) for image in images)
 
 
+def test_the_progressive_loss_gets_two_augmented_copies_of_each_image_with_its_index():
+    data, network = dataset("0123", 5), models.build("compact", 28, 4)
+    tiny = experiment(batch_size=8, loss="progressive")
+    stream = batches(data, tiny, network)
+    images, targets = next(stream)
+    assert images.shape == (16, 28, 28) and targets.shape == (16, 2)
+    assert np.array_equal(targets[:8], targets[8:]) and len(set(targets[:8, 0])) == 8
+    assert np.array_equal(data.labels[targets[:, 0]], targets[:, 1])
+    assert not any(np.array_equal(one, other) for one, other in zip(images[:8], images[8:], strict=True))
+    plain, same_targets = next(batches(data, dataclasses.replace(tiny, augmentation=None), network))
+    assert np.array_equal(plain, data.images[same_targets[:, 0]]) and np.array_equal(targets, same_targets)
+
+
 def test_places_are_augmented_for_networks_that_take_them():
     data, tiny = dataset("0123", 5), experiment(batch_size=20, model="placed")
     network = models.build("placed", 28, 4)
@@ -85,10 +90,11 @@ def test_places_are_augmented_for_networks_that_take_them():
 @pytest.mark.parametrize("model", ["compact", "placed"])
 def test_tensorflow_gets_the_same_batches_from_memory_and_from_disk(model, tmp_path):
     data, tiny, network = dataset("0123", 5), experiment(batch_size=8, model=model), models.build(model, 28, 4)
-    for targets in (None, np.eye(4)[data.labels]):
-        stream = batches(data, tiny, network, 1, targets)
+    for loss in ("cross-entropy", "progressive"):
+        tiny = dataclasses.replace(tiny, loss=loss)
+        stream = batches(data, tiny, network, 1)
         expected = [next(stream) for _ in range(4)]
         for each in (data, on_disk(data, tmp_path / "glyphs")):
-            with feed(each, tiny, network, 1, targets) as fed:
+            with feed(each, tiny, network, 1) as fed:
                 for ours, theirs in zip(expected, fed.take(4).as_numpy_iterator(), strict=True):
                     assert all(map(np.array_equal, tf.nest.flatten(ours), tf.nest.flatten(theirs)))

@@ -10,10 +10,11 @@ import tensorflow as tf
 from midas import experiments
 from midas.learning.losses import (
     LOSSES,
-    CandidateCrossentropy,
+    MOMENTUM,
     ComplementaryCrossentropy,
     ExponentialSurrogate,
     ForwardCrossentropy,
+    ProgressiveIdentification,
     SmoothedCrossentropy,
     UnbiasedRisk,
     WeightedDiscriminative,
@@ -252,7 +253,7 @@ def test_smoothing_worked_out_by_hand_and_as_keras_does_it():
 
 
 def test_every_loss_of_experiments_can_be_made():
-    assert set(LOSSES) == set(experiments.LOSSES)
+    assert {*LOSSES, "progressive"} == set(experiments.LOSSES)
     truth, logits = example()
     values = {name: float(make_loss(name)(truth, logits)) for name in LOSSES}
     assert values.pop("cross-entropy") == pytest.approx(-np.log(of_label(softmax(logits), truth)).mean(), rel=1e-5)
@@ -271,32 +272,74 @@ def test_survives_serialization(name):
     np.testing.assert_array_equal(restored(truth, logits), loss(truth, logits))
 
 
-def test_candidates_count_by_the_sum_of_their_probabilities():
-    logits = np.array([[LN2, 0, 0]] * 3, np.float32)  # p = (1/2, 1/4, 1/4)
-    candidates = np.array([[False, True, True], [True, True, False], [False, False, True]])
-    values = CandidateCrossentropy(None)(candidates, logits).numpy()
-    assert values == pytest.approx([LN2, -math.log(3 / 4), 2 * LN2], rel=1e-6)
+def two_copies(images=6, seed=0):
+    """Give indices with labels, and logits, for two copies of each image in a shuffled order."""
+    rng = np.random.default_rng(seed)
+    labels, order = rng.integers(0, CLASSES, images), rng.permutation(images)
+    return np.tile(np.stack([order, labels[order]], axis=1), (2, 1)), rng.normal(0, 3, (2 * images, CLASSES))
 
 
-def test_one_candidate_is_cross_entropy_and_all_but_one_is_negative_learning():
-    labels, logits = example()
-    eye, loss = np.eye(CLASSES), CandidateCrossentropy(None)
-    assert loss(eye[labels], logits).numpy() == pytest.approx(-np.log(of_label(softmax(logits), labels)), rel=1e-4)
-    negative = ComplementaryCrossentropy(None)(labels, logits).numpy() - math.log(CLASSES - 1)
-    assert loss(1 - eye[labels], logits).numpy() == pytest.approx(negative, abs=1e-5)
-    again = keras.losses.deserialize(keras.losses.serialize(loss))
-    np.testing.assert_array_equal(again(eye[labels], logits), loss(eye[labels], logits))
+def answers_of(y_true, logits):
+    """Combine both copies, without the complementary label, in the order of the images: (n, K)."""
+    one, other = np.split(np.log(softmax(logits)), 2)
+    half = len(one)
+    combined = np.exp((one + other) / 2)
+    combined[np.arange(half), y_true[:half, 1]] = 0
+    return (combined / combined.sum(axis=1, keepdims=True))[y_true[:half, 0].argsort()]
 
 
-def test_the_gradient_for_candidates_agrees_with_differences_and_stays_finite():
-    rng = np.random.default_rng(0)
-    candidates, logits = rng.random((6, CLASSES)) < 0.5, rng.normal(0, 3, (6, CLASSES))
-    candidates[:, 0] = True
-    _, found = gradient(CandidateCrossentropy(dtype="float64"), candidates, logits)
+def test_targets_are_a_moving_average_of_the_answers_to_both_copies():
+    loss = ProgressiveIdentification(6, CLASSES, 100, dtype="float64")
+    expected = (1 - np.eye(CLASSES))[two_copies()[0][:6][two_copies()[0][:6, 0].argsort(), 1]] / (CLASSES - 1)
+    for step in range(3):
+        y_true, _ = two_copies()
+        _, logits = two_copies(seed=step)
+        loss(y_true, logits)
+        expected = MOMENTUM * expected + (1 - MOMENTUM) * answers_of(y_true, logits)
+        assert loss.targets.numpy() == pytest.approx(expected, abs=1e-12)
+    assert loss.targets.numpy()[y_true[:, 0], y_true[:, 1]].max() == 0
+
+
+@pytest.mark.parametrize(("done", "weight"), [(0, 0.0), (39, 0.0), (45, 0.5), (50, 1.0), (99, 1.0)])
+def test_targets_count_only_later_in_the_training_and_sharpened(done, weight):
+    y_true, logits = two_copies()
+    loss = ProgressiveIdentification(6, CLASSES, 100, reduction=None, dtype="float64")
+    loss(y_true, logits)
+    loss.step.assign(done)
+    squared = (loss.targets.numpy() ** 2)[y_true[:, 0]]
+    cross_entropy = -(squared / squared.sum(axis=1, keepdims=True) * np.log(softmax(logits))).sum(axis=1)
+    plain = ComplementaryCrossentropy(None, dtype="float64")(y_true[:, 1], logits).numpy()
+    assert loss(y_true, logits).numpy() == pytest.approx(plain + weight * cross_entropy, rel=1e-9)
+    assert loss.step.numpy() == done + 1
+
+
+def test_the_gradient_with_targets_agrees_with_differences_and_stays_finite():
+    y_true, logits = two_copies()
+
+    def made(dtype="float64"):
+        loss = ProgressiveIdentification(6, CLASSES, 2, dtype=dtype)
+        loss(y_true, two_copies(seed=1)[1])  # half of the training is over: the targets count
+        return loss
+
+    _, found = gradient(made(), y_true, logits)
     for place in np.ndindex(logits.shape):
         moved = np.zeros_like(logits)
         moved[place] = 1e-5
-        ahead, behind = (-np.log((softmax(logits + way * moved) * candidates).sum(axis=1)).mean() for way in (1, -1))
+        ahead, behind = (float(made()(y_true, logits + way * moved)) for way in (1, -1))
         assert found[place] == pytest.approx((ahead - behind) / 2e-5, abs=1e-7)
-    for value in gradient(CandidateCrossentropy(None), candidates, (1e4 * np.sign(logits)).astype(np.float32)):
+    for value in gradient(made("float32"), y_true, (1e4 * np.sign(logits)).astype(np.float32)):
         assert np.isfinite(value).all()
+
+
+def test_a_network_saves_and_restores_the_targets(tmp_path):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(CLASSES)])
+    model.compile("sgd", ProgressiveIdentification(6, CLASSES, 10), jit_compile=False)
+    y_true, inputs = two_copies()[0], np.random.default_rng(0).random((12, 3), np.float32)
+    model.train_on_batch(inputs, y_true)
+    model.save(tmp_path / "x.keras")
+    again = keras.saving.load_model(tmp_path / "x.keras")
+    assert again.loss.step.numpy() == 1 and again.loss.targets.numpy().std() > 0
+    np.testing.assert_array_equal(again.loss.targets.numpy(), model.loss.targets.numpy())
+    values = [float(each.train_on_batch(inputs, y_true)) for each in (model, again)]
+    assert values[0] == values[1]
+    np.testing.assert_array_equal(again.loss.targets.numpy(), model.loss.targets.numpy())

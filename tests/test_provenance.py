@@ -6,8 +6,8 @@ from midas.learning import models, provenance
 
 
 def test_the_environment_names_versions_machine_command_and_digests():
-    found = provenance.environment("data", teacher_digest="teacher")
-    assert (found.data_digest, found.init_digest, found.teacher_digest) == ("data", None, "teacher")
+    found = provenance.environment("data", "weights")
+    assert (found.data_digest, found.init_digest) == ("data", "weights")
     assert found.python == ".".join(map(str, sys.version_info[:3])) and found.argv == tuple(sys.argv)
     assert found.device in ("CPU", "GPU") and found.cores >= 1
     assert all((found.midas, found.tensorflow, found.keras, found.numpy, found.opencv, found.platform))

@@ -97,7 +97,7 @@ def test_a_run_without_a_test_set_cannot_vouch_for_itself(trained, tmp_path):
 def test_runs_with_a_test_set_vouch_for_themselves(tmp_path):
     digits = dataset("0123456789")
     for seed in (0, 1):
-        one = experiment("part3", epochs=1, seed=seed, rounds=0, val_fraction=0.2, tta=2)
+        one = experiment("part3", epochs=1, seed=seed, val_fraction=0.2, tta=2)
         result = train_and_score(one, Run(tmp_path / f"seed-{seed}"), digits, digits)
     card = ship.ship([tmp_path / "seed-1"], None, tmp_path / "part3.keras")
     evidence = card.shipped.evidence

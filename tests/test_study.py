@@ -10,11 +10,11 @@ def test_the_study_does_what_another_needs_first():
         ("part2", "random"),
         ("part2", "pretrained"),
         ("part3", "random-cross-entropy"),
-        ("part3", "random-complementary-plain"),
         ("part3", "random-complementary"),
+        ("part3", "random-progressive"),
         ("part3", "pretrained-cross-entropy"),
-        ("part3", "pretrained-complementary-plain"),
         ("part3", "pretrained-complementary"),
+        ("part3", "pretrained-progressive"),
     ]
 
 

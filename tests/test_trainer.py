@@ -4,11 +4,10 @@ import gc
 import keras
 import numpy as np
 import pytest
-from tiny import dataset, experiment, timeless, train_and_score
+from tiny import dataset, experiment, on_disk, timeless, train_and_score
 
 from midas.data.augmentation import augment
 from midas.data.datasets import Dataset
-from midas.data.glyphs import Glyphs
 from midas.data.memmap import ImageFile
 from midas.errors import MidasError
 from midas.learning import models
@@ -32,12 +31,6 @@ def stop_after(epoch):
     return stop
 
 
-def on_disk(data, file):
-    """Move the images of a data set into a file."""
-    data.images.tofile(file)
-    return dataclasses.replace(data, glyphs=Glyphs(ImageFile(file, data.images.shape), data.glyphs.places))
-
-
 def weights(run):
     return Classifier.load(run.path).network.get_weights()
 
@@ -46,7 +39,7 @@ def trainable(run):
     return [variable.numpy() for variable in Classifier.load(run.path).network.trainable_variables]
 
 
-@pytest.mark.parametrize("settings", [{}, {"part": "part3", "rounds": 0}])
+@pytest.mark.parametrize("settings", [{}, {"part": "part3"}, {"part": "part3", "loss": "complementary"}])
 def test_a_step_is_traced_once(settings):
     data, tiny = dataset("0123", 5), experiment(**settings, batch_size=10)
     network = models.build("compact", 28, 4)
@@ -258,7 +251,7 @@ def test_an_initialization_without_its_checkpoint_is_an_error(tmp_path):
 def test_part_3_refuses_a_network_that_was_trained_on_true_labels_of_mnist(tmp_path):
     run, digits = Run(tmp_path / "mnist"), dataset("0123456789")
     train(experiment("part2", epochs=1), run, digits)
-    part3 = experiment("part3", init="pretrained", rounds=0, model="compact")
+    part3 = experiment("part3", init="pretrained", model="compact")
     with pytest.raises(MidasError, match="was trained on MNIST's true labels"):
         train(part3, Run(tmp_path / "x"), digits, run.path)
 

@@ -10,6 +10,7 @@ import numpy as np
 from midas.data import sample
 from midas.data.datasets import Dataset
 from midas.data.glyphs import Glyphs
+from midas.data.memmap import ImageFile
 from midas.data.preprocessing import normalize
 from midas.experiments import Experiment
 from midas.learning import trainer
@@ -28,6 +29,12 @@ def dataset(characters: str = CHARACTERS, drawings: int = DRAWINGS) -> Dataset:
     labels = np.repeat(np.arange(len(characters)), drawings)
     names = np.array([f"{characters[label]}/{index}.png" for index, label in enumerate(labels)])
     return Dataset(Glyphs.stack(map(normalize, pages)), labels, tuple(characters), names, is_sample=True)
+
+
+def on_disk(data: Dataset, file: Path) -> Dataset:
+    """Move the images of a data set to a file."""
+    data.images.tofile(file)
+    return dataclasses.replace(data, glyphs=Glyphs(ImageFile(file, data.images.shape), data.glyphs.places))
 
 
 def experiment(part: str = "part1", **changes) -> Experiment:

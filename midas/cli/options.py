@@ -26,7 +26,6 @@ from midas.experiments import MODEL_NAMES, OPTIMIZERS, STRONGEST, Augmentation, 
 from midas.files import read_json
 from midas.recipes import (
     DEFAULT_CHECKPOINT,
-    ENSEMBLES,
     PARTS,
     SMALL_DATA,
     named,
@@ -217,7 +216,7 @@ def settings_options(part: str, model: bool = True) -> Decorator:
         click.option(
             "--recipe",
             type=click.Choice(list(recipes(part))),
-            default="plateau",
+            default=next(iter(recipes(part))),
             show_default=True,
             help=" ".join(_RECIPES[name] for name in recipes(part)),
         ),
@@ -264,12 +263,12 @@ def settings_options(part: str, model: bool = True) -> Decorator:
 
 def training_options(part: str) -> Decorator:
     """Make the options of a training command."""
-    ensembles = [f"{networks} with --recipe {name}" for (of, name), networks in ENSEMBLES.items() if of == part]
     ensemble_option = click.option(
         "--ensemble",
         type=click.IntRange(1),
-        help="Number of networks, with seeds counted up from --seed; --checkpoint takes their folder.  "
-        f"[default: {'; '.join(['1', *ensembles])}]",
+        default=1,
+        show_default=True,
+        help="Number of networks, with seeds counted up from --seed; --checkpoint takes their folder.",
     )
     tensorboard_option = click.option(
         "--tensorboard",
@@ -315,8 +314,6 @@ def make_experiment(part: str, workspace: Workspace, settings: dict[str, Any]) -
         changes["augmentation"] = (base.augmentation or PARTS[part].augmentation) if given["augment"] else None
     if given.get("all_data"):
         changes["val_fraction"] = 0.0
-    if changes.get("loss", base.loss) != "complementary":
-        changes.setdefault("rounds", 0)
     if part != "part1":
         changes["init_checkpoint"] = _init_checkpoint(part, base, given)
     experiment = replace(base, **changes)

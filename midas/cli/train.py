@@ -9,7 +9,7 @@ import click
 from midas.cli.console import emit, load_tensorflow
 from midas.cli.options import apply, common, json_option, make_experiment, make_workspace, size_option, training_options
 from midas.experiments import LOSSES
-from midas.recipes import ENSEMBLES, PARTS
+from midas.recipes import PARTS
 
 init_option = click.option(
     "--init",
@@ -42,7 +42,7 @@ def train_part2(**settings: Any) -> None:
     _train("part2", settings)
 
 
-@click.command("train-part3", epilog="Example: midas train-part3 --loss complementary --init pretrained")
+@click.command("train-part3", epilog="Example: midas train-part3 --init pretrained --seed 1")
 @init_option
 @from_option
 @click.option(
@@ -50,14 +50,8 @@ def train_part2(**settings: Any) -> None:
     type=click.Choice(LOSSES),
     default=PARTS["part3"].loss,
     show_default=True,
-    help="cross-entropy takes the labels as correct, the others as complementary labels.",
-)
-@click.option(
-    "--rounds",
-    type=click.IntRange(0),
-    default=PARTS["part3"].rounds,
-    show_default=True,
-    help="Self-training rounds with the loss complementary.",
+    help="cross-entropy takes the labels as correct, the others as complementary labels; progressive also finds a "
+    "target for each image.",
 )
 @training_options("part3")
 def train_part3(**settings: Any) -> None:
@@ -70,7 +64,6 @@ def _train(part: str, settings: dict[str, Any]) -> None:
     networks, resume, overwrite, tensorboard, as_json = (settings.pop(name) for name in names)
     workspace = make_workspace(*(settings.pop(key) for key in ("data_dir", "runs_dir", "cache_dir")))
     experiment = make_experiment(part, workspace, settings)
-    networks = networks or ENSEMBLES.get((part, settings["recipe"]), 1)
     from midas.studies.evaluation import summarize_seeds
     from midas.studies.study import perform_seeds
 

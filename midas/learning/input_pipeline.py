@@ -19,6 +19,7 @@ from midas.data.glyphs import Glyphs
 from midas.errors import MidasError, some
 from midas.experiments import Experiment
 from midas.learning import models
+from midas.learning.losses import VIEWS
 
 
 def split(data: Dataset, experiment: Experiment) -> tuple[Dataset, Dataset]:
@@ -73,11 +74,7 @@ def steps_per_epoch(training: Dataset, experiment: Experiment) -> int:
 
 
 def batches(
-    training: Dataset,
-    experiment: Experiment,
-    model: keras.Model,
-    first_epoch: int = 0,
-    targets: np.ndarray | None = None,
+    training: Dataset, experiment: Experiment, model: keras.Model, first_epoch: int = 0
 ) -> Iterator[tuple[Any, np.ndarray]]:
     """Yield shuffled, augmented batches without end; each epoch depends on the seed and its own number alone.
 
@@ -85,45 +82,47 @@ def batches(
 
     Args:
         training: training set.
-        experiment: has the batch size, the augmentation and the seed.
+        experiment: has the batch size, the augmentation, the loss and the seed.
         model: takes the inputs.
         first_epoch: epochs to skip.
-        targets: (n, ...) in place of the labels.
 
     Yields:
-        (inputs, targets): what `models.inputs` makes of the glyphs, and int64 labels (b,) or the given targets.
+        (inputs, targets): what `models.inputs` makes of the glyphs, and int64 labels (b,). With the loss "progressive"
+        there are two augmented copies of each image, and targets (2 b, 2) as `losses.ProgressiveIdentification` takes.
     """
-    targets = training.labels if targets is None else targets
     for epoch in itertools.count(first_epoch):
         rng = np.random.default_rng([experiment.seed, epoch])
         order = rng.permutation(len(training))
         for start in range(0, len(training), experiment.batch_size):
             chosen = order[start : start + experiment.batch_size]
+            if experiment.loss == "progressive":
+                chosen = np.tile(chosen, VIEWS)
             glyphs = training.glyphs[chosen]
             if experiment.augmentation:
                 images, places = augment(np.asarray(glyphs.images), experiment.augmentation, rng), glyphs.places
                 if models.takes_places(model):
                     places = augment_places(places, experiment.augmentation, rng)
                 glyphs = Glyphs(images, places)
-            yield models.inputs(model, glyphs), targets[chosen]
+            yield models.inputs(model, glyphs), _targets(training, experiment, chosen)
+
+
+def _targets(training: Dataset, experiment: Experiment, chosen: np.ndarray) -> np.ndarray:
+    labels = training.labels[chosen]
+    return np.stack([chosen, labels], axis=1) if experiment.loss == "progressive" else labels
 
 
 @contextlib.contextmanager
 def feed(
-    training: Dataset,
-    experiment: Experiment,
-    model: keras.Model,
-    first_epoch: int = 0,
-    targets: np.ndarray | None = None,
+    training: Dataset, experiment: Experiment, model: keras.Model, first_epoch: int = 0
 ) -> Iterator[tf.data.Dataset]:
     """Give `batches` to TensorFlow as a `tf.data.Dataset` in a `with` block; the next batch is made while it computes.
 
     Keras would wrap a generator in `from_generator`, which has a patch for Python 3.11 that makes malloc return every
     large array to the system at once: augmentation would spend three quarters of its time on page faults.
     """
-    stream, failures = [batches(training, experiment, model, first_epoch, targets)], list[Exception]()
-    none = training.take(np.arange(0))
-    example = models.inputs(model, none.glyphs), none.labels if targets is None else targets[:0]
+    stream, failures = [batches(training, experiment, model, first_epoch)], list[Exception]()
+    none = np.arange(0)
+    example = models.inputs(model, training.glyphs[none]), _targets(training, experiment, none)
     specs = [tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in tf.nest.flatten(example)]
 
     def read() -> list[np.ndarray]:

@@ -13,7 +13,14 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import ops
+
+VIEWS = 2  # augmented copies of each image in a step of `ProgressiveIdentification`
+MOMENTUM = 0.7  # of the targets' moving average
+DELAY = 0.4  # fraction of the training before the targets count, ...
+RISE = 0.1  # ... and over which their weight then rises to 1
+SHARPNESS = 2  # power that targets are raised to
 
 
 def _flat(labels: Any) -> Any:
@@ -62,27 +69,80 @@ class ComplementaryCrossentropy(keras.losses.Loss):
 
 
 @keras.saving.register_keras_serializable(package="midas")
-class CandidateCrossentropy(keras.losses.Loss):
-    """Negative log-likelihood of candidate labels (partial-label learning): -ln of the sum of their p.
+class ProgressiveIdentification(ComplementaryCrossentropy):
+    """`ComplementaryCrossentropy`, and later in the training cross-entropy to targets that the network itself finds.
 
-    L_LOG of Feng et al. (2020, "Learning with Multiple Complementary Labels"), known before from partial labels (Jin
-    and Ghahramani 2002). With one candidate it is cross-entropy, with all classes but one `ComplementaryCrossentropy`
-    without its constant.
+    Progressive identification of the true labels (PRODEN, Lv et al. 2020) with consistency regularization between
+    augmented copies (Wu et al. 2022, "Revisiting Consistency Regularization for Deep Partial Label Learning"). A batch
+    holds two augmented copies of each image, which share one target. The loss of a copy is
 
-    Shapes: labels (n, K), true or 1 for the candidate labels, at least one; logits float (n, K) -> float (n,).
+        ln(K - 1) - ln(1 - p_k) - w sum_j t_j ln p_j
 
-    >>> round(float(CandidateCrossentropy()(np.array([[1, 1, 0]]), np.log([[0.5, 0.25, 0.25]]))), 4)  # -ln 0.75
-    0.2877
+    Each image's target is a moving average, from an even one on, of the network's answers to that image: the softmax of
+    the mean log-probabilities of both copies, without the complementary label k. For the loss it is squared and
+    normalized. An answer counts from the next epoch on. The weight w is 0 for the first 40 % of the steps, and rises to
+    1 within the next 10 %: earlier answers are too uncertain to learn from.
+
+    The loss thus has a state: the targets and the number of steps. Keras saves it with a compiled network.
+
+    Args:
+        images: number of images in the training set, at most 2^24, as Keras passes their indices as floats.
+        classes: K.
+        steps: number of steps of the whole training.
+
+    Shapes: labels (2 b, 2), for each copy the index of its image and the complementary label, first one copy of every
+    image and then the other ones in the same order; logits float (2 b, K) -> float (2 b,).
+
+    >>> loss = ProgressiveIdentification(images=1, classes=3, steps=10)
+    >>> round(float(loss(np.array([[0, 2], [0, 2]]), np.log([[0.5, 0.25, 0.25]] * 2))), 4)  # ln 2 - ln 0.75
+    0.9808
+    >>> loss.targets.numpy().round(2).tolist()  # 0.7 (1/2, 1/2, 0) + 0.3 (2/3, 1/3, 0)
+    [[0.550000011920929, 0.44999998807907104, 0.0]]
     """
 
     def __init__(
-        self, reduction: str = "sum_over_batch_size", name: str = "candidate_crossentropy", dtype: Any = None
+        self,
+        images: int,
+        classes: int,
+        steps: int,
+        reduction: str = "sum_over_batch_size",
+        name: str = "progressive_identification",
+        dtype: Any = None,
     ) -> None:
         super().__init__(name=name, reduction=reduction, dtype=dtype)
+        self.images, self.classes, self.steps = images, classes, steps
+        self.targets = tf.Variable(tf.fill((images, classes), tf.constant(1 / classes, self.dtype)), trainable=False)
+        self.step = tf.Variable(tf.constant(0, self.dtype), trainable=False)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Compute the loss."""
-        return _negative_log_likelihood(ops.cast(y_true, "bool"), y_pred)
+        """Compute the loss, and update the targets."""
+        index, label = ops.unstack(ops.cast(ops.reshape(y_true, (VIEWS, -1, 2))[0], "int32"), axis=-1)
+        candidates = ops.logical_not(_one_hot(label, y_pred, "bool"))
+        targets = _normalized(ops.where(candidates, ops.take(self.targets, index, axis=0), 0.0))
+        log_p = ops.reshape(ops.log_softmax(y_pred), (VIEWS, -1, self.classes))
+        answers = ops.softmax(ops.where(candidates, ops.mean(log_p, axis=0), -math.inf))
+        self.targets.scatter_nd_update(index[:, None], MOMENTUM * targets + (1 - MOMENTUM) * answers)
+        weight = ops.clip((self.step / self.steps - DELAY) / RISE, 0, 1)
+        self.step.assign_add(1)
+        cross_entropy = -ops.sum(_normalized(targets**SHARPNESS) * log_p, axis=-1)
+        return super().call(y_true[:, 1], y_pred) + weight * ops.reshape(cross_entropy, (-1,))
+
+    def get_config(self) -> dict[str, Any]:
+        """Give the settings, as Keras saves them."""
+        return {**super().get_config(), "images": self.images, "classes": self.classes, "steps": self.steps}
+
+    def save_own_variables(self, store: Any) -> None:
+        """Save the state, as Keras asks for."""
+        store["targets"], store["step"] = self.targets.numpy(), self.step.numpy()
+
+    def load_own_variables(self, store: Any) -> None:
+        """Restore the state, as Keras asks for."""
+        self.targets.assign(store["targets"])
+        self.step.assign(store["step"])
+
+
+def _normalized(values: Any) -> Any:
+    return values / ops.sum(values, axis=-1, keepdims=True)
 
 
 @keras.saving.register_keras_serializable(package="midas")
@@ -252,8 +312,9 @@ class UnbiasedRisk(keras.losses.Loss):
         return {**super().get_config(), "correction": self.correction}
 
 
-# The losses of experiments, by name. All but the first take labels as complementary. The first is a baseline for such
-# labels, too: trained with it, a network gives the lowest probability to the true class, which is never the label.
+# The losses of experiments, by name, but for the one with a state. All but the first take labels as complementary. The
+# first is a baseline for such labels, too: trained with it, a network gives the lowest probability to the true class,
+# which is never the label.
 LOSSES: dict[str, Callable[[], keras.losses.Loss]] = {
     "cross-entropy": partial(keras.losses.SparseCategoricalCrossentropy, from_logits=True),
     "complementary": ComplementaryCrossentropy,

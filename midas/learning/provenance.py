@@ -20,13 +20,12 @@ import tensorflow as tf
 from midas.records import Environment
 
 
-def environment(data_digest: str, init_digest: str | None = None, teacher_digest: str | None = None) -> Environment:
+def environment(data_digest: str, init_digest: str | None = None) -> Environment:
     """Describe the environment of a run that starts now.
 
     Args:
         data_digest: of the training set.
         init_digest: of the weights that training starts from, if pretrained.
-        teacher_digest: of the networks that provide candidate labels, if any.
     """
     return Environment(
         midas=importlib.metadata.version("midas"),
@@ -43,7 +42,6 @@ def environment(data_digest: str, init_digest: str | None = None, teacher_digest
         revision=_revision(),
         data_digest=data_digest,
         init_digest=init_digest,
-        teacher_digest=teacher_digest,
         started_utc=now(),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,6 @@ from midas.runs import Run
 WARM_UP = 0.1  # fraction of the epochs, in the cosine schedule
 MIN_RATE = 1 / 200  # of the learning rate: neither schedule goes below it
 PLATEAU_FACTOR = 0.5
-TEACHER_COPIES = 4  # augmented copies of each image that a teacher's probabilities are averaged over
 EMBEDDED = 1000  # scored images, drawn at random, whose features are kept
 
 
@@ -65,7 +64,6 @@ def train(
     run: Run,
     data: Dataset,
     init_checkpoint: str | os.PathLike | None = None,
-    teachers: Sequence[str | os.PathLike] = (),
     report: Callable[[EpochRecord, int], None] = lambda record, epochs: None,
     tensorboard: str | os.PathLike | None = None,
     overwrite: bool = False,
@@ -77,52 +75,29 @@ def train(
         run: the run directory, already checked; an interrupted training in it is resumed.
         data: training set; the validation set is split off first.
         init_checkpoint: what a pretrained initialization starts from.
-        teachers: checkpoints whose averaged probabilities provide the candidate labels of a self-training round.
         report: called after each epoch with its record and the number of epochs.
         tensorboard: folder for TensorBoard's logs, or None.
         overwrite: delete what the run directory holds, once the new training is known to be able to start.
 
     Raises:
         MidasError: the data or a checkpoint do not fit the experiment.
-        ValueError: a self-training round lacks teachers, or a pretrained initialization its checkpoint, or another
-            training has some.
+        ValueError: a pretrained initialization lacks its checkpoint, or a random one has one.
     """
     if (experiment.init == "pretrained") != (init_checkpoint is not None):
         raise ValueError(f"a {experiment.init} initialization cannot start from {init_checkpoint}")
-    if bool(experiment.rounds) != bool(teachers):
-        raise ValueError(f"{experiment.rounds} self-training rounds cannot have {len(teachers)} teachers")
     if tensorboard and not importlib.util.find_spec("tensorboard"):
         raise MidasError("--tensorboard needs the package tensorboard: pip install tensorboard")
     set_seed(experiment.seed)
     training, validation = split(data, experiment)
     start, initialization = _initialize(experiment, data.class_names, init_checkpoint)
-    teacher = Classifier.load(*teachers) if teachers else None
     if overwrite:  # not before everything that can be refused is known to be right
         run.clear()
     run.start(experiment)
-    _describe(run, experiment, data, start, initialization, teacher)
+    _describe(run, experiment, data, start, initialization)
     model, records = _resume(run, experiment, start, steps_per_epoch(training, experiment))
     if len(records) < experiment.epochs and not out_of_patience(records, experiment.stop_patience):
-        targets = candidate_targets(teacher, training, validation) if teacher else training.labels
-        _fit(model, experiment, run, training, targets, validation, records, report, tensorboard)
+        _fit(model, experiment, run, training, validation, records, report, tensorboard)
     return Training(experiment, run, training, validation, initialization)
-
-
-def candidate_targets(teacher: Classifier, training: Dataset, validation: Dataset) -> np.ndarray:
-    """Choose the candidate labels of each training image from a teacher's predictions and its complementary label.
-
-    The share of correct labels is estimated on the validation set, which the teacher was not trained on, or without one
-    on the training set, where it is too low.
-
-    Returns:
-        bool (n, K).
-    """
-    averaged = replace(teacher, tta=TEACHER_COPIES)
-    unseen = validation if len(validation) else training
-    share = complementary.estimate_share_correct(averaged.probabilities(unseen.glyphs), unseen.labels)
-    transition = complementary.uniform_transition(len(training.class_names), share)
-    probabilities = averaged.probabilities(training.glyphs)
-    return complementary.candidate_labels(complementary.posterior(probabilities, training.labels, transition))
 
 
 def score(training: Training, test: Dataset | None = None) -> Result:
@@ -231,20 +206,12 @@ def _initialize(
     return model, pretrained
 
 
-def _describe(
-    run: Run,
-    experiment: Experiment,
-    data: Dataset,
-    model: keras.Model,
-    initialization: Classifier,
-    teacher: Classifier | None,
-) -> None:
+def _describe(run: Run, experiment: Experiment, data: Dataset, model: keras.Model, initialization: Classifier) -> None:
     """Write card.json and environment.json, or check that a resumed run builds on the same as before."""
-    teacher_digest = provenance.weights_digest(teacher.networks) if teacher else None
-    now = provenance.environment(data.digest, provenance.weights_digest(initialization.networks), teacher_digest)
+    now = provenance.environment(data.digest, provenance.weights_digest(initialization.networks))
     if (run / "environment.json").exists():
-        before, names = run.environment, ("the data", "the network it started from", "its teacher")
-        for key, name in zip(("data_digest", "init_digest", "teacher_digest"), names, strict=True):
+        before = run.environment
+        for key, name in (("data_digest", "the data"), ("init_digest", "the network it started from")):
             if getattr(before, key) != getattr(now, key):
                 raise MidasError(f"{run.path}: {name} changed since it was stopped; start again with --overwrite")
         return
@@ -299,8 +266,9 @@ def compile_model(model: keras.Model, experiment: Experiment, steps: int) -> Non
     if experiment.weight_decay or experiment.optimizer == "adamw":  # AdamW's own default is not 0
         options["weight_decay"] = experiment.weight_decay
     optimizer = keras.optimizers.get({"class_name": experiment.optimizer, "config": {"learning_rate": rate, **options}})
-    if experiment.rounds:
-        loss: keras.losses.Loss = losses.CandidateCrossentropy()
+    if experiment.loss == "progressive":  # with a target for each image, and those that would fill the last batch
+        images, classes = steps * experiment.batch_size, model.output_shape[-1]
+        loss: keras.losses.Loss = losses.ProgressiveIdentification(images, classes, steps * experiment.epochs)
     else:
         loss = losses.make_loss(experiment.loss, experiment.label_smoothing)
     # How often the prediction equals a complementary label is not an accuracy.
@@ -325,7 +293,6 @@ def _fit(
     experiment: Experiment,
     run: Run,
     training: Dataset,
-    targets: np.ndarray,
     validation: Dataset,
     records: list[EpochRecord],
     report: Callable[[EpochRecord, int], None],
@@ -359,7 +326,7 @@ def _fit(
         EpochRecorder(run, records, experiment.stop_patience, report, probe),
         AtomicCheckpoint(Path(run / "last.keras")),
     ]
-    with feed(training, experiment, model, first_epoch=len(records), targets=targets) as batches:
+    with feed(training, experiment, model, first_epoch=len(records)) as batches:
         model.fit(
             batches,
             steps_per_epoch=steps_per_epoch(training, experiment),

@@ -13,7 +13,6 @@ import numpy as np
 from midas.metrics.significance import bootstrap_interval, wilson_interval
 
 EPSILON = 1e-12  # keeps logarithms finite where a network is certain
-MIN_CANDIDATE = 0.05  # classes of lower probability are not candidate labels
 
 
 @dataclass(frozen=True)
@@ -90,17 +89,6 @@ def posterior(probabilities: np.ndarray, complementary_labels: np.ndarray, trans
     """
     joint = np.maximum(probabilities, EPSILON) * transition[:, complementary_labels].T
     return (joint / joint.sum(axis=1, keepdims=True)).astype(np.float32)
-
-
-def candidate_labels(probabilities: np.ndarray) -> np.ndarray:
-    """Choose the candidate labels of partial-label learning: bool (n, K).
-
-    They are the classes of at least `MIN_CANDIDATE` probability, and the most probable one in any case.
-
-    >>> candidate_labels(np.array([[0.9, 0.08, 0.02], [0.5, 0.47, 0.03]])).tolist()
-    [[True, True, False], [True, True, False]]
-    """
-    return probabilities >= np.minimum(MIN_CANDIDATE, probabilities.max(axis=1, keepdims=True))
 
 
 def unbiased_accuracy(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from midas.errors import MidasError
-from midas.recipes import COMMON_RECIPES, PARTS, named, with_recipe
+from midas.recipes import PARTS, named, recipes, with_recipe
 from midas.records import DataRecord, EpochRecord
 from midas.runs import Run
 
@@ -48,7 +48,7 @@ def train(
         description: of the data, e.g. its path, for the records and the name of the run.
         test: test set, scored once at the end; None scores the validation set.
         name: of the run; by default made from the description and the settings.
-        recipe: settings that are replaced together, a key of `recipes.COMMON_RECIPES`.
+        recipe: settings that are replaced together, one of `recipes.recipes("custom")`.
         runs_dir: root of the run directories.
         resume: continue an unfinished run.
         overwrite: train again.
@@ -60,8 +60,8 @@ def train(
     """
     from midas.learning import backend
 
-    if recipe not in COMMON_RECIPES:
-        raise MidasError(f"no recipe {recipe!r}; there are {', '.join(COMMON_RECIPES)}")
+    if recipe not in recipes("custom"):
+        raise MidasError(f"no recipe {recipe!r}; there are {', '.join(recipes('custom'))}")
     base = with_recipe(replace(PARTS["custom"], size=data.glyphs.size), recipe)
     try:
         experiment = replace(base, data=description, test="test" if test else None, **settings)

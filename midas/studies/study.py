@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from midas.experiments import Experiment
-from midas.recipes import INITIALIZATIONS, PARTS, SMALL_DATA, named, teachers
+from midas.recipes import INITIALIZATIONS, PARTS, SMALL_DATA, named
 from midas.records import EpochRecord
 from midas.runs import Run
 
@@ -90,7 +90,6 @@ def perform(
             workspace.say(f"{run.path}: already finished, nothing to do (--overwrite trains it again)")
             return run
     init_checkpoint = _init_checkpoint(experiment, workspace)
-    taught_by = [_finished(teacher, workspace) for teacher in teachers(experiment)]
     workspace.start()
     from midas.data import datasets
     from midas.learning.trainer import score, train  # imports TensorFlow
@@ -106,9 +105,7 @@ def perform(
                 return run
         images = min(experiment.limit or len(data), len(data))
         workspace.say(f"{experiment.run_path}: {images:,} images of {experiment.data}, validation set included")
-        training = train(
-            experiment, run, data, init_checkpoint, taught_by, workspace.epoch, tensorboard, overwrite=overwrite
-        )
+        training = train(experiment, run, data, init_checkpoint, workspace.epoch, tensorboard, overwrite=overwrite)
         test = workspace.load(experiment.test, experiment.size) if experiment.test else None
         source = datasets.open_named(experiment.data.removesuffix("-digits"), workspace.data_dir)
         previews.keep_samples(run, experiment, data, source, test)
@@ -155,7 +152,7 @@ def experiments(sample: bool, quick: bool, seed: int) -> list[Experiment]:
 
     Args:
         sample: with settings for the small data sets of the embedded sample.
-        quick: with few epochs, and without self-training rounds.
+        quick: with few epochs.
         seed: random seed.
     """
     part1, digits, part2, part3 = (PARTS[name] for name in ("part1", "digits", "part2", "part3"))
@@ -163,10 +160,10 @@ def experiments(sample: bool, quick: bool, seed: int) -> list[Experiment]:
     for for_part2, for_part3 in (("random", "random"), ("digits", "part1")):
         chosen.append(replace(part2, **INITIALIZATIONS[for_part2]))
         chosen += [
-            replace(part3, **INITIALIZATIONS[for_part3], loss=loss, rounds=rounds)
-            for loss, rounds in (("cross-entropy", 0), ("complementary", 0), ("complementary", part3.rounds))
+            replace(part3, **INITIALIZATIONS[for_part3], loss=loss)
+            for loss in ("cross-entropy", "complementary", part3.loss)
         ]
-    changes = {**(SMALL_DATA if sample else {}), **({"rounds": 0} if quick else {})}
+    changes = SMALL_DATA if sample else {}
     chosen = [replace(each, seed=seed, **(changes if each.test else {})) for each in chosen]
     chosen = [each if each.name == "digits" else named(each) for each in chosen]
     if quick:

@@ -17,7 +17,7 @@ from midas.report import comparison
 from midas.runs import COMPARISON, Run
 from midas.studies.study import Workspace, perform
 
-SHORT = {"model": "compact", "epochs": 10, "stop_patience": None, "rounds": 0}  # two minutes each on two cores
+SHORT = {"model": "compact", "epochs": 10, "stop_patience": None}  # two minutes each on two cores
 FEW_STEPS = 300  # of a training on few images, as far as that takes 10 to 100 epochs
 
 
