@@ -30,6 +30,7 @@ from midas.learning.callbacks import (
 from midas.learning.checkpoints import load_for_training
 from midas.learning.classifier import Classifier
 from midas.learning.input_pipeline import feed, split, steps_per_epoch
+from midas.learning.writer_adaptation import place_statistics
 from midas.metrics import classification, complementary
 from midas.records import Card, EpochRecord, Result
 from midas.runs import Run
@@ -93,7 +94,7 @@ def train(
     if overwrite:  # not before everything that can be refused is known to be right
         run.clear()
     run.start(experiment)
-    _describe(run, experiment, data, start, initialization)
+    _describe(run, experiment, data, training, start, initialization)
     model, records = _resume(run, experiment, start, steps_per_epoch(training, experiment))
     if len(records) < experiment.epochs and not out_of_patience(records, experiment.stop_patience):
         _fit(model, experiment, run, training, validation, records, report, tensorboard)
@@ -153,6 +154,10 @@ def score(training: Training, test: Dataset | None = None) -> Result:
         skipped=len(validation.skipped),
         **more,
     )
+    if experiment.loss == "cross-entropy" and experiment.part != "part3" and len(validation):
+        unseen = probabilities if scored is validation else network.probabilities(validation.glyphs)
+        threshold = classification.reject_threshold(unseen, validation.labels)
+        run.write(replace(run.card, reject_below=threshold))
     embedded = np.sort(np.random.default_rng(experiment.seed).permutation(len(scored))[:EMBEDDED])
     limit = float(np.finfo(np.float16).max)
     features = network.features(scored.glyphs.take(embedded)).clip(-limit, limit).astype(np.float16)
@@ -206,7 +211,14 @@ def _initialize(
     return model, pretrained
 
 
-def _describe(run: Run, experiment: Experiment, data: Dataset, model: keras.Model, initialization: Classifier) -> None:
+def _describe(
+    run: Run,
+    experiment: Experiment,
+    data: Dataset,
+    training: Dataset,
+    model: keras.Model,
+    initialization: Classifier,
+) -> None:
     """Write card.json and environment.json, or check that a resumed run builds on the same as before."""
     now = provenance.environment(data.digest, provenance.weights_digest(initialization.networks))
     if (run / "environment.json").exists():
@@ -222,6 +234,7 @@ def _describe(run: Run, experiment: Experiment, data: Dataset, model: keras.Mode
             model=experiment.model,
             tta=experiment.tta,
             augmentation=experiment.augmentation,
+            places=place_statistics(training.glyphs.places, training.labels, len(data.class_names)),
             part=experiment.part,
             name=experiment.name,
             seed=experiment.seed,
