@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from midas.errors import printable
 from midas.metrics.classification import ClassScores, Scores
 from midas.records import Comparison, CrossValidationResult, DatasetSummary, MeanScore, Spread
-from midas.report import findings
+from midas.report import verdicts
 from midas.report.comparison import MEASURES, Measure
 
 MISSING = "-"
@@ -152,6 +152,26 @@ RESULTS = (
     Column("seconds", "train_seconds", "{:.0f}".format),
     Column("parameters", "parameters"),
 )
+_SCORES = (
+    "n",
+    "accuracy",
+    "accuracy_interval",
+    "macro_f1",
+    "log_loss",
+    "calibration_error",
+    "zero_shot_accuracy",
+    "argmin_accuracy",
+    "epochs",
+    "train_seconds",
+    "parameters",
+    "note",
+)
+PAGE_RESULTS = (
+    Column("training", "label", text=True),
+    Column("evaluated on", "scored", text=True),
+    *(column for key in _SCORES for column in RESULTS if column.key == key),
+    Column("run directory", "path", text=True),
+)
 RESULT_DETAILS = (
     Column("top-3 accuracy", "top3", _with_unit),
     Column("accuracy, case ignored", "case_merged_accuracy", _with_unit),
@@ -159,10 +179,11 @@ RESULT_DETAILS = (
     Column("best epoch", "best_epoch"),
     Column("validation loss of the best epoch", "best_val_loss", _four),
     Column("validation accuracy of the best epoch", "best_val_accuracy", _with_unit),
+    Column("nearest neighbor of the same class, by pixels", "neighbors_pixels", _with_unit),
+    Column("nearest neighbor of the same class, by features", "neighbors_features", _with_unit),
 )
 SPREADS = (
-    Column("part", "part", text=True),
-    Column("run", "name", text=True),
+    Column("training", "title", text=True),
     Column("seeds", "n"),
     Column("mean accuracy %", "mean", percent),
     Column("standard deviation", "standard_deviation", percent),
@@ -177,7 +198,7 @@ ESTIMATES = (
     Column("95 % interval", "interval", percent_range),
     Column("adjusted estimate %", "adjusted_accuracy", percent),
     Column("95 % interval", "adjusted_interval", percent_range),
-    Column("contains the test accuracy", "covered", lambda covered: "yes" if covered else "no"),
+    Column("interval contains the test accuracy", "covered", lambda covered: "yes" if covered else "no"),
 )
 DATA = (
     Column("data", "title", text=True),
@@ -406,8 +427,8 @@ def comparison_table(comparison: Comparison) -> str:
     """Render a comparison, with the results of the statistical tests below the table."""
     lines = [text_table(comparison_columns(comparison), comparison_rows(comparison), keep_empty=True)]
     for difference in comparison.differences:
-        lines += ["", f"{findings.comparison_title(difference)}:", *findings.verdicts(difference)]
-        lines.append(findings.mcnemar_verdict(difference))
-        efficiency = findings.label_efficiency_verdict(comparison, difference)
+        lines += ["", f"{verdicts.comparison_title(difference)}:", *verdicts.verdicts(difference)]
+        lines.append(verdicts.mcnemar_verdict(difference))
+        efficiency = verdicts.label_efficiency_verdict(comparison, difference)
         lines += [efficiency] if efficiency else []
     return "\n".join([*lines, *([""] if comparison.notes else []), *comparison.notes])

@@ -26,7 +26,7 @@ class Options:
         folds: out-of-fold networks to train, without a reference model.
         epochs: of each of them; None for a number that suits the size of the data.
         limit: audit this many images only, drawn in proportion to the classes; None for all.
-        max_suspects: suspects to list.
+        max_suspects: suspects to draw.
         cleanlab: compare with cleanlab.
         seed: random seed.
         out: folder for the report's files; None writes none.
@@ -84,7 +84,7 @@ def audit(
         about["predictions"] = {"checkpoint": None, "folds": options.folds, "epochs": epochs}
         probabilities = out_of_fold.predict(dataset, data, options.folds, epochs, options.seed, report)
     found = label_noise.audit(probabilities, dataset.labels, independent=network is not None)
-    summary = {**about, **label_audit.describe(found, dataset, options.max_suspects)}
+    summary = {**about, **label_audit.describe(found, dataset)}
     if options.cleanlab:
         summary["cleanlab"] = label_noise.compare_with_cleanlab(found, probabilities, dataset.labels)
     if options.out:
