@@ -69,9 +69,7 @@ def test_the_suspects_end_with_the_last_label_that_is_rather_wrong(share_correct
         return
     expected, precision = label_audit.expected_precision(found), (truth != given_labels)[listed].mean()
     assert 0.7 < expected < precision + 0.03  # rather too low than too high
-    assert label_audit.action(found) == (
-        f"{len(listed)} images to check, expected precision {100 * expected:.1f} %."
-    )
+    assert label_audit.action(found) == (f"{len(listed)} images to check, expected precision {100 * expected:.1f} %.")
 
 
 def test_files_and_list_of_clean_labels_are_empty(tmp_path):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from midas.errors import MidasError
 from midas.metrics import classification
@@ -27,7 +28,7 @@ MAX_MISTAKES = 24
 MAX_PAIRS, PAIR_IMAGES = 6, 8  # pairs of confused classes that are drawn, and images of each
 MAX_FOCUS = 12  # classes of the matrix that opens on what is confused
 CELL_IMAGES = 4  # images that a cell of a confusion matrix shows
-MIN_EMBEDDED, MAX_EMBEDDED = 10, 400  # images that make a map
+MIN_EMBEDDED, MAX_EMBEDDED = 10, 200  # images that make a map
 PAGE_SIDE = 96  # pixels of a page before preprocessing
 # The colors of Matplotlib's figures, as the page names them.
 COLORS = {
@@ -146,8 +147,8 @@ def draw(figure: Figure, alt: str, caption: str) -> Drawing:
     svg = re.sub(
         r"^.*?(?=<svg)|<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>|<!--.*?-->", "", svg, flags=re.S
     )
-    used = set(re.findall(r"#(\w+)", "".join(re.findall(r'(?:href="|url\()#\w+', svg))))
-    svg = re.sub(r' id="(\w+)"', lambda match: match[0] if match[1] in used else "", svg)
+    used = set(re.findall(r'(?:href="|url\()#([^")]+)', svg))
+    svg = re.sub(r' id="([^"]+)"', lambda match: match[0] if match[1] in used else "", svg)
     for color, name in COLORS.items():
         svg = svg.replace(color, name)
     svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font: \1px var(--chart)", svg)
@@ -243,23 +244,25 @@ def _confusion(
 
 
 def most_confused(pairs: Sequence[ConfusedPair], class_names: Sequence[str]) -> list[int]:
-    """Choose up to `MAX_FOCUS` classes from the most frequent confusions, with those beside each other that are confused.
+    """Choose up to `MAX_FOCUS` classes from the most frequent confusions; confused classes are beside each other.
 
     >>> most_confused([ConfusedPair("O", "0", 9, 1.0), ConfusedPair("1", "l", 5, 1.0), ConfusedPair("o", "0", 2, 1.0)],
     ...               ["0", "1", "O", "l", "o"])
-    [2, 4, 0, 1, 3]
+    [2, 0, 4, 1, 3]
     """
-    order: list[str] = []
+    groups: list[list[str]] = []
     for pair in pairs:
-        new = [name for name in (pair.label, pair.predicted) if name not in order]
-        if len(order) + len(new) > MAX_FOCUS:
+        known = {name: group for group in groups for name in group}
+        new = [name for name in (pair.label, pair.predicted) if name not in known]
+        if len(known) + len(new) > MAX_FOCUS:
             break
         if len(new) == 2:
-            order += new
+            groups.append(new)
         elif new:
             partner = pair.predicted if new[0] == pair.label else pair.label
-            order.insert(order.index(partner), new[0])
-    return [class_names.index(name) for name in order]
+            group = known[partner]
+            group.insert(0 if group[0] == partner else len(group), new[0])
+    return [class_names.index(name) for group in groups for name in group]
 
 
 def _depths(matrix: np.ndarray, total: np.ndarray) -> list[tuple[int, int, float]]:
@@ -316,7 +319,8 @@ def neighbor_accuracy(predictions: Predictions) -> NeighborAccuracy | None:
     if not spaces:
         return None
     labels, n = predictions.labels[_embedded(predictions)], len(_embedded(predictions))
-    found = {name: classification.nearest_neighbor_accuracy(points, labels) for name, points in spaces.items()}
+    with threadpool_limits(1):
+        found = {name: classification.nearest_neighbor_accuracy(points, labels) for name, points in spaces.items()}
     return NeighborAccuracy(n, **found)
 
 
@@ -366,10 +370,11 @@ def tsne(points: np.ndarray) -> np.ndarray:
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 
-    reduced = PCA(min(30, *points.shape), random_state=0).fit_transform(points)
     perplexity = min(30, (len(points) - 1) / 3)
-    embedding = TSNE(perplexity=perplexity, init="pca", random_state=0, max_iter=500, method="exact")
-    return embedding.fit_transform(reduced)
+    embedding = TSNE(perplexity=perplexity, init="pca", random_state=0, max_iter=350, method="exact")
+    with threadpool_limits(1):  # on such small matrices, threads wait for each other most of the time
+        reduced = PCA(min(30, *points.shape), random_state=0).fit_transform(points)
+        return embedding.fit_transform(reduced)
 
 
 # ---- data, and estimates of label noise
@@ -422,10 +427,9 @@ def of_data(run: Run, class_names: Sequence[str], title: str, name: str) -> tupl
 
 def _square(page: np.ndarray) -> np.ndarray:
     """Fit a page, uint8 (height, width), into a square of its border's gray level."""
-    from PIL import Image
+    from PIL import Image, ImageOps
 
-    picture = Image.fromarray(page)
-    picture.thumbnail((PAGE_SIDE, PAGE_SIDE))
+    picture = ImageOps.contain(Image.fromarray(page), (PAGE_SIDE, PAGE_SIDE))
     square = Image.new("L", (PAGE_SIDE, PAGE_SIDE), int(page[0, 0]))
     square.paste(picture, ((PAGE_SIDE - picture.width) // 2, (PAGE_SIDE - picture.height) // 2))
     return np.asarray(square)

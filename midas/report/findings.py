@@ -11,7 +11,7 @@ from midas.metrics.significance import ALPHA, binomial_test, paired_t_test, two_
 from midas.records import Comparison, MeasureDifference, Result
 from midas.report.comparison import BY_KEY, differences, measure
 from midas.report.groups import MIN_SEEDS, SeedGroup, correct_for_number, differ, over_seeds
-from midas.report.titles import INITIALIZATION_TITLES, SAMPLE_DIGITS, part_title
+from midas.report.titles import INITIALIZATION_TITLES, SAMPLE_DIGITS, is_pretraining, part_title
 from midas.report.verdicts import comparison_title, label_efficiency_verdict, verdict
 
 MAX_PAIRS = 5  # confused pairs that are named
@@ -79,7 +79,7 @@ def _capitalized(sentence: str) -> str:
 def _images(result: Result) -> str:
     """Name the images a result was scored on, with their number."""
     if result.scored == "validation":
-        return f"{result.n:,} images that were split off before training"
+        return f"{result.n:,} images set aside before training"
     if result.scored == "training":
         return f"the {result.n:,} training images themselves"
     return f"{result.n:,} test images"
@@ -156,7 +156,7 @@ def initialization_pairs(groups: Iterable[SeedGroup]) -> list[tuple[SeedGroup, S
 
 def _part2(groups: Sequence[SeedGroup], comparisons: Sequence[Comparison]) -> list[str]:
     """Say whether pretrained weights converge faster or end better than random ones."""
-    main = [group for group in groups if group.experiment.test]
+    main = [group for group in groups if not is_pretraining(group.experiment)]
     pairs = initialization_pairs(main)
     sentences = [sentence for comparison in comparisons for sentence in _headline_of_comparison(comparison)][:1]
     for ours, theirs in pairs:
@@ -165,7 +165,7 @@ def _part2(groups: Sequence[SeedGroup], comparisons: Sequence[Comparison]) -> li
         sentences = [_alone(main or groups)]
     in_pairs = [group for pair in pairs for group in pair]
     sentences += [_also(group) for group in main if pairs and group not in in_pairs]
-    helpers = [group for group in groups if not group.experiment.test]
+    helpers = [group for group in groups if is_pretraining(group.experiment)]
     sentences += [_helper(group) for group in helpers if main]
     return sentences + _zero_shot(main)
 
@@ -230,8 +230,8 @@ def _on_same_images(ours: SeedGroup, theirs: SeedGroup) -> str:
     difference = differ(ours, theirs)
     outcome = f"; the difference is {difference.verdict()}" if difference else ""
     return (
-        f"A network {ours.title} ends at {over_seeds(ours.accuracies)} of {_images(ours.first)}, one from random "
-        f"weights at {over_seeds(theirs.accuracies)}{early}{outcome}."
+        f"After training, a network {ours.title} recognizes {over_seeds(ours.accuracies)} of {_images(ours.first)}, "
+        f"one from random weights {over_seeds(theirs.accuracies)}{early}{outcome}."
     )
 
 
@@ -289,13 +289,13 @@ def _part3(groups: Sequence[SeedGroup]) -> list[str]:
     naive = [group for group in groups if group.experiment.loss == "cross-entropy"]
     complementary = [group for group in groups if group.experiment.loss != "cross-entropy"]
     chance = 1 / len(groups[0].first.per_class)
-    clauses = []
-    if complementary:
-        clauses.append(f"learning from them what an image is not recognizes {_by_initialization(complementary)}")
+    ways = []
     if naive:
-        clauses.append(f"taking them as correct {_by_initialization(naive)}")
+        ways.append(f"a network that takes them as correct recognizes {_by_initialization(naive)}")
+    if complementary:
+        ways.append(f"one that learns from them what an image is not recognizes {_by_initialization(complementary)}")
     digits = SAMPLE_DIGITS if groups[0].first.sample else "digits"
-    headline = f"Trained on {digits} whose labels are wrong: {'; '.join(clauses)}; chance is {100 * chance:.3g} %."
+    headline = f"Trained on {digits} whose labels are wrong: {'; '.join(ways)}; chance is {100 * chance:.3g} %."
     harmed = [group for group in complementary if _is_harmed(group)]
     if harmed:
         headline += f" Training harmed the network {_listed([_harm(group) for group in harmed])}."
@@ -315,14 +315,9 @@ def _start(group: SeedGroup) -> str:
 
 
 def _by_initialization(groups: Sequence[SeedGroup]) -> str:
-    return _listed(
-        [
-            f"{over_seeds(group.accuracies)} from {_start(group)}"
-            if group.experiment.init == "random"
-            else f"{over_seeds(group.accuracies)} {_start(group)}"
-            for group in groups
-        ]
-    )
+    """Write the accuracy from each initialization, the random one first."""
+    ordered = sorted(groups, key=lambda group: group.experiment.init != "random")
+    return _listed([f"{over_seeds(group.accuracies)} ({_start(group)})" for group in ordered])
 
 
 def _is_harmed(group: SeedGroup) -> bool:
@@ -346,7 +341,7 @@ def _harm(group: SeedGroup) -> str:
 
 def _why(group: SeedGroup, groups: Sequence[SeedGroup]) -> str:
     """Explain the harm, as far as the other runs show it."""
-    text = f"Training harmed the network of `{group.title}`: {_harm(group).partition(': ')[2]}."
+    text = f"Training harmed the pretrained network ({group.title}): {_harm(group).partition(': ')[2]}."
     if group.experiment.loss == "cross-entropy":
         return f"{text} Wrong labels that are taken as correct teach a network to avoid the true class."
     same = [theirs for ours, theirs in initialization_pairs(groups) if ours is group]
@@ -397,9 +392,9 @@ def _below_chance(groups: Sequence[SeedGroup]) -> list[str]:
         results, chance = list(group.results.values()), 1 / len(group.first.per_class)
         if all(binomial_test(round(r.accuracy * r.n), r.n, chance, "less") < ALPHA for r in results):
             sentence = (
-                f"`{_capitalized(group.title)}` recognizes {over_seeds(group.accuracies)} of the test images, "
-                f"significantly fewer than chance ({100 * chance:.3g} %): it has learned the classes, but avoids the "
-                "true one."
+                f"{_capitalized(group.title)}: the network recognizes {over_seeds(group.accuracies)} of the test "
+                f"images, significantly fewer than chance ({100 * chance:.3g} %): it has learned the classes, but "
+                "avoids the true one."
             )
             if least := [r.argmin_accuracy for r in results if r.argmin_accuracy is not None]:
                 sentence += f" Taking the least probable class as the prediction gives {over_seeds(least)}."

@@ -10,7 +10,7 @@ from midas.report import plots
 from midas.report.figures import Drawing, Figures, Gallery, RunFigures, draw
 from midas.report.findings import initialization_pairs
 from midas.report.groups import SeedGroup
-from midas.report.titles import INITIALIZATION_TITLES
+from midas.report.titles import INITIALIZATION_TITLES, is_pretraining
 
 MAX_PAIRS, PAIR_IMAGES = 5, 4  # confused pairs on the first screen, and images of each
 
@@ -73,7 +73,7 @@ def _learning(groups: Sequence[SeedGroup], comparisons: Sequence[Comparison]) ->
             curves.append((INITIALIZATION_TITLES.get(summary.name, summary.name), len(most.seeds), found))
     else:
         pairs = initialization_pairs(groups)
-        main = [group for group in groups if group.experiment.test] or groups
+        main = [group for group in groups if not is_pretraining(group.experiment)] or groups
         shown = list(reversed(pairs[0])) if pairs else main
         for group in shown:
             found_curves = plots.curves_of_runs(group.title, list(group.epochs.values()))

@@ -213,7 +213,12 @@ def _with_unique_titles(entries: Sequence[Entry]) -> list[Entry]:
             for group, words in zip(groups, added[addition], strict=True)
             for entry in group
         ]
-    return [replace(entry, label=f"{entry.title}, seed {entry.result.seed}") for entry in found]
+    labels = [f"{entry.title}, seed {entry.result.seed}" for entry in found]
+    times = Counter(zip((entry.part for entry in found), labels, strict=True))
+    return [
+        replace(entry, label=label if times[entry.part, label] == 1 else f"{label} ({entry.path})")
+        for entry, label in zip(found, labels, strict=True)
+    ]
 
 
 def _read(run: Run) -> Entry:

@@ -130,8 +130,9 @@ def reliability(bins: Sequence[ReliabilityBin], error: float) -> Figure:
         bins: as `classification.reliability` gives them.
         error: expected calibration error in 0-1.
     """
-    figure = Figure(figsize=(NARROW, 4.4), layout="constrained")
-    curve, counts = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+    figure = Figure(figsize=(NARROW, 4.4))  # fixed margins: a page has one of these for each run
+    margins = {"left": 0.16, "right": 0.97, "bottom": 0.12, "top": 0.92, "hspace": 0.08}
+    curve, counts = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1), gridspec_kw=margins)
     confidence, accuracy, n = (np.array([getattr(one, key) for one in bins]) for key in ("confidence", "accuracy", "n"))
     bounds = np.array([wilson_interval(round(a * m), m) for a, m in zip(accuracy, n, strict=True)]).T
     curve.plot([0, 100], [0, 100], color=GRAY, linestyle=":", label="perfect calibration")
@@ -346,7 +347,8 @@ def dots(rows: Sequence[Dot], marks: Mapping[str, float]) -> Figure:
         axes.plot([low, high], [position, position], color=color, linewidth=2)
         axes.plot(x, position, "o", color=color, markersize=7)
         label = f"{row.name}: {x:.1f} %"
-        axes.text(0, position - 0.28, label, fontsize=10, va="bottom", parse_math=False)
+        text = axes.text(0, position - 0.28, label, fontsize=9, va="bottom", parse_math=False)
+        text.set_in_layout(False)  # long names may pass the end of the axis
     for (name, value), line in zip(marks.items(), (":", "--", "-."), strict=False):
         axes.axvline(100 * value, color=GRAY, linestyle=line, linewidth=1.2, label=f"{name}, {100 * value:.3g} %")
     axes.set(xlim=(-2, 102), ylim=(len(rows) - 0.5, -0.95))
@@ -420,7 +422,7 @@ def _band(axes: Axes, across: Sequence[float] | np.ndarray, heights: np.ndarray,
 
 
 def _validation_axis(axes: Axes, lowest: float, highest: float, complementary: bool) -> None:
-    """Label an axis of errors in percent, logarithmic if they differ widely and none is 0, or of estimated accuracies."""
+    """Label an axis in percent, of errors, logarithmic if they differ widely and none is 0, or of estimates."""
     if highest > 4 * lowest > 0 and not complementary:
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))

@@ -17,7 +17,7 @@ from midas.report.groups import SeedGroup
 from midas.report.overview import chart
 from midas.report.sheets import Sheet
 from midas.report.tables import grid
-from midas.report.titles import part_title, scored_title
+from midas.report.titles import is_pretraining, part_title, scored_title
 from midas.runs import Run
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def _names(entry: Entry) -> dict[str, str]:
 
 def _part(part: str, entries: Sequence[Entry], groups: Sequence[SeedGroup]) -> dict[str, Any]:
     is_complementary = part == "part3"
-    ours = [group for group in groups if group.part == part]
+    ours = [group for group in groups if group.part == part and not is_pretraining(group.experiment)] or list(groups)
     # How often predictions equal complementary labels does not rate a network that was trained to predict them.
     rated = [each for each in ours if not is_complementary or each.experiment.loss != "cross-entropy"] or ours
     found = [plots.curves_of_runs(group.title, list(group.epochs.values())) for group in rated]
@@ -146,7 +146,9 @@ def _part(part: str, entries: Sequence[Entry], groups: Sequence[SeedGroup]) -> d
     names = "; ".join(each.name for each in curves)
     return {
         "anchor": part,
-        "notes": statistics.environment_notes([entry.environment for entry in entries]),
+        "notes": statistics.environment_notes(
+            [entry.environment for entry in entries if not is_pretraining(entry.experiment)]
+        ),
         "curves": [
             draw(
                 plots.compare_curves(curves, across, is_complementary),

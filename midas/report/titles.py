@@ -42,7 +42,7 @@ def data_title(name: str, sample: bool = False) -> str:
         "part1": drawings,
         "part1-digits": f"the digits among {drawings}",
         "mnist": f"the training part of {digits}" if sample else "the MNIST training images",
-        "part3": f"{digits} with complementary labels" if sample else "the images of Part 3",
+        "part3": f"{digits} with complementary labels" if sample else "the images of Part 3 with their complementary labels",
     }
     return titles.get(name, name)
 
@@ -64,6 +64,11 @@ def initialization(experiment: Experiment) -> str:
     return f"{experiment.init_checkpoint}{'-frozen' if experiment.freeze_backbone else ''}"
 
 
+def is_pretraining(experiment: Experiment) -> bool:
+    """Whether an experiment only provides Part 2's pretrained weights: it has no test set."""
+    return experiment.part == "part2" and experiment.test is None
+
+
 def run_title(experiment: Experiment) -> str:
     """Name a training in words, without its seed.
 
@@ -77,12 +82,13 @@ def run_title(experiment: Experiment) -> str:
         return experiment.name
     if experiment.part == "part1":
         title = f"{experiment.model} network"
-    elif experiment.test is None:
+    elif is_pretraining(experiment):
         title = "pretraining on the digits of Part 1"
     elif experiment.part == "part3":
         loss = {"cross-entropy": "labels taken as correct", "complementary": "complementary labels"}
+        start = "pretrained on Part 1" if key == "part1" else start  # whole: there is no choice of classes
         title = f"{loss.get(experiment.loss, f'complementary labels ({experiment.loss})')}, {start}"
     else:
         title = start
-    ours = (experiment.test is None and experiment.part == "part2") or experiment.name == named(experiment).name
-    return title if ours else f"{title} ({experiment.name})"
+    is_named_after_settings = is_pretraining(experiment) or experiment.name == named(experiment).name
+    return title if is_named_after_settings else f"{title} ({experiment.name})"
