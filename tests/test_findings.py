@@ -27,7 +27,8 @@ def right(accuracy, n=N, shift=0):
 def group(part, accuracies, init="random", loss=None, first_epoch=0.9, zero_shot=None, shift=0, images=6000, **changes):
     """Make runs of a part, one per seed, which are scored on the same images."""
     of_init = INITIALIZATIONS["random" if init == "random" else "part1" if part == "part3" else "digits"]
-    experiment = replace(PARTS[part], **of_init, **({"loss": loss, "rounds": 0} if loss else {}))
+    changes_of_loss = {name: value for name, value in (("loss", loss), ("rounds", 0)) if hasattr(PARTS[part], name)}
+    experiment = replace(PARTS[part], **of_init, **(changes_of_loss if loss else {}))
     experiment = named(experiment) if experiment.test or part == "part1" else experiment
     scored = {"part1": "validation", "digits": "validation"}.get(part, "mnist-test")
     about = {"n": N, "per_class": PER_CLASS, "part": experiment.part, "name": experiment.name, "scored": scored}
@@ -221,9 +222,7 @@ def test_part_3_says_what_both_ways_give_and_that_training_harmed(seeds):
     assert "takes them as correct recognizes 2.89 % (random weights)" in found.headline or seeds > 1
     assert "chance is 10 %" in found.headline
     before = "78.67 %" if seeds == 1 else "78.47 ± 0.20 % (3 seeds)"
-    assert f"Training harmed the network pretrained on Part 1: {before} before, {shown} after" in (
-        found.headline
-    )
+    assert f"Training harmed the network pretrained on Part 1: {before} before, {shown} after" in (found.headline)
     (why,) = [each for each in found.sentences if "harmed" in each and "complementary" in each]
     assert "rules out only one of 10 classes" in why and "1,347 images say less than the network knew before" in why
     (why,) = [each for each in found.sentences if "harmed" in each and "taken as correct" in each]
@@ -231,9 +230,7 @@ def test_part_3_says_what_both_ways_give_and_that_training_harmed(seeds):
     (pair,) = [
         each
         for each in found.sentences
-        if each.startswith(
-            "Complementary labels, pretrained on Part 1 vs. complementary labels, random weights"
-        )
+        if each.startswith("Complementary labels, pretrained on Part 1 vs. complementary labels, random weights")
     ]
     assert (SEEDS in pair) == (seeds == 1) and ("over 3 seeds" in pair) == (seeds == 3)
 

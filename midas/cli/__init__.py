@@ -11,11 +11,23 @@ from midas.cli.console import Commands
 @click.group(
     cls=Commands,
     context_settings={"auto_envvar_prefix": "MIDAS", "help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Example: midas run --data-dir sample",
+    epilog="Example: midas run --data-dir sample. 'midas help COMMAND' explains a command.",
 )
 @click.version_option(package_name="midas")
 def main() -> None:
     """Read handwriting with small networks trained on few drawings, and learn from labels that are all wrong."""
+
+
+@main.command("help", hidden=True)
+@click.argument("name", metavar="[COMMAND]", required=False)
+@click.pass_context
+def show_help(ctx: click.Context, name: str | None) -> None:
+    """Show the help of a command."""
+    if name is not None and name not in main.commands:
+        raise click.UsageError(f"no command {name!r}; 'midas --help' lists them")
+    group = ctx.parent or ctx
+    shown = main.commands[name] if name else main
+    click.echo(shown.get_help(click.Context(shown, info_name=name, parent=group) if name else group))
 
 
 for module in (use, train, study, data):

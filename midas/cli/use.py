@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from midas.cli.console import Progress, emit, load_tensorflow, warn, warn_of_sample, warn_of_skipped
+from midas.cli.console import (
+    Progress,
+    command,
+    emit,
+    load_tensorflow,
+    table_width,
+    warn,
+    warn_of_sample,
+    warn_of_skipped,
+)
 from midas.cli.options import (
     apply,
     cache_dir_option,
@@ -34,7 +43,7 @@ if TYPE_CHECKING:
     from midas.learning.classifier import Prediction
 
 
-@click.command(epilog="Example: midas predict drawing.png")
+@command(epilog="Example: midas predict drawing.png")
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE|FOLDER|ARCHIVE|-...")
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values instead of a table.")
 @apply(network_option, tta_option, json_option, common)
@@ -45,9 +54,11 @@ def predict(
 
     Prints the label, its probability, and the next two guesses. '-' reads an image from stdin.
     """
+    if as_json and as_csv:
+        raise click.UsageError("--json and --csv exclude each other")
     network, _ = load_network(checkpoints, tta)
     from midas.data.sources import open_source, source_of_bytes
-    from midas.report.tables import prediction_line
+    from midas.report.tables import PredictionTable
 
     sources = [source_of_bytes(sys.stdin.buffer.read()) if name == "-" else open_source(name) for name in images]
     skipped = []
@@ -62,8 +73,10 @@ def predict(
     elif as_csv:
         csv.writer(sys.stdout, lineterminator="\n").writerows(_csv_rows(predictions))
     else:
+        table = PredictionTable(max(map(len, network.card.class_names)), table_width())
+        click.echo(table.header)
         for prediction in predictions:
-            click.echo(prediction_line(prediction))
+            click.echo(table.line(prediction))
 
 
 def _as_json(prediction: Prediction) -> dict[str, Any]:
@@ -81,7 +94,7 @@ def _csv_rows(predictions: Iterable[Prediction]) -> Iterator[list[Any]]:
         yield [each.source, each.label, round(each.probability, 4), *others]
 
 
-@click.command(epilog="Example: midas evaluate --data test.zip --json")
+@command(epilog="Example: midas evaluate --data test.zip --json")
 @network_option
 @click.option(
     "--data",
@@ -111,7 +124,7 @@ def evaluate(
     emit(evaluation.as_json(found, **about), as_json, classification_report(found.scores))
 
 
-@click.command(epilog="Example: midas analyze --checkpoint checkpoints/part1/compact/seed-0")
+@command(epilog="Example: midas analyze --checkpoint checkpoints/part1/compact/seed-0")
 @network_option
 @click.option("--data", help="Labeled images.  [default: what the run itself was evaluated on]")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="[default: the run directory]")
@@ -142,7 +155,7 @@ def analyze(
     emit(found, as_json, f"{classification_report(parse(Scores, found))}\n\n{pictures}")
 
 
-@click.command("audit-labels", epilog="Example: midas audit-labels --data scans.zip --out audit")
+@command("audit-labels", epilog="Example: midas audit-labels --data scans.zip --out audit")
 @click.option(
     "--data",
     required=True,
@@ -191,7 +204,8 @@ def audit_labels(
     warn_of_skipped(dataset.skipped, data)
     if not network:
         load_tensorflow()
-    summary = audit.audit(dataset, data, audit.Options(**options), network, paths, progress.epoch)
+    told = (progress.epoch, progress.stage, progress.predictions)
+    summary = audit.audit(dataset, data, audit.Options(**options), network, paths, *told)
     if summary["predictions"].get("independent") is False:
         warn("Note: this network was trained on these very labels, so its predictions are not independent of them.")
     table, files = label_audit.table(summary, options["max_suspects"]), summary.get("files", ())

@@ -350,7 +350,8 @@ def of_features(
     """
     drawings = []
     for name, points in _spaces(predictions).items() if found else ():
-        points, labels = points[:MAX_EMBEDDED], predictions.labels[_embedded(predictions)[:MAX_EMBEDDED]]
+        chosen = np.linspace(0, len(points) - 1, min(len(points), MAX_EMBEDDED)).astype(int)  # evenly over the classes
+        points, labels = points[chosen], predictions.labels[_embedded(predictions)[chosen]]
         share = f"{100 * getattr(found, name):.1f} %"
         alt = f"t-SNE of {len(points)} images by their {name}, {title}: {share} have a neighbor of the same class"
         what = "the network's features, the inputs of its last layer" if name == "features" else "their pixels"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from statistics import mean
 
@@ -145,13 +145,19 @@ def _compared_with(best: SeedGroup, others: Sequence[SeedGroup]) -> list[str]:
 
 def initialization_pairs(groups: Iterable[SeedGroup]) -> list[tuple[SeedGroup, SeedGroup]]:
     """Find the trainings from pretrained weights, each with the same training from random weights."""
-    pairs = []
-    for ours, theirs in product(list(groups), repeat=2):
-        same = {"init": "random", "init_checkpoint": None, "freeze_backbone": False}
-        names = {"name": theirs.experiment.name, "seed": theirs.experiment.seed}
-        if ours.experiment.init == "pretrained" and theirs.experiment == replace(ours.experiment, **same, **names):
-            pairs.append((ours, theirs))
-    return pairs
+    return [
+        (ours, theirs)
+        for ours, theirs in product(list(groups), repeat=2)
+        if ours.experiment.init == "pretrained"
+        and theirs.experiment.init == "random"
+        and _same_but_for(ours, theirs, "init", "init_checkpoint", "freeze_backbone")
+    ]
+
+
+def _same_but_for(ours: SeedGroup, theirs: SeedGroup, *names: str) -> bool:
+    """Whether two trainings have the same settings, these, name and seed aside."""
+    first, second = ours.experiment.to_json(), theirs.experiment.to_json()
+    return all(first[name] == second[name] for name in first.keys() - {"name", "seed", *names})
 
 
 def _part2(groups: Sequence[SeedGroup], comparisons: Sequence[Comparison]) -> list[str]:
@@ -199,9 +205,9 @@ def _versus(one: MeasureDifference) -> str:
 def _initializations(ours: SeedGroup, theirs: SeedGroup) -> list[str]:
     """Compare a training from pretrained weights with the same from random ones."""
     shared = sorted(ours.results.keys() & theirs.results.keys())
-    measured = [[_measured(group, seed) for seed in shared] for group in (ours, theirs)]
-    if len(shared) >= MIN_SEEDS and all(all(of_group) for of_group in measured):
-        found = {one.measure: one for one in differences(*measured, keys=COMPARED)}
+    first, second = ([_measured(group, seed) for seed in shared] for group in (ours, theirs))
+    if len(shared) >= MIN_SEEDS and all([*first, *second]):
+        found = {one.measure: one for one in differences(first, second, COMPARED)}
         if found.keys() >= {CONVERGENCE, FINAL}:
             return [
                 _over_seeds_headline(ours.title, found, len(shared)),
@@ -218,15 +224,11 @@ def _measured(group: SeedGroup, seed: int) -> dict[str, float | None]:
 
 
 def _on_same_images(ours: SeedGroup, theirs: SeedGroup) -> str:
-    first = [
-        group.epochs[seed][0].val_accuracy
-        for group in (ours, theirs)
-        for seed in [next(iter(group.results))]
-        if group.epochs.get(seed)
-    ]
+    first, second = (next(iter(group.epochs.values()), []) for group in (ours, theirs))
+    a, b = (epochs[0].val_accuracy if epochs else None for epochs in (first, second))
     early = ""
-    if len(first) == 2 and None not in first:
-        early = f" (validation accuracy after the first epoch: {100 * first[0]:.2f} vs. {100 * first[1]:.2f} %)"
+    if a is not None and b is not None:
+        early = f" (validation accuracy after the first epoch: {100 * a:.2f} vs. {100 * b:.2f} %)"
     difference = differ(ours, theirs)
     outcome = f"; the difference is {difference.verdict()}" if difference else ""
     return (
@@ -288,6 +290,9 @@ def _part3(groups: Sequence[SeedGroup]) -> list[str]:
     """Say what taking the labels as correct and as complementary gives, and whether it harmed a pretrained network."""
     naive = [group for group in groups if group.experiment.loss == "cross-entropy"]
     complementary = [group for group in groups if group.experiment.loss != "cross-entropy"]
+    if complementary:  # of several losses for complementary labels, the headline has the best one
+        best = max(complementary, key=lambda group: group.accuracy).experiment.loss
+        complementary = [group for group in complementary if group.experiment.loss == best]
     chance = 1 / len(groups[0].first.per_class)
     ways = []
     if naive:
@@ -370,12 +375,11 @@ def _zero_shot_kept(groups: Sequence[SeedGroup]) -> list[str]:
 def _pairwise(groups: Sequence[SeedGroup]) -> list[str]:
     """Compare the initializations with each loss, and the losses from each initialization."""
     pairs = initialization_pairs(groups)
-    for ours, theirs in product(groups, repeat=2):
-        same = {name: getattr(theirs.experiment, name) for name in ("loss", "name", "seed", "rounds")}
-        if theirs.experiment.loss == "cross-entropy" != ours.experiment.loss and (
-            replace(ours.experiment, **same) == theirs.experiment
-        ):
-            pairs.append((ours, theirs))
+    pairs += [
+        (ours, theirs)
+        for ours, theirs in product(groups, repeat=2)
+        if theirs.experiment.loss == "cross-entropy" != ours.experiment.loss and _same_but_for(ours, theirs, "loss")
+    ]
     tested = [(ours, theirs, found) for ours, theirs in pairs if (found := differ(ours, theirs))]
     corrected = correct_for_number([found for *_, found in tested])
     return [

@@ -169,12 +169,12 @@ def class_map(title: str, points: np.ndarray, labels: np.ndarray, class_names: S
     axes.set_xticks([])
     axes.set_yticks([])
     axes.set(xlim=_padded(points[:, 0]), ylim=_padded(points[:, 1]))
-    style = {"ha": "center", "va": "center", "parse_math": False, "clip_on": True}
+    style: dict[str, Any] = {"ha": "center", "va": "center", "parse_math": False, "clip_on": True}
     if len(class_names) > 10:
         for (x, y), label in zip(points, labels, strict=True):
             axes.text(x, y, class_names[label], color=np.multiply(colors(label), 0.75), fontsize=8, **style)
         return figure
-    axes.scatter(*points.T, c=colors(labels), s=7)
+    axes.scatter(points[:, 0], points[:, 1], c=colors(labels), s=7)
     for label in np.unique(labels):
         x, y = np.median(points[labels == label], axis=0)
         frame = {"facecolor": "white", "edgecolor": colors(label), "pad": 1.5}

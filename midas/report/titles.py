@@ -42,7 +42,7 @@ def data_title(name: str, sample: bool = False) -> str:
         "part1": drawings,
         "part1-digits": f"the digits among {drawings}",
         "mnist": f"the training part of {digits}" if sample else "the MNIST training images",
-        "part3": f"{digits} with complementary labels" if sample else "the images of Part 3 with their complementary labels",
+        "part3": f"{digits if sample else 'the images of Part 3'} with their complementary labels",
     }
     return titles.get(name, name)
 
@@ -85,7 +85,11 @@ def run_title(experiment: Experiment) -> str:
     elif is_pretraining(experiment):
         title = "pretraining on the digits of Part 1"
     elif experiment.part == "part3":
-        loss = {"cross-entropy": "labels taken as correct", "complementary": "complementary labels"}
+        loss = {
+            "cross-entropy": "labels taken as correct",
+            "complementary": "complementary labels",
+            "progressive": "progressive complementary labels",
+        }
         start = "pretrained on Part 1" if key == "part1" else start  # whole: there is no choice of classes
         title = f"{loss.get(experiment.loss, f'complementary labels ({experiment.loss})')}, {start}"
     else:

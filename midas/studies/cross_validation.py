@@ -104,6 +104,7 @@ def cross_validate(
         trainings = list(protocol.trainings(experiment.seed))
         for number, (repeat, fold, member, seed) in enumerate(trainings, 1):
             trained = _training_run(run, protocol, repeat, fold, seed)
+            workspace.stage(f"fold {number} of {len(trainings)}")
             held_out = f"fold {fold + 1} of {protocol.folds}, split {experiment.seed + repeat}"
             training = dataclasses.replace(experiment, seed=seed, test=held_out)
             _train_fold(training, trained, data, splits[repeat][fold], workspace, resume)
