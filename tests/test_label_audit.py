@@ -128,7 +128,7 @@ def test_with_out_of_fold_predictions(data, tmp_path):
     words = ["--data", data / "mnist.npz", "--folds", 2, "--epochs", 1, "--limit", 60]
     result = invoke(data, *words, "--out", tmp_path / "out", "--json")
     assert result.exit_code == 0, result.output
-    assert "epoch   2/2" in result.stderr
+    assert "fold 2 of 2, epoch 1 of 1, done" in result.stderr
     found = json.loads(result.stdout)
     assert (found["images"], found["limit"], found["verdict"]) == (60, 60, "undecided")
     assert found["predictions"] == {"checkpoint": None, "folds": 2, "epochs": 1}

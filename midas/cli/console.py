@@ -208,6 +208,8 @@ class Progress:
         left = f"{int(seconds // 60)}:{int(seconds % 60):02d} left" if record.epoch < epochs else "done"
         parts = [self.stage_title, f"epoch {record.epoch} of {epochs}", left]
         names = {"loss": "loss", "val_loss": "val loss", "val_accuracy": "val accuracy"}
+        if self.is_terminal:  # one line of 80 columns
+            del names["val_loss"]
         values = ((title, getattr(record, key)) for key, title in names.items())
         numbers = "  ".join(f"{title} {value:.3f}" for title, value in values if value is not None)
         self._show(f"{', '.join(filter(None, parts))}  {numbers}".rstrip(), record.epoch, epochs)
@@ -241,23 +243,24 @@ class Progress:
         if self.meta.get("midas.quiet"):
             return
         if self.is_terminal and done != total:
-            bar = self.meta.get("midas.bar") or _start_bar()
-            self.meta["midas.bar"] = bar
-            bar.update(bar.task_ids[0], description=line, completed=done, total=total)
+            if bar := self.meta.get("midas.bar"):
+                bar.update(bar.task_ids[0], description=line, completed=done, total=total)
+            else:
+                self.meta["midas.bar"] = _start_bar(line, done, total)
             return
         end_progress()
         click.echo(line, err=True)
 
 
-def _start_bar() -> Any:
+def _start_bar(line: str, done: int, total: int) -> Any:
     from rich import progress
     from rich.console import Console
     from rich.table import Column
 
     one_line = Column(no_wrap=True, overflow="ellipsis")
     words = progress.TextColumn("{task.description}", markup=False, table_column=one_line)
-    bar = progress.Progress(progress.BarColumn(12), words, console=Console(stderr=True), transient=True)
-    bar.add_task("")
+    bar = progress.Progress(progress.BarColumn(8), words, console=Console(stderr=True), transient=True)
+    bar.add_task(line, completed=done, total=total)
     bar.start()
     return bar
 

@@ -73,7 +73,7 @@ def predict(
     elif as_csv:
         csv.writer(sys.stdout, lineterminator="\n").writerows(_csv_rows(predictions))
     else:
-        table = PredictionTable(max(map(len, network.card.class_names)), table_width())
+        table = PredictionTable(max(map(len, network.class_names)), table_width())
         click.echo(table.header)
         for prediction in predictions:
             click.echo(table.line(prediction))
