@@ -18,18 +18,6 @@ def main() -> None:
     """Read handwriting with small networks trained on few drawings, and learn from labels that are all wrong."""
 
 
-@main.command("help", hidden=True)
-@click.argument("name", metavar="[COMMAND]", required=False)
-@click.pass_context
-def show_help(ctx: click.Context, name: str | None) -> None:
-    """Show the help of a command."""
-    if name is not None and name not in main.commands:
-        raise click.UsageError(f"no command {name!r}; 'midas --help' lists them")
-    group = ctx.parent or ctx
-    shown = main.commands[name] if name else main
-    click.echo(shown.get_help(click.Context(shown, info_name=name, parent=group) if name else group))
-
-
 for module in (use, train, study, data):
     for command in module.COMMANDS:
         main.add_command(command)

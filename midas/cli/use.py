@@ -220,4 +220,17 @@ def _refuse_unused(ctx: click.Context, names: tuple[str, ...], has_checkpoint: b
             raise click.UsageError(f"--{name} goes {'without' if has_checkpoint else 'with'} --checkpoint")
 
 
-COMMANDS = (predict, evaluate, analyze, audit_labels)
+@command("help", epilog="Example: midas help predict")
+@click.argument("name", metavar="[COMMAND]", required=False)
+@common
+@click.pass_context
+def show_help(ctx: click.Context, name: str | None) -> None:
+    """Show the help of a command."""
+    root = ctx.find_root()
+    shown = root.command.get_command(root, name) if name else root.command  # type: ignore[attr-defined]
+    if not shown:
+        raise click.UsageError(f"no command {name!r}; 'midas --help' lists them")
+    click.echo(shown.get_help(click.Context(shown, info_name=name, parent=root) if name else root))
+
+
+COMMANDS = (predict, evaluate, analyze, audit_labels, show_help)
