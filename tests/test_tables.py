@@ -8,7 +8,7 @@ from fabricate import LETTERS, compared, cross_validation, predictions, result, 
 from midas.files import plain
 from midas.metrics import classification
 from midas.records import DatasetSummary, Skipped
-from midas.report import tables
+from midas.report import tables, verdicts
 from midas.report.page import run_state
 from midas.report.tables import Column, text_table
 
@@ -99,7 +99,7 @@ def test_models_are_listed_with_their_cost():
 
 def test_a_comparison_is_a_table_and_the_outcome_of_the_tests():
     comparison = compared()
-    text = tables.comparison_table(comparison)
+    text = verdicts.comparison_table(comparison)
     table, outcome = text.split("\n\n")
     assert len({len(line) for line in table.splitlines()}) == 1
     assert "accuracy after the first epoch, %" in table and "test accuracy with 3 images per class, %" in table
@@ -108,7 +108,7 @@ def test_a_comparison_is_a_table_and_the_outcome_of_the_tests():
     assert "(1 of 5)" in reached
     assert outcome.startswith("Pretrained on the digits of Part 1, compared with random weights:\n")
     noted = dataclasses.replace(comparison, notes=("The runs differ.",))
-    assert tables.comparison_table(noted).endswith("\n\nThe runs differ.")
+    assert verdicts.comparison_table(noted).endswith("\n\nThe runs differ.")
 
 
 def test_a_result_as_json_makes_a_row():

@@ -168,7 +168,7 @@ def compare(
     Prints a table of measures, and what differs significantly. Finished runs are kept, so more --seeds,
     initializations or numbers of images add to them. Seeds count from 0.
     """
-    from midas.report.tables import comparison_table
+    from midas.report.verdicts import comparison_table
     from midas.studies import transfer
 
     workspace = make_workspace(data_dir, runs_dir, cache_dir)

@@ -12,7 +12,7 @@ from midas.records import Comparison, MeasureDifference, Result
 from midas.report.comparison import BY_KEY, differences, measure
 from midas.report.groups import MIN_SEEDS, SeedGroup, correct_for_number, differ, over_seeds
 from midas.report.titles import INITIALIZATION_TITLES, SAMPLE_DIGITS, is_pretraining, part_title
-from midas.report.verdicts import comparison_title, label_efficiency_verdict, verdict
+from midas.report.verdicts import summarize, verdict
 
 MAX_PAIRS = 5  # confused pairs that are named
 # How a training converges and how it ends: what Part 2's conclusion compares.
@@ -54,7 +54,7 @@ def conclude(groups: Sequence[SeedGroup], comparisons: Sequence[Comparison]) -> 
             headline, *sentences = _part3(ours)
         else:
             headline, *sentences = _most_accurate(ours)
-        sentences += [sentence for comparison in of_part for sentence in _comparison(comparison)]
+        sentences += [sentence for comparison in of_part for sentence in summarize(comparison)]
         title = part_title(part, all(group.first.sample for group in ours))
         found.append(Conclusions(part, title, headline, tuple(sentences)))
     return found
@@ -424,28 +424,4 @@ def _estimates(groups: Sequence[SeedGroup]) -> list[str]:
             f"{100 * error:+.2f} points on average; its 95 % interval contains the test accuracy for {covered} of "
             f"{len(found)} networks."
         )
-    return sentences
-
-
-# ---- comparisons of initializations
-
-
-def _comparison(comparison: Comparison) -> list[str]:
-    """Summarize a comparison: how many measures differ, whether the test accuracy does, and with few images."""
-    sentences = []
-    for difference in comparison.differences:
-        significant = [found for found in difference.measures if found.significant]
-        title, count = comparison_title(difference), len(significant)
-        sentence = (
-            f"{title} ({len(comparison.seeds)} seeds): {count or 'none'} of {len(difference.measures)} measures "
-            f"{'differs' if count == 1 else 'differ'} significantly."
-        )
-        of_test = [
-            verdict(found, difference.name, difference.baseline)
-            for found in difference.measures
-            if found.measure == FINAL
-        ]
-        sentences.append(" ".join([sentence, *of_test]))
-        if efficiency := label_efficiency_verdict(comparison, difference):
-            sentences.append(f"{title}. {efficiency}")
     return sentences

@@ -17,7 +17,7 @@ from midas.files import atomic, plain, read_json, write_json, write_text
 from midas.metrics import classification
 from midas.metrics.classification import ErrorKinds
 from midas.records import Card, Comparison, DataRecord, Environment, EpochRecord, Predictions, Result
-from midas.report import findings, tables
+from midas.report import findings, tables, verdicts
 from midas.report.groups import Scored, SeedGroup
 from midas.report.titles import data_title, run_title
 from midas.runs import FILES, Run, read_comparison
@@ -302,7 +302,7 @@ def _read_comparisons(files: Sequence[Path]) -> tuple[list[Comparison], list[dic
     for file in files:
         try:
             comparison = read_comparison(file)
-            tables.comparison_table(comparison)
+            verdicts.comparison_table(comparison)
             found.append(comparison)
         except MidasError as error:
             left_out.append({"run": str(file), "reason": str(error).removeprefix(f"{file}: ")})

@@ -12,7 +12,8 @@ from midas.errors import MidasError
 from midas.records import Comparison
 from midas.report import comparison as statistics
 from midas.report import plots, tables, verdicts
-from midas.report.figures import Figures, draw, of_data, of_transition
+from midas.report.data_figures import of_data
+from midas.report.figures import Figures, draw, of_transition
 from midas.report.groups import SeedGroup
 from midas.report.overview import chart
 from midas.report.sheets import Sheet
@@ -202,7 +203,7 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
         "anchor": f"comparison-{comparison.part}",
         "seeds": len(comparison.seeds),
         "notes": comparison.notes,
-        "grid": grid(tables.comparison_columns(comparison), tables.comparison_rows(comparison)),
+        "grid": grid(verdicts.comparison_columns(comparison), verdicts.comparison_rows(comparison)),
         "figures": figures,
         "differences": [
             {

@@ -13,9 +13,7 @@ from typing import Any, Literal, Protocol
 
 from midas.errors import printable
 from midas.metrics.classification import ClassScores, Scores
-from midas.records import Comparison, CrossValidationResult, DatasetSummary, MeanScore, Spread
-from midas.report import verdicts
-from midas.report.comparison import MEASURES, Measure
+from midas.records import CrossValidationResult, DatasetSummary, MeanScore
 
 MISSING = "-"
 GAP = 2  # spaces between columns
@@ -444,61 +442,6 @@ def data_table(summaries: Mapping[str, DatasetSummary], sources: Mapping[str, st
         if len(summary.skipped) > MAX_SKIPPED:
             lines.append(f"    … and {len(summary.skipped) - MAX_SKIPPED:,} more (--json lists all)")
     return "\n".join(lines)
-
-
-# ---- comparisons of initializations
-
-
-def comparison_columns(comparison: Comparison) -> list[Column]:
-    """List the columns of `comparison_rows`: what is measured, and one for each initialization."""
-    initializations = (Column(one.name, one.name) for one in comparison.initializations)
-    return [Column("mean ± standard deviation", "measure", text=True), *initializations]
-
-
-def comparison_rows(comparison: Comparison) -> list[dict[str, str]]:
-    """Write a comparison as cells: a row for each measure that any initialization has, by the keys of the columns."""
-    everything, seeds = comparison.initializations, len(comparison.seeds)
-    rows = []
-    for measure in MEASURES:
-        spreads = {one.name: one.measures.get(measure.key) for one in everything}
-        title = f"{measure.title}, {measure.unit}" if measure.unit in ("%", "s") else measure.title
-        rows.append({"measure": title, **_spread_cells(spreads, measure, seeds)})
-    recall = Measure("recall", "recall", "%")
-    for name in dict.fromkeys(itertools.chain.from_iterable(one.zero_shot for one in everything)):
-        spreads = {one.name: one.zero_shot.get(name) for one in everything}
-        rows.append({"measure": f"zero-shot recall of class {name}, %", **_spread_cells(spreads, recall, seeds)})
-    accuracy = Measure("accuracy", "test accuracy", "%")
-    for count in sorted({one.images_per_class for one in comparison.label_efficiency}):
-        found = [one for one in comparison.label_efficiency if one.images_per_class == count]
-        title = f"test accuracy with {count} image{'s' if count > 1 else ''} per class, %"
-        rows.append({"measure": title, **_spread_cells({one.name: one.accuracy for one in found}, accuracy, seeds)})
-    return [row for row in rows if len(row) > 1]
-
-
-def _spread_cells(spreads: Mapping[str, Spread | None], measure: Measure, seeds: int) -> dict[str, str]:
-    """Write those spreads that have a mean; where not every seed has the measure, with how many have."""
-    cells = {}
-    for name, spread in spreads.items():
-        if spread is None or spread.mean is None:
-            continue
-        cells[name] = measure.write(spread.mean)
-        if spread.standard_deviation is not None:
-            cells[name] += f" ± {measure.write(spread.standard_deviation)}"
-        if spread.n != seeds:
-            cells[name] += f" ({spread.n} of {seeds})"
-    return cells
-
-
-def comparison_table(comparison: Comparison, width: int | None = None) -> str:
-    """Render a comparison, with the results of the statistical tests below the table."""
-    lines = [text_table(comparison_columns(comparison), comparison_rows(comparison), keep_empty=True, width=width)]
-    for difference in comparison.differences:
-        lines += ["", f"{verdicts.comparison_title(difference)}:", *verdicts.verdicts(difference)]
-        lines.append(verdicts.mcnemar_verdict(difference))
-        efficiency = verdicts.label_efficiency_verdict(comparison, difference)
-        lines += [efficiency] if efficiency else []
-    lines += [*([""] if comparison.notes else []), *comparison.notes]
-    return "\n".join([lines[0], *(folded(line, width) for line in lines[1:])])
 
 
 def folded(paragraph: str, width: int | None) -> str:

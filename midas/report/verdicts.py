@@ -1,12 +1,15 @@
-"""Comparisons of initializations in sentences, which claim a difference only where a test over seeds supports it."""
+"""Comparisons of initializations in sentences and tables; a difference is claimed only where a test supports it."""
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Mapping
 from statistics import mean
 
 from midas.metrics.significance import ALPHA, holm, paired_t_test
-from midas.records import Comparison, InitializationDifference, MeasureDifference
-from midas.report.comparison import BY_KEY
+from midas.records import Comparison, InitializationDifference, MeasureDifference, Spread
+from midas.report.comparison import BY_KEY, MEASURES, Measure
+from midas.report.tables import Column, folded, text_table
 from midas.report.titles import INITIALIZATION_TITLES
 
 
@@ -84,3 +87,79 @@ def label_efficiency_verdict(comparison: Comparison, difference: InitializationD
         chosen.append(f"{count:,} ({100 * test.difference:+.2f} points, corrected p = {p:.2g})")
     clauses = [f"{outcome} {', '.join(found)}" for outcome, found in outcomes.items() if found]
     return f"Test accuracy by images per class: {'; '.join(clauses)}."
+
+
+def summarize(comparison: Comparison) -> list[str]:
+    """Summarize a comparison: how many measures differ, whether the test accuracy does, and with few images."""
+    sentences = []
+    for difference in comparison.differences:
+        significant = [found for found in difference.measures if found.significant]
+        title, count = comparison_title(difference), len(significant)
+        sentence = (
+            f"{title} ({len(comparison.seeds)} seeds): {count or 'none'} of {len(difference.measures)} measures "
+            f"{'differs' if count == 1 else 'differ'} significantly."
+        )
+        of_test = [
+            verdict(found, difference.name, difference.baseline)
+            for found in difference.measures
+            if found.measure == "test_accuracy"
+        ]
+        sentences.append(" ".join([sentence, *of_test]))
+        if efficiency := label_efficiency_verdict(comparison, difference):
+            sentences.append(f"{title}. {efficiency}")
+    return sentences
+
+
+# ---- tables
+
+
+def comparison_columns(comparison: Comparison) -> list[Column]:
+    """List the columns of `comparison_rows`: what is measured, and one for each initialization."""
+    initializations = (Column(one.name, one.name) for one in comparison.initializations)
+    return [Column("mean ± standard deviation", "measure", text=True), *initializations]
+
+
+def comparison_rows(comparison: Comparison) -> list[dict[str, str]]:
+    """Write a comparison as cells: a row for each measure that any initialization has, by the keys of the columns."""
+    everything, seeds = comparison.initializations, len(comparison.seeds)
+    rows = []
+    for measure in MEASURES:
+        spreads = {one.name: one.measures.get(measure.key) for one in everything}
+        title = f"{measure.title}, {measure.unit}" if measure.unit in ("%", "s") else measure.title
+        rows.append({"measure": title, **_spread_cells(spreads, measure, seeds)})
+    recall = Measure("recall", "recall", "%")
+    for name in dict.fromkeys(itertools.chain.from_iterable(one.zero_shot for one in everything)):
+        spreads = {one.name: one.zero_shot.get(name) for one in everything}
+        rows.append({"measure": f"zero-shot recall of class {name}, %", **_spread_cells(spreads, recall, seeds)})
+    accuracy = Measure("accuracy", "test accuracy", "%")
+    for count in sorted({one.images_per_class for one in comparison.label_efficiency}):
+        found = [one for one in comparison.label_efficiency if one.images_per_class == count]
+        title = f"test accuracy with {count} image{'s' if count > 1 else ''} per class, %"
+        rows.append({"measure": title, **_spread_cells({one.name: one.accuracy for one in found}, accuracy, seeds)})
+    return [row for row in rows if len(row) > 1]
+
+
+def _spread_cells(spreads: Mapping[str, Spread | None], measure: Measure, seeds: int) -> dict[str, str]:
+    """Write those spreads that have a mean; where not every seed has the measure, with how many have."""
+    cells = {}
+    for name, spread in spreads.items():
+        if spread is None or spread.mean is None:
+            continue
+        cells[name] = measure.write(spread.mean)
+        if spread.standard_deviation is not None:
+            cells[name] += f" ± {measure.write(spread.standard_deviation)}"
+        if spread.n != seeds:
+            cells[name] += f" ({spread.n} of {seeds})"
+    return cells
+
+
+def comparison_table(comparison: Comparison, width: int | None = None) -> str:
+    """Render a comparison, with the results of the statistical tests below the table."""
+    lines = [text_table(comparison_columns(comparison), comparison_rows(comparison), keep_empty=True, width=width)]
+    for difference in comparison.differences:
+        lines += ["", f"{comparison_title(difference)}:", *verdicts(difference)]
+        lines.append(mcnemar_verdict(difference))
+        efficiency = label_efficiency_verdict(comparison, difference)
+        lines += [efficiency] if efficiency else []
+    lines += [*([""] if comparison.notes else []), *comparison.notes]
+    return "\n".join([lines[0], *(folded(line, width) for line in lines[1:])])
