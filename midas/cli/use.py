@@ -208,7 +208,7 @@ def audit_labels(
     summary = audit.audit(dataset, data, audit.Options(**options), network, paths, *told)
     if summary["predictions"].get("independent") is False:
         warn("Note: this network was trained on these very labels, so its predictions are not independent of them.")
-    table, files = label_audit.table(summary, options["max_suspects"]), summary.get("files", ())
+    table, files = label_audit.table(summary, options["max_suspects"], table_width()), summary.get("files", ())
     emit(
         summary, as_json, "\n".join([table, *([""] if files else []), *(str(options["out"] / name) for name in files)])
     )

@@ -19,7 +19,7 @@ from midas.metrics.label_noise import (
     Audit,
 )
 from midas.metrics.noise_transition import LabelPair
-from midas.report.tables import Column, text_table
+from midas.report.tables import Column, folded, text_table
 
 if TYPE_CHECKING:
     from midas.data.datasets import Dataset
@@ -220,9 +220,9 @@ CLEANLAB = (
 )
 
 
-def table(summary: Mapping[str, Any], max_suspects: int) -> str:
-    """Format what `describe` returned as text, with up to `max_suspects` suspects."""
-    parts = [f"{summary['action']}\n{summary['sentence']}"]
+def table(summary: Mapping[str, Any], max_suspects: int, width: int | None = None) -> str:
+    """Format what `describe` returned as text, with up to `max_suspects` suspects, for a terminal of some width."""
+    parts = [f"{folded(summary['action'], width)}\n{folded(summary['sentence'], width)}"]
     if summary["share_mislabeled"] is not None:
         parts += [text_table(PER_CLASS, summary["per_class"]), text_table(TESTS, _tests(summary), keep_empty=True)]
         if summary["pairs"]:
@@ -231,7 +231,7 @@ def table(summary: Mapping[str, Any], max_suspects: int) -> str:
         parts.append(text_table(CLEANLAB, _against_cleanlab(summary)))
     if summary["suspects"]:
         heading = f"Labels that are probably {_looked_for(summary['verdict'])}, the likeliest first:"
-        parts.append(f"{heading}\n{text_table(SUSPECTS, summary['suspects'][:max_suspects])}")
+        parts.append(f"{heading}\n{text_table(SUSPECTS, summary['suspects'][:max_suspects], width=width)}")
     return "\n\n".join(parts)
 
 
