@@ -121,7 +121,7 @@ def test_progress_on_a_terminal_is_a_bar_that_fits_and_goes_away():
     assert "run 3 of 9, epoch 1 of 3, 0:40 left" in CONTROL.sub("", text)
     shown = lines_of(text)
     assert max(map(len, shown)) <= 80 and any(line.startswith("run 3 of 9, epoch 3 of 3, done") for line in shown)
-    assert shown[-1].endswith("that is long") and "━" in text
+    assert " ".join(shown).endswith("that is long") and "━" in text
 
 
 @pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
@@ -153,9 +153,7 @@ def test_a_log_has_one_line_per_epoch_and_no_control_characters(capsys):
 
 def test_help_of_a_command():
     runner = CliRunner()
-    assert runner.invoke(main, ["help", "predict"]).stdout == runner.invoke(main, ["predict", "--help"]).stdout.replace(
-        "main predict", "main predict"
-    )
+    assert runner.invoke(main, ["help", "predict"]).stdout == runner.invoke(main, ["predict", "--help"]).stdout
     assert runner.invoke(main, ["predict", "--help"]).stdout.startswith("Example: midas predict drawing.png\n")
     assert "Use:" in runner.invoke(main, ["help"]).stdout
     assert runner.invoke(main, ["help", "nonsense"]).exit_code == 2
