@@ -112,8 +112,20 @@ SMALL_DATA: dict[str, Any] = {
     "stop_patience": None,
 }
 
+# Of the trainings on the sample's drawings, which are easier than real ones.
+SAMPLE_EPOCHS = 40
+
 # Settings that do not tell one recipe from another.
 _FREE = ("model", "size", "epochs", "batch_size", "learning_rate")
+
+
+def for_sample(experiment: Experiment) -> Experiment:
+    """Give an experiment the settings that suit the embedded sample.
+
+    >>> for_sample(PARTS["part1"]).epochs, for_sample(PARTS["part2"]).batch_size
+    (40, 32)
+    """
+    return replace(experiment, **(SMALL_DATA if experiment.test else {"epochs": SAMPLE_EPOCHS}))
 
 
 def recipes(part: str) -> dict[str, dict[str, Any]]:
@@ -162,6 +174,8 @@ def with_setting(experiment: Experiment, assignment: str) -> Experiment:
     strengths = dataclasses.asdict(experiment.augmentation) if experiment.augmentation else {}
     is_strength = strength != name and strength in strengths
     if not is_strength and name not in SETTABLE:
+        if name in strengths:
+            raise MidasError(f"--set {assignment}: no such setting; did you mean augmentation.{assignment}?")
         choices = ", ".join([*SETTABLE, *(f"augmentation.{each}" for each in strengths)])
         raise MidasError(f"--set {assignment}: no such setting; write NAME=VALUE with one of {choices}")
     try:

@@ -209,7 +209,7 @@ def speed(folder: Path, rounds: int = 3) -> list[Row]:
     from midas.learning import models
     from midas.learning.checkpoints import shipped_checkpoint
     from midas.learning.classifier import BATCH, Classifier
-    from midas.report.tables import prediction_line
+    from midas.report.tables import PredictionTable
 
     classifier = Classifier.load(shipped_checkpoint())
 
@@ -219,9 +219,11 @@ def speed(folder: Path, rounds: int = 3) -> list[Row]:
         glyphs = Glyphs.without_places(np.pad(pages, ((0, 0), (0, side), (0, side))))
         classifier.network.predict(models.inputs(classifier.network, glyphs), batch_size=BATCH, verbose=0)
 
+    table = PredictionTable(max(map(len, classifier.class_names)))
+
     def streamed() -> None:
         for prediction in classifier.predict_stream([open_source(folder)], print):
-            print(prediction_line(prediction))
+            print(table.line(prediction))
 
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
         in_turn(in_memory, streamed, rounds=1)

@@ -22,7 +22,16 @@ Results go to stdout, as a table or with `--json` as one JSON object; everything
 is 0 when done, 1 if something failed (one line says what, and what to do), 2 for wrong usage, 130 if interrupted. An
 option takes precedence over its environment variable (`MIDAS_DATA`, `MIDAS_RUNS_DIR`, `MIDAS_CACHE_DIR`, and for all
 others the names of command and option, such as `MIDAS_TRAIN_PART1_EPOCHS`), that over `--config FILE`, and that over
-the default. What to do when something does not work is in [TROUBLESHOOTING.md](TROUBLESHOOTING.md).
+the default. `midas help COMMAND` shows the help of a command. What to do when something does not work is in
+[TROUBLESHOOTING.md](TROUBLESHOOTING.md).
+
+The shell completes commands and options after one of these lines, which can stand in its startup file:
+
+```sh
+eval "$(_MIDAS_COMPLETE=bash_source midas)"              # bash, ~/.bashrc
+eval "$(_MIDAS_COMPLETE=zsh_source midas)"               # zsh, ~/.zshrc
+_MIDAS_COMPLETE=fish_source midas | source               # fish, ~/.config/fish/config.fish
+```
 """
 
 

@@ -132,7 +132,7 @@ def run(
     features = np.random.default_rng(seed).normal(labels, 0.1, (embedded, 4)).astype(np.float16)
     made.write_predictions(dataclasses.replace(scored, embedded=np.arange(embedded), features=features))
     glyphs = Glyphs.without_places(scored.images)
-    data = Dataset(glyphs, scored.labels, tuple(class_names), scored.names, page_sizes=(("56x56", n),))
+    data = Dataset(glyphs, scored.labels, tuple(class_names), scored.names, pages=np.full(n, "56x56"))
     previews.keep_samples(made, experiment, data, source(data), None)
     about = {"part": part, "name": name, "scored": "validation" if part == "part1" else "mnist-test"}
     unvalidated = {} if validation else {"best_val_loss": None, "best_val_accuracy": None}

@@ -370,9 +370,9 @@ def test_any_setting_can_be_changed_and_is_in_the_name(monkeypatch, data, tmp_pa
     assert made.augmentation.rotation == PARTS["part1"].augmentation.rotation
     assert made.name == "compact-cosine-label_smoothing=0.1-elastic=0"
     for wrong in ("color=1", "augmentation.flip=1", "epochs=3", "patience", "patience=1.5", "label_smoothing=NaN"):
-        assert f"--set {wrong}: " in one_line(invoke(data, tmp_path, "train-part1", "--set", wrong))
+        assert f"--set {wrong}: " in one_line(invoke(data, tmp_path, "train-part1", "--set", wrong), status=2)
     for wrong in ("augmentation.rotation=-1", "label_smoothing=2", "weight_decay=much", "stop_patience=a/b"):
-        assert "cannot be" in one_line(invoke(data, tmp_path, "train-part1", "--set", wrong))
+        assert "cannot be" in one_line(invoke(data, tmp_path, "train-part1", "--set", wrong), status=2)
 
 
 def test_deforming_keeps_to_the_recipe_s_limits(monkeypatch):
@@ -400,7 +400,9 @@ def test_an_ensemble_is_a_folder_of_runs(data, tmp_path):
     found = json.loads(result.stdout)
     assert [run["seed"] for run in found["runs"]] == [0, 1]
     again = invoke(data, tmp_path, *words)
-    assert again.stderr.count("nothing to do") == 2 and again.stdout.splitlines()[-1] == found["path"]
+    assert again.stderr.count("nothing to do") == 2 and again.stdout.splitlines()[-1] == (
+        f"Use it with: midas predict --checkpoint {found['path']} drawing.png"
+    )
     runs = [f"--checkpoint={found['path']}/seed-{seed}" for seed in (0, 1)]
     score = ["evaluate", "--data", data / "trainPart1", "--tta", 2, "--json"]
     together, listed = (
@@ -503,8 +505,12 @@ def test_the_whole_study_ends_with_a_table_and_a_page(data, tmp_path, monkeypatc
     result = invoke(data, tmp_path, "run", "--quick")
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
-    assert lines[-1] == str(tmp_path / "quick" / "report.html") and (tmp_path / "quick" / "report.html").exists()
-    assert [line.split()[:2] for line in lines[1:-1]] == [
+    page = tmp_path / "quick" / "report.html"
+    assert lines[-2] == f"Report: {page}" and page.exists()
+    assert lines[-1].startswith("Open it with: ") and str(page) in lines[-1]
+    assert [line[:7] for line in lines[-6:-3]] == ["Part 1:", "Part 2:", "Part 3:"]
+    assert "run 9 of 9, epoch 2 of 2, done" in result.stderr and "drew 9 of 9 runs for the page" in result.stderr
+    assert [line.split()[:2] for line in lines[1 : lines.index("")]] == [
         ["part1", "compact"],
         ["part1", "deep"],
         ["part2", "digits"],
@@ -517,7 +523,7 @@ def test_the_whole_study_ends_with_a_table_and_a_page(data, tmp_path, monkeypatc
         ["part3", "pretrained-complementary"],
         ["part3", "pretrained-progressive"],
     ]
-    monkeypatch.setattr("midas.report.page.write_report", lambda runs, path: {})  # so do its figures
+    monkeypatch.setattr("midas.report.sections.render", None)  # the page is not drawn again
     again = invoke(data, tmp_path, "run", "--quick")
     assert again.exit_code == 0 and again.stderr.count("nothing to do") == 11 and again.stdout == result.stdout
 
@@ -688,7 +694,8 @@ def test_predict_as_table_csv_json_and_from_stdin(data, trained):
     assert 1 >= answers[0]["probability"] >= second["probability"] >= third["probability"]
     rows = list(csv.DictReader(io.StringIO(invoke(data, trained, *words, "--csv").stdout)))
     assert [row["label"] for row in rows] == [answer["label"] for answer in answers]
-    assert len(invoke(data, trained, *words).stdout.splitlines()) == 10
+    head, *lines = invoke(data, trained, *words).stdout.splitlines()
+    assert head.split() == ["label", "prob.", "next", "guesses", "file"] and len(lines) == 10
     assert rows[0]["third_probability"] == str(third["probability"])
     page = cv2.imencode(".png", sample.draw("A", 0))[1].tobytes()
     piped = invoke(data, trained, "predict", "--checkpoint", trained, "-", "--json", input=page)
@@ -776,7 +783,8 @@ def test_list_and_report(data, trained):
     result = invoke(data, root, "report")
     assert result.exit_code == 0 and (root / "report.html").exists() and (root / "report.json").exists()
     Run(shutil.copytree(trained, root / "quick" / "part1" / "compact" / "seed-0"))
-    assert len(json.loads(invoke(data, root, "list", "--json").stdout)["runs"]) == 1
+    listed = json.loads(invoke(data, root, "list", "--json").stdout)["runs"]
+    assert [each["path"] for each in listed] == [str(trained), str(root / "quick" / "part1" / "compact" / "seed-0")]
     assert "no finished run" in one_line(invoke(data, data / "empty", "report"))
 
 

@@ -11,7 +11,7 @@ from scipy.stats import ttest_rel
 from midas.errors import MidasError
 from midas.metrics.classification import ClassScores
 from midas.records import CurvePoint, Environment, Probe
-from midas.report import comparison, tables
+from midas.report import comparison, verdicts
 from midas.report.comparison import MEASURES, curve, differences, environment_notes, measure, reached, summarize
 from midas.runs import read_comparison
 
@@ -144,7 +144,7 @@ def test_zero_shot_recall_is_summarized_by_class(tmp_path):
         return {"zero_shot_accuracy": 0.75, "zero_shot_macro_f1": 0.7, "zero_shot_per_class": per_class}
 
     runs = {("random", None): [initialized(tmp_path, "random", seed, 0.5, **zero_shot(seed)) for seed in (0, 1)]}
-    rows = tables.comparison_rows(summarize("part2", runs))
+    rows = verdicts.comparison_rows(summarize("part2", runs))
     cells = {row["measure"]: row["random"] for row in rows}
     assert cells["zero-shot recall of class 3, %"] == "55.00 ± 7.07"
     assert cells["zero-shot recall of class 4, %"] == "100.00 ± 0.00"

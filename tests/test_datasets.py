@@ -39,9 +39,9 @@ from midas.records import DatasetSummary, Skipped
 
 def same(one: Dataset, other: Dataset) -> bool:
     """Whether two data sets are equal in everything."""
-    arrays = all((getattr(one, name) == getattr(other, name)).all() for name in ("images", "labels", "names"))
+    arrays = all((getattr(one, name) == getattr(other, name)).all() for name in ("images", "labels", "names", "pages"))
     arrays &= (one.glyphs.places == other.glyphs.places).all()
-    plain = ("class_names", "skipped", "page_sizes", "is_sample")
+    plain = ("class_names", "skipped", "is_sample")
     return arrays and all(getattr(one, name) == getattr(other, name) for name in plain)
 
 
@@ -61,7 +61,7 @@ def test_reading_gives_glyphs_with_labels(drawings):
     assert (dataset.images[[0, 1]] == [normalize(page(pen=4)).image, normalize(page(pen=5)).image]).all()
     assert dataset.labels.tolist() == [0, 0, 1, 1] and dataset.labels.dtype == np.int64
     assert dataset.class_names == ("0", "a") and dataset.names[3] == "train/Sample037/1.png"
-    assert dataset.skipped == () and dataset.page_sizes == (("120x90", 4),) and not dataset.is_sample
+    assert dataset.skipped == () and dataset.pages.tolist() == 4 * ["120x90"] and not dataset.is_sample
     assert calls == [(4, 4)]
     assert read(open_source(drawings), 40).images.shape == (4, 40, 40)
 
@@ -149,6 +149,7 @@ def test_selections_and_summary(drawings):
         dataset.only(("a", "b", "c"))
     summary = dataset.summary()
     assert summary.images_per_class == {"0": 2, "a": 2} and summary.page_sizes == {"120x90": 4}
+    assert letters.summary().page_sizes == {"120x90": 2}  # its own, not those of the whole
     assert (summary.images, summary.classes, summary.smallest_class, summary.largest_class) == (4, 2, 2, 2)
     assert summary.mean_ink == pytest.approx(dataset.images.mean() / 255)
     assert parse(DatasetSummary, json.loads(to_json(summary))) == summary

@@ -13,7 +13,8 @@ from noisy_labels import CLASSES, generate, pair_flip
 from tiny import dataset, write_mnist
 
 from midas.cli import main
-from midas.data.datasets import read, save
+from midas.data.datasets import Dataset, read, save
+from midas.data.glyphs import Glyphs
 from midas.data.sources import open_source
 from midas.files import plain, write_json
 from midas.learning import models
@@ -51,7 +52,37 @@ def test_an_inconclusive_audit_has_no_suspects():
     _, _, probabilities = generate(np.eye(CLASSES), n=400)
     found = label_noise.audit(probabilities, np.random.default_rng(1).integers(0, CLASSES, 400), independent=True)
     assert "do not depend on the labels" in label_audit.sentence(found, NAMES)
-    assert len(label_audit.suspects(found, 5)) == 0
+    assert len(label_audit.suspects(found)) == 0 and label_audit.expected_precision(found) is None
+    assert label_audit.action(found).startswith("Nothing can be said")
+
+
+@pytest.mark.parametrize(("share_correct", "least", "most"), [(1.0, 0, 0), (0.99, 15, 80), (0.8, 500, 900)])
+def test_the_suspects_end_with_the_last_label_that_is_rather_wrong(share_correct, least, most):
+    truth, given_labels, probabilities = generate(uniform_transition(CLASSES, share_correct))
+    found = label_noise.audit(probabilities, given_labels, independent=True)
+    listed = label_audit.suspects(found)
+    assert least <= len(listed) <= most and (found.p_correct[listed] < 0.5).all()
+    assert (found.posterior[listed].argmax(axis=1) != given_labels[listed]).all()
+    assert (np.diff(found.p_correct[listed]) >= 0).all()
+    if not most:
+        assert label_audit.action(found) == "No image to check."
+        return
+    expected, precision = label_audit.expected_precision(found), (truth != given_labels)[listed].mean()
+    assert 0.7 < expected < precision + 0.03  # rather too low than too high
+    assert label_audit.action(found) == (f"{len(listed)} images to check, expected precision {100 * expected:.1f} %.")
+
+
+def test_files_and_list_of_clean_labels_are_empty(tmp_path):
+    _, given_labels, probabilities = generate(np.eye(CLASSES))
+    found = label_noise.audit(probabilities, given_labels, independent=True)
+    n = len(given_labels)
+    glyphs = Glyphs.without_places(np.zeros((n, 28, 28), np.uint8))
+    data = Dataset(glyphs, given_labels, NAMES, np.arange(n).astype(str))
+    summary = label_audit.write(found, data, label_audit.describe(found, data), 20, tmp_path)
+    assert summary["suspects"] == [] and summary["expected_precision"] is None
+    assert (tmp_path / "labels.csv").read_text(encoding="utf-8").count("\n") == 1
+    text = label_audit.table(summary, 20)
+    assert text.startswith("No image to check.\nclean: ") and "looks like" not in text
 
 
 # ---- the command
@@ -72,28 +103,32 @@ def test_with_a_reference_model(data, tmp_path):
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
     assert found["verdict"] == "complementary" and found["sentence"].startswith("complementary: ")
-    assert found["images"] == 300 and len(found["per_class"]) == 10 and len(found["suspects"]) >= 7
+    assert found["images"] == 300 and len(found["per_class"]) == 10
+    assert found["action"].endswith("take them as complementary labels.")
+    assert all(each["label"] == each["looks_like"] for each in found["suspects"])  # those that are rather correct
     assert found["predictions"] == {"checkpoint": str(shipped_checkpoint()), "tta": 1, "independent": True}
     assert json.loads((tmp_path / "out" / "audit.json").read_text(encoding="utf-8")) == found
     with (tmp_path / "out" / "labels.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["file", "label", "suggested", "probability", "changed"] and len(rows) == 300
-    truth = np.repeat(np.arange(10), 30).astype(str)
-    assert np.mean([row["suggested"] for row in rows] == truth) > 0.7
-    assert all((row["changed"] == "yes") == (row["suggested"] != row["label"]) for row in rows)
-    for name in ("audit.png", "transition.png"):
-        assert min(cv2.imread(str(tmp_path / "out" / name)).shape[:2]) > 250
+    assert list(rows[0]) == ["file", "label", "suggested", "probability", "label_correct"]
+    assert len(rows) == found["suspected"] == 300 - len(found["suspects"]) > 250
+    assert all(row["suggested"] != row["label"] for row in rows)
+    truth = {f"mnistTask3.npz[{index}]": str(index // 30) for index in range(300)}
+    assert np.mean([row["suggested"] == truth[row["file"]] for row in rows]) > 0.7
+    assert min(cv2.imread(str(tmp_path / "out" / "transition.png")).shape[:2]) > 250
+    assert cv2.imread(str(tmp_path / "out" / "audit.png")) is not None
     text = invoke(data, *words, "--max-suspects", 3).stdout
-    assert text.splitlines()[-5] == "Labels most likely to be correct:"
-    assert "label correct" in text.splitlines()[-4] and len(text.splitlines()[-1].split()) > 4
-    assert max(map(len, text.splitlines()[1:])) <= 80
+    assert text.startswith("Do not train on these labels as if they were correct")
+    if found["suspects"]:
+        assert "\nLabels that are probably correct, the likeliest first:\n" in text
+    assert max(map(len, text.splitlines()[2:])) <= 80
 
 
 def test_with_out_of_fold_predictions(data, tmp_path):
     words = ["--data", data / "mnist.npz", "--folds", 2, "--epochs", 1, "--limit", 60]
     result = invoke(data, *words, "--out", tmp_path / "out", "--json")
     assert result.exit_code == 0, result.output
-    assert "epoch   2/2" in result.stderr
+    assert "fold 2 of 2, epoch 1 of 1, done" in result.stderr
     found = json.loads(result.stdout)
     assert (found["images"], found["limit"], found["verdict"]) == (60, 60, "undecided")
     assert found["predictions"] == {"checkpoint": None, "folds": 2, "epochs": 1}
@@ -111,7 +146,7 @@ def test_warns_of_a_reference_model_that_was_trained_on_these_labels(data, tmp_p
     words = ["--data", tmp_path / "labels.npz", "--checkpoint", tmp_path / "network.keras"]
     result = invoke(data, *words, "-q")
     assert result.exit_code == 0 and "not independent" in result.stderr
-    assert result.stdout.split(":")[0] == "undecided"
+    assert result.stdout.splitlines()[1].split(":")[0] == "undecided"
 
 
 def test_bad_input_is_one_line(data, tmp_path, monkeypatch):

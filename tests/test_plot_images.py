@@ -35,12 +35,6 @@ def test_suspects_are_captioned_with_both_labels():
     assert texts(none) == ["There are no suspects."]
 
 
-def test_rows_show_ten_images_at_most():
-    images = np.zeros((15, 28, 28), np.uint8)
-    figure = plot_images.rows_of_images([("many", images), ("few", images[:2])])
-    assert len(figure.axes[0].images) == 12 and texts(figure) == ["many", "few"]
-
-
 def test_samples_show_pages_of_any_size(tmp_path):
     pages = [np.full(shape, 255, np.uint8) for shape in ((900, 1200), (28, 28), (400, 90))]
     figure = plot_images.samples(

@@ -51,9 +51,19 @@ def test_a_reliability_diagram_shows_accuracy_and_counts():
 def test_maps_name_the_classes():
     labels = np.arange(20) % 2
     points = np.random.default_rng(0).normal(size=(20, 2))
-    assert texts(plots.maps([("a title", points)], labels, ["x", "y"])) == ["x", "y"]
-    many = plots.maps([("a title", points)] * 2, labels, LETTERS)
-    assert len(many.axes) == 2 and len(texts(many)) == 40
+    assert texts(plots.class_map("a title", points, labels, ["x", "y"])) == ["x", "y"]
+    assert len(texts(plots.class_map("a title", points, labels, LETTERS))) == 20
+
+
+def test_dots_show_proportions_with_intervals_and_marks():
+    rows = [plots.Dot("_a$b$", 0.5, (0.4, 0.6)), plots.Dot("other", 0.0, (0.0, 0.1), is_first=False)]
+    figure = plots.dots(rows, {"chance": 0.1, "true labels": 0.99})
+    (axes,) = figure.axes
+    assert texts(figure) == ["_a$b$: 50.0 %", "other: 0.0 %"] and axes.get_xlim() == (-2, 102)
+    np.testing.assert_allclose(axes.lines[0].get_xdata(), [40, 60])
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == ["chance, 10 %", "true labels, 99 %"]
+    assert not plots.dots(rows, {}).legends
 
 
 def test_learning_curves_mark_the_best_epoch_and_the_reduced_learning_rate():
@@ -73,32 +83,41 @@ def test_a_smooth_schedule_is_not_marked():
     assert labels == ["training", "validation", "best epoch, 6"]
 
 
-def test_curves_of_complementary_labels_are_called_estimates():
-    trainings = {"_a$b$": [epochs(), epochs(3)], "c": [epochs(validation=False)]}
-    by_epoch, by_time = plots.compare_curves(trainings).axes
+def curves(*trainings, **options):
+    found = [plots.curves_of_runs(name, runs) for name, runs in trainings]
+    return plots.compare_curves([each for each in found if each], **options)
+
+
+def test_curves_have_bands_and_names_and_those_of_complementary_labels_are_called_estimates():
+    trainings = ("_a$b$", [epochs(), epochs(3)]), ("c", [epochs(validation=False)])
+    figure = curves(*trainings)
+    (by_epoch,) = figure.axes
     assert (by_epoch.get_ylabel(), by_epoch.get_yscale()) == ("validation error", "log")
+    assert (by_epoch.get_xlabel(), len(by_epoch.lines), len(by_epoch.collections)) == ("epochs of training", 1, 1)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["_a$b$"]
+    (by_time,) = curves(*trainings, across="seconds").axes
     assert by_time.get_xlabel() == "seconds of training"
     np.testing.assert_allclose(by_time.lines[0].get_xdata(), [1.5, 3, 4.5, 6, 7.5])
-    assert (by_epoch.get_xlabel(), len(by_epoch.lines), len(by_epoch.collections)) == ("epoch", 1, 1)
     with_steps = [dataclasses.replace(each, steps=10 * each.epoch) for each in epochs()]
-    by_step, _ = plots.compare_curves({"a": [with_steps]}).axes
+    (by_step,) = curves(("a", [with_steps])).axes
     assert by_step.get_xlabel() == "steps of training" and by_step.lines[0].get_xdata()[-1] == 50
-    figure = plots.compare_curves(trainings, complementary=True)
-    assert figure.axes[0].get_ylabel() == "estimated validation accuracy"
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["_a$b$"]
-    assert "no curves" in texts(plots.compare_curves({"c": [epochs(validation=False)]}))[0]
+    (estimated,) = curves(*trainings, complementary=True).axes
+    assert estimated.get_ylabel() == "validation accuracy, estimated"
+    assert "no curves" in texts(curves(("c", [epochs(validation=False)])))[0]
 
 
-def test_an_error_of_zero_is_drawn_on_a_linear_scale():
+def test_errors_of_zero_or_nearly_equal_ones_are_drawn_on_a_linear_scale():
     perfect = [dataclasses.replace(each, val_accuracy=1.0) for each in epochs()]
-    assert plots.compare_curves({"perfect": [perfect]}).axes[0].get_yscale() == "linear"
+    assert curves(("perfect", [perfect])).axes[0].get_yscale() == "linear"
+    similar = [dataclasses.replace(each, val_accuracy=0.98 + 0.001 * each.epoch) for each in epochs()]
+    assert curves(("similar", [similar])).axes[0].get_yscale() == "linear"
 
 
 def test_initializations_are_drawn_by_steps_and_seconds():
     comparison = compared()
     figure = plots.compare_initializations(comparison.initializations)
     by_step, by_time = figure.axes
-    assert [line.get_label() for line in by_step.lines] == ["random", "digits"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["random", "digits"]
     assert by_step.get_xscale() == "symlog" and by_time.get_xlabel().startswith("seconds")
     np.testing.assert_array_equal(by_step.lines[0].get_xdata(), [0, 1, 3, 10, 20, 30])
     (axes,) = plots.label_efficiency(comparison.label_efficiency).axes

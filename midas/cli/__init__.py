@@ -11,7 +11,7 @@ from midas.cli.console import Commands
 @click.group(
     cls=Commands,
     context_settings={"auto_envvar_prefix": "MIDAS", "help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Example: midas run --data-dir sample",
+    epilog="Example: midas run --data-dir sample. 'midas help COMMAND' explains a command.",
 )
 @click.version_option(package_name="midas")
 def main() -> None:

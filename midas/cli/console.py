@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import shlex
 import shutil
 import signal
 import sys
+import textwrap
 import time
 import traceback
 import warnings
@@ -15,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
@@ -29,6 +31,22 @@ INTERRUPTED = 130
 STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGALRM") if hasattr(signal, name)]
 REPEAT_AFTER = 5  # seconds until an interruption is repeated: libraries that catch every exception catch it, too
 SECTIONS = ("Use", "Train", "Study", "Data")
+MAX_LINE = 100_000  # of messages that are not for a terminal
+OPENERS = {"darwin": "open", "win32": "start"}  # Linux and others have xdg-open
+
+
+class Command(click.Command):
+    """A command whose help begins with its example, which is its epilog."""
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the help page."""
+        formatter.write(f"{self.epilog}\n\n")
+        self.format_usage(ctx, formatter)
+        self.format_help_text(ctx, formatter)
+        self.format_options(ctx, formatter)
+
+
+command = functools.partial(click.command, cls=Command)
 
 
 class Commands(click.Group):
@@ -139,7 +157,8 @@ def silence_libraries() -> None:
 def warn(line: str) -> None:
     """Print a message that must be seen."""
     end_progress()
-    click.echo(printable(line), err=True)
+    width = shutil.get_terminal_size().columns if _is_terminal(sys.stderr) else MAX_LINE
+    click.echo("\n".join(textwrap.wrap(printable(line), width, break_on_hyphens=False)), err=True)
 
 
 def say(line: str) -> None:
@@ -209,38 +228,73 @@ class Unread:
             raise MidasError(f"{len(self.listed):,} of {total:,} images could not be read; {more}")
 
 
+# ---- the terminal
+
+
+def table_width() -> int | None:
+    """Give the width that tables on stdout have to fit; None for a file or a pipe, and with --wide."""
+    is_narrow = _is_terminal(sys.stdout) and not click.get_current_context().meta.get("midas.wide")
+    return shutil.get_terminal_size().columns if is_narrow else None
+
+
+def _is_terminal(stream: IO[str] | None) -> bool:
+    return bool(stream and stream.isatty())
+
+
+def opening(path: Path) -> str:
+    """Give the command line that opens a file in the program that the desktop has for it."""
+    return f"{OPENERS.get(sys.platform, 'xdg-open')} {_quoted(str(path))}"
+
+
 # ---- progress
 
 
 def end_progress() -> None:
-    """End the line of a progress bar that is not complete."""
-    if click.get_current_context().meta.pop("midas.bar", False):
-        click.echo(err=True)
+    """Take a progress bar off the terminal."""
+    if bar := click.get_current_context().meta.pop("midas.bar", None):
+        bar.stop()
 
 
 class Progress:
-    """A progress bar on a terminal; a line now and then where stderr is a file or a pipe."""
+    """A progress bar on a terminal; lines where stderr is a file, a pipe or a terminal without cursor."""
 
     def __init__(self) -> None:
         self.meta = click.get_current_context().meta
-        self.is_terminal = sys.stderr.isatty()
+        self.is_terminal = _is_terminal(sys.stderr) and os.environ.get("TERM") not in ("dumb", "unknown")
         self.shown = time.monotonic()
+        self.stage_title = ""
+
+    def stage(self, title: str) -> None:
+        """Say which part of the whole comes next, such as "run 3 of 9"; "" ends the last one."""
+        self.stage_title = title
 
     def epoch(self, record: EpochRecord, epochs: int) -> None:
         """Show an epoch."""
-        names = {"loss": "loss", "accuracy": "accuracy", "val_loss": "val loss", "val_accuracy": "val accuracy"}
+        seconds = (epochs - record.epoch) * record.epoch_seconds
+        left = f"{int(seconds // 60)}:{int(seconds % 60):02d} left" if record.epoch < epochs else "done"
+        parts = [self.stage_title, f"epoch {record.epoch} of {epochs}", left]
+        names = {"loss": "loss", "val_loss": "val loss", "val_accuracy": "val accuracy"}
+        if self.is_terminal:  # one line of 80 columns
+            del names["val_loss"]
         values = ((title, getattr(record, key)) for key, title in names.items())
-        numbers = "  ".join(f"{title} {value:.4f}" for title, value in values if value is not None)
-        line = f"epoch {record.epoch:>3}/{epochs}  {numbers}  {record.epoch_seconds:.1f} s"
-        self._show(line, record.epoch, epochs)
+        numbers = "  ".join(f"{title} {value:.3f}" for title, value in values if value is not None)
+        self._show(f"{', '.join(filter(None, parts))}  {numbers}".rstrip(), record.epoch, epochs)
 
     def images(self, done: int, total: int) -> None:
         """Show how many images have been read."""
         self._now_and_then(f"read {done:,} of {total:,} images", done, total)
 
+    def predictions(self, done: int, total: int) -> None:
+        """Show how many images have been predicted."""
+        self._now_and_then(f"predicted {done:,} of {total:,} images", done, total)
+
     def files(self, done: int, total: int) -> None:
         """Show how many images have been written."""
         self._now_and_then(f"wrote {done:,} of {total:,} images", done, total)
+
+    def page(self, done: int, total: int) -> None:
+        """Show how many runs the page has drawn."""
+        self._now_and_then(f"drew {done} of {total} runs for the page", done, total)
 
     def bytes(self, done: int, total: int | None) -> None:
         """Show how much has been downloaded."""
@@ -254,11 +308,27 @@ class Progress:
     def _show(self, line: str, done: int, total: int) -> None:
         if self.meta.get("midas.quiet"):
             return
-        if self.is_terminal:
-            filled = round(20 * done / max(total, 1))
-            line = f"\r\033[K[{'#' * filled}{'-' * (20 - filled)}] {line}"
-        self.meta["midas.bar"] = self.is_terminal and done != total
-        click.echo(line, err=True, nl=not self.meta["midas.bar"])
+        if self.is_terminal and done != total:
+            if bar := self.meta.get("midas.bar"):
+                bar.update(bar.task_ids[0], description=line, completed=done, total=total)
+            else:
+                self.meta["midas.bar"] = _start_bar(line, done, total)
+            return
+        end_progress()
+        click.echo(line, err=True)
+
+
+def _start_bar(line: str, done: int, total: int) -> Any:
+    from rich import progress
+    from rich.console import Console
+    from rich.table import Column
+
+    one_line = Column(no_wrap=True, overflow="ellipsis")
+    words = progress.TextColumn("{task.description}", markup=False, table_column=one_line)
+    bar = progress.Progress(progress.BarColumn(8), words, console=Console(stderr=True), transient=True)
+    bar.add_task(line, completed=done, total=total)
+    bar.start()
+    return bar
 
 
 # ---- TensorFlow, and results on stdout

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from midas.cli.console import Progress, emit, warn, warn_of_sample, warn_of_skipped
+from midas.cli.console import Progress, command, emit, warn, warn_of_sample, warn_of_skipped
 from midas.cli.options import (
     apply,
     augmentation_options,
@@ -26,7 +26,7 @@ from midas.experiments import Augmentation
 from midas.files import plain
 
 
-@click.command(epilog="Example: midas download mnist --data-dir data")
+@command(epilog="Example: midas download mnist --data-dir data")
 @click.argument("names", nargs=-1, metavar="[mnist|part1|part3]...")
 @apply(data_dir_option, json_option, common)
 def download(names: tuple[str, ...], data_dir: str, as_json: bool) -> None:
@@ -46,7 +46,7 @@ def download(names: tuple[str, ...], data_dir: str, as_json: bool) -> None:
         raise MidasError("; ".join(failures))
 
 
-@click.command("make-part3", epilog="Example: midas make-part3 --data-dir data --seed 0")
+@command("make-part3", epilog="Example: midas make-part3 --data-dir data --seed 0")
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="[default: mnistTask3.zip in the data folder]"
 )
@@ -72,7 +72,7 @@ def _refuse_sample(data_dir: str) -> None:
         raise click.UsageError("the embedded sample is made when it is needed; give a folder as --data-dir")
 
 
-@click.command(epilog="Example: midas preprocess --preview samples.png")
+@command(epilog="Example: midas preprocess --preview samples.png")
 @click.option(
     "--data", "names", multiple=True, help="A data set; may be repeated.  [default: those of the data folder]"
 )
@@ -117,7 +117,7 @@ def preprocess(
     emit(found, as_json, tables.data_table(summaries, paths))
 
 
-@click.command(epilog="Example: midas augment --data data/trainPart1.zip --preview copies.png")
+@command(epilog="Example: midas augment --data data/trainPart1.zip --preview copies.png")
 @click.option("--data", required=True, help="A data set, of which the training part is taken if there is one.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder to write to, empty or new.")
 @click.option("--repetitions", type=click.IntRange(1), default=10, show_default=True, help="Copies of each image.")

@@ -27,7 +27,7 @@ from midas.files import read_json
 from midas.recipes import (
     DEFAULT_CHECKPOINT,
     PARTS,
-    SMALL_DATA,
+    for_sample,
     named,
     recipes,
     with_recipe,
@@ -68,8 +68,20 @@ def _config(ctx: click.Context, param: click.Parameter, value: str | None) -> st
         record = read_json(Path(value))
         if not isinstance(record, dict):
             raise MidasError(f"{value}: not the settings of an experiment; give the experiment.json of a run")
-        ctx.meta["midas.config"] = Experiment.from_json(record)
+        ctx.meta["midas.config"] = value, record
     return value
+
+
+def _read_config(part: str, file: str, record: dict[str, Any]) -> Experiment:
+    """Complete the settings of a file, which may be a few of them, by those of the part."""
+    whole = PARTS[part].to_json()
+    strengths = record.get("augmentation", {})
+    if isinstance(strengths, dict):
+        record = {**record, "augmentation": {**(whole["augmentation"] or {}), **strengths}}
+    try:
+        return Experiment.from_json({**whole, **record})
+    except MidasError as error:
+        raise MidasError(f"{file}: {error}") from error
 
 
 def _home() -> Path:
@@ -82,6 +94,14 @@ def _home() -> Path:
 common = apply(
     _flag("-v", "--verbose", "midas.verbose", "Show tracebacks and the messages of libraries."),
     _flag("-q", "--quiet", "midas.quiet", "Show no progress."),
+)
+wide_option = click.option(
+    "--wide",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_remember("midas.wide"),
+    help="Show all columns, whatever the width of the terminal.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 seed_option = click.option("--seed", type=click.IntRange(0, 2**31), default=0, show_default=True, help="Random seed.")
@@ -206,11 +226,11 @@ def settings_options(part: str, model: bool = True) -> Decorator:
     return apply(
         click.option(
             "--config",
-            type=click.Path(exists=True, dir_okay=False),
+            type=click.Path(dir_okay=False),
             is_eager=True,
             expose_value=False,
             callback=_config,
-            help="Read the settings from an experiment.json; options take precedence.",
+            help="Read settings, all or some, from a file like experiment.json; options take precedence.",
         ),
         *([model_option] if model else []),
         click.option(
@@ -275,8 +295,8 @@ def training_options(part: str) -> Decorator:
         type=click.Path(file_okay=False, path_type=Path),
         help="Folder for TensorBoard's logs.",
     )
-    options = [ensemble_option, *workspace_options, *restart_options, tensorboard_option, json_option, common]
-    return apply(settings_options(part), *options)
+    places = [ensemble_option, *workspace_options, *restart_options, tensorboard_option]
+    return apply(settings_options(part), *places, wide_option, json_option, common)
 
 
 def protocol_options(ensemble: bool) -> Decorator:
@@ -302,9 +322,8 @@ def make_experiment(part: str, workspace: Workspace, settings: dict[str, Any]) -
     ctx = click.get_current_context()
     explicit = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
     given = {name: value for name, value in settings.items() if ctx.get_parameter_source(name) in explicit}
-    config = ctx.meta.get("midas.config")
-    is_small = workspace.is_sample and PARTS[part].test
-    base = config or (replace(PARTS[part], **SMALL_DATA) if is_small else PARTS[part])
+    config = _read_config(part, *ctx.meta["midas.config"]) if "midas.config" in ctx.meta else None
+    base = config or (for_sample(PARTS[part]) if workspace.is_sample else PARTS[part])
     if base.part != part:
         raise MidasError(f"--config has the settings of {base.part}, not of {part}")
     changes = {key: value for key, value in given.items() if key in Experiment.__dataclass_fields__}
@@ -316,9 +335,12 @@ def make_experiment(part: str, workspace: Workspace, settings: dict[str, Any]) -
         changes["val_fraction"] = 0.0
     if part != "part1":
         changes["init_checkpoint"] = _init_checkpoint(part, base, given)
-    experiment = replace(base, **changes)
-    for assignment in given.get("assignments", ()):
-        experiment = with_setting(experiment, assignment)
+    try:
+        experiment = replace(base, **changes)
+        for assignment in given.get("assignments", ()):
+            experiment = with_setting(experiment, assignment)
+    except MidasError as error:
+        raise click.UsageError(str(error)) from error
     if "name" in given or (config and config.name != named(config).name):
         return experiment
     words = [assignment.removeprefix("augmentation.") for assignment in given.get("assignments", ())]
@@ -350,6 +372,7 @@ def make_workspace(data_dir: str, runs_dir: Path, cache_dir: Path) -> Workspace:
         say=say,
         skipped=lambda dataset, name: warn_of_skipped(dataset.skipped, name),
         epoch=progress.epoch,
+        stage=progress.stage,
         progress=progress.images,
         start=load_tensorflow,
     )

@@ -7,12 +7,10 @@ from typing import Any
 
 import click
 
-from midas.cli.console import emit
+from midas.cli.console import Progress, command, emit, opening, table_width
 from midas.cli.options import (
     apply,
-    cache_dir_option,
     common,
-    data_dir_option,
     json_option,
     make_experiment,
     make_workspace,
@@ -21,16 +19,18 @@ from midas.cli.options import (
     runs_dir_option,
     seed_option,
     settings_options,
+    wide_option,
     workspace_options,
 )
+from midas.errors import MidasError
 from midas.experiments import MODEL_NAMES
 from midas.files import plain
 from midas.recipes import INITIALIZATIONS, with_model
 
 
-@click.command("run", epilog="Example: midas run --data-dir sample")
+@command("run", epilog="Example: midas run --data-dir sample")
 @click.option("--quick", is_flag=True, help="Few epochs, to see everything work; kept apart from full runs.")
-@apply(seed_option, data_dir_option, runs_dir_option, cache_dir_option, *restart_options, json_option, common)
+@apply(seed_option, *workspace_options, *restart_options, wide_option, json_option, common)
 def run_study(
     quick: bool,
     seed: int,
@@ -50,15 +50,21 @@ def run_study(
 
     workspace = make_workspace(data_dir, runs_dir / "quick" if quick else runs_dir, cache_dir)
     runs = study.run_study(workspace, quick, seed, resume, overwrite)
-    path = workspace.root / "report.html"
-    numbers = page.write_report(runs, path)
-    table = tables.results_table([page.run_state(run) for run in runs])
-    emit({**numbers, "page": str(path)}, as_json, f"{table}\n{path}")
+    path, width = workspace.root / "report.html", table_width()
+    numbers = page.write_report(runs, path, progress=Progress().page)
+    table = tables.results_table([page.run_state(run) for run in runs], width)
+    answers = [f"{one['title']}. {one['headline']}" for one in numbers["conclusions"]]
+    lines = [table, "", *(tables.folded(answer.replace("`", ""), width) for answer in answers), ""]
+    emit(
+        {**numbers, "page": str(path)},
+        as_json,
+        "\n".join([*lines, f"Report: {path}", f"Open it with: {opening(path)}"]),
+    )
 
 
-@click.command("cross-validate", epilog="Example: midas cross-validate --recipe best --all-data --repeats 2 --tta 8")
+@command("cross-validate", epilog="Example: midas cross-validate --recipe best --all-data --repeats 2 --tta 8")
 @apply(settings_options("part1"), protocol_options(ensemble=True))
-@apply(*workspace_options, *restart_options, json_option, common)
+@apply(*workspace_options, *restart_options, wide_option, json_option, common)
 def cross_validate(
     folds: int,
     repeats: int,
@@ -84,14 +90,14 @@ def cross_validate(
     protocol = cross_validation.Protocol(folds, repeats, ensemble, tta or 1)
     run = cross_validation.cross_validate(experiment, workspace, protocol, resume, overwrite)
     result = run.cross_validation
-    table = cross_validation_table([result])
+    table = cross_validation_table([result], table_width())
     emit({**plain(result), "path": str(run.path)}, as_json, f"{table}\n{run.path}")
 
 
-@click.command("compare-models", epilog="Example: midas compare-models --recipe cosine --epochs 40 --all-data")
+@command("compare-models", epilog="Example: midas compare-models --recipe cosine --epochs 40 --all-data")
 @click.argument("names", nargs=-1, type=click.Choice(MODEL_NAMES), metavar="[MODEL]...")
 @apply(settings_options("part1", model=False), protocol_options(ensemble=False))
-@apply(*workspace_options, *restart_options, json_option, common)
+@apply(*workspace_options, *restart_options, wide_option, json_option, common)
 def compare_models(
     names: tuple[str, ...],
     folds: int,
@@ -121,11 +127,11 @@ def compare_models(
         for each in (with_model(experiment, name) for name in names or MODEL_NAMES)
     ]
     figure = comparison.write_model_comparison(results, workspace.root / CROSS_VALIDATION / "compare-models.png")
-    table = tables.cross_validation_table(results)
+    table = tables.cross_validation_table(results, table_width())
     emit({"models": results, "figure": str(figure)}, as_json, f"{table}\n{figure}")
 
 
-@click.command(epilog="Example: midas compare part2 --seeds 5 --images-per-class 1 --images-per-class 10")
+@command(epilog="Example: midas compare part2 --seeds 5 --images-per-class 1 --images-per-class 10")
 @click.argument("part", type=click.Choice(["part2", "part3"]))
 @click.option("--seeds", type=click.IntRange(2), default=5, show_default=True, help="Trainings per initialization.")
 @click.option(
@@ -144,7 +150,7 @@ def compare_models(
 @click.option("--model", type=click.Choice(MODEL_NAMES), help="[default: compact]")
 @click.option("--epochs", type=click.IntRange(1), help="[default: 10]")
 @click.option("--resume", is_flag=True, help="Resume an unfinished run.")
-@apply(*workspace_options, json_option, common)
+@apply(*workspace_options, wide_option, json_option, common)
 def compare(
     part: str,
     seeds: int,
@@ -162,7 +168,7 @@ def compare(
     Prints a table of measures, and what differs significantly. Finished runs are kept, so more --seeds,
     initializations or numbers of images add to them. Seeds count from 0.
     """
-    from midas.report.tables import comparison_table
+    from midas.report.verdicts import comparison_table
     from midas.studies import transfer
 
     workspace = make_workspace(data_dir, runs_dir, cache_dir)
@@ -171,22 +177,27 @@ def compare(
         part, initializations or list(INITIALIZATIONS), range(seeds), workspace, images_per_class, resume, **changes
     )
     paths = list(map(str, files))
-    emit({**plain(found), "files": paths}, as_json, "\n".join([comparison_table(found), "", *paths]))
+    emit({**plain(found), "files": paths}, as_json, "\n".join([comparison_table(found, table_width()), "", *paths]))
 
 
-@click.command("list", epilog="Example: midas list --json")
-@apply(runs_dir_option, json_option, common)
+@command("list", epilog="Example: midas list --json")
+@apply(runs_dir_option, wide_option, json_option, common)
 def list_runs(runs_dir: Path, as_json: bool) -> None:
-    """List the runs, their state and headline numbers."""
+    """List the runs, their state and headline numbers.
+
+    Those on the embedded sample and those of `midas run --quick` are listed, too.
+    """
     from midas.report import page, tables
     from midas.runs import find_runs
 
-    states = [page.run_state(run) for run in find_runs(runs_dir)]
-    emit({"runs": states}, as_json, tables.results_table(states) if states else f"{runs_dir}: no runs yet")
+    roots = [runs_dir, runs_dir / "sample", runs_dir / "quick", runs_dir / "quick" / "sample"]
+    states = [page.run_state(run) for root in roots for run in find_runs(root)]
+    table = tables.results_table(states, table_width())
+    emit({"runs": states}, as_json, table if states else f"{runs_dir}: no runs yet; train some with 'midas run'")
 
 
-@click.command("report", epilog="Example: midas report --out report.html")
-@click.argument("runs", nargs=-1, type=click.Path(exists=True, path_type=Path))
+@command("report", epilog="Example: midas report --out report.html")
+@click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="[default: report.html in the runs folder]"
 )
@@ -199,10 +210,14 @@ def write_report(runs: tuple[Path, ...], out: Path | None, runs_dir: Path, as_js
     from midas.report import page
     from midas.runs import Run, find_comparisons, find_runs
 
+    for path in runs:
+        if not path.exists():
+            raise MidasError(f"{path}: no such run; 'midas list' lists them")
     out = out or runs_dir / "report.html"
     chosen = list(map(Run, runs)) or find_runs(runs_dir)
-    numbers = page.write_report(chosen, out, comparisons=() if runs else find_comparisons(runs_dir))
-    emit(numbers, as_json, str(out))
+    comparisons = () if runs else find_comparisons(runs_dir)
+    numbers = page.write_report(chosen, out, comparisons=comparisons, progress=Progress().page)
+    emit(numbers, as_json, f"Report: {out}\nOpen it with: {opening(out)}")
 
 
 COMMANDS = (run_study, cross_validate, compare_models, compare, list_runs, write_report)

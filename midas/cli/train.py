@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import click
 
-from midas.cli.console import emit, load_tensorflow
+from midas.cli.console import command, emit, load_tensorflow, table_width
 from midas.cli.options import apply, common, json_option, make_experiment, make_workspace, size_option, training_options
 from midas.experiments import LOSSES
 from midas.recipes import PARTS
@@ -21,14 +22,14 @@ init_option = click.option(
 from_option = click.option("--from", "from_checkpoint", help="Start from this checkpoint instead.")
 
 
-@click.command("train-part1", epilog="Example: midas train-part1 --epochs 40 --seed 1")
+@command("train-part1", epilog="Example: midas train-part1 --epochs 40 --seed 1")
 @training_options("part1")
 def train_part1(**settings: Any) -> None:
     """Train on the 62 classes of Part 1."""
     _train("part1", settings)
 
 
-@click.command("train-part2", epilog="Example: midas train-part2 --init pretrained --seed 1")
+@command("train-part2", epilog="Example: midas train-part2 --init pretrained --seed 1")
 @init_option
 @click.option(
     "--pretrained-on",
@@ -42,7 +43,7 @@ def train_part2(**settings: Any) -> None:
     _train("part2", settings)
 
 
-@click.command("train-part3", epilog="Example: midas train-part3 --init pretrained --seed 1")
+@command("train-part3", epilog="Example: midas train-part3 --init pretrained --seed 1")
 @init_option
 @from_option
 @click.option(
@@ -68,11 +69,11 @@ def _train(part: str, settings: dict[str, Any]) -> None:
     from midas.studies.study import perform_seeds
 
     runs = perform_seeds(experiment, networks, workspace, resume, overwrite, tensorboard)
-    found, table = summarize_seeds(runs)
-    emit(found, as_json, f"{table}\n{found['path']}")
+    found, table = summarize_seeds(runs, table_width())
+    emit(found, as_json, f"{table}\nUse it with: midas predict --checkpoint {shlex.quote(found['path'])} drawing.png")
 
 
-@click.command(epilog="Example: midas models --classes 10")
+@command(epilog="Example: midas models --classes 10")
 @click.option("--classes", type=click.IntRange(2), default=62, show_default=True, help="Number of classes.")
 @apply(size_option, json_option, common)
 def models(classes: int, size: int, as_json: bool) -> None:

@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from midas.cli.console import Progress, Unread, emit, load_tensorflow, warn, warn_of_notes, warn_of_skipped
+from midas.cli.console import (
+    Progress,
+    Unread,
+    command,
+    emit,
+    load_tensorflow,
+    table_width,
+    warn,
+    warn_of_notes,
+    warn_of_skipped,
+)
 from midas.cli.options import (
     apply,
     cache_dir_option,
@@ -40,7 +50,7 @@ if TYPE_CHECKING:
     from midas.predictions import PageReading, Prediction
 
 
-@click.command(epilog="Example: midas predict drawing.png")
+@command(epilog="Example: midas predict drawing.png")
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE|FOLDER|ARCHIVE|-...")
 @click.option("--lines", "as_lines", is_flag=True, help="Read pages, lines and forms: all characters of each image.")
 @click.option("--table", "as_table", is_flag=True, help="With --lines: one row per character instead of the text.")
@@ -108,7 +118,7 @@ def predict(
     if as_json:
         emit({"predictions": [_as_json(each) for each in found], "skipped": unread.listed}, True, "")
     else:
-        _print(found, as_lines, as_csv, as_table)
+        _print(found, as_lines, as_csv, as_table, max(map(len, network.class_names)))
     unread.fail("the reasons are above")
 
 
@@ -139,7 +149,7 @@ def _read_pages(
         yield reading
 
 
-def _print(found: Iterable[Any], as_lines: bool, as_csv: bool, as_table: bool) -> None:
+def _print(found: Iterable[Any], as_lines: bool, as_csv: bool, as_table: bool, label_width: int) -> None:
     """Print results for people, or as CSV, as they come."""
     from midas.report import tables
 
@@ -147,10 +157,12 @@ def _print(found: Iterable[Any], as_lines: bool, as_csv: bool, as_table: bool) -
         rows = tables.character_rows(found) if as_lines else tables.prediction_rows(found)
         csv.writer(sys.stdout, lineterminator="\n").writerows(rows)
         return
-    several = []
+    several, table = [], tables.PredictionTable(label_width, table_width())
+    if not as_lines:
+        click.echo(table.header)
     for each in found:
         if not as_lines:
-            click.echo(tables.prediction_line(each))
+            click.echo(table.line(each))
             several += [each.source] if each.several else []
         else:
             click.echo(tables.character_table(each) if as_table else each.text)
@@ -191,7 +203,7 @@ def _guesses(prediction: Prediction) -> dict[str, Any]:
     return {**scores, "alternatives": alternatives}
 
 
-@click.command(epilog="Example: midas evaluate --data test.zip --json")
+@command(epilog="Example: midas evaluate --data test.zip --json")
 @network_option
 @click.option(
     "--data",
@@ -232,7 +244,7 @@ def evaluate(
     emit(evaluation.as_json(found, **about), as_json, classification_report(found.scores))
 
 
-@click.command(epilog="Example: midas analyze --checkpoint checkpoints/part1/compact/seed-0")
+@command(epilog="Example: midas analyze --checkpoint checkpoints/part1/compact/seed-0")
 @network_option
 @click.option("--data", help="Labeled images.  [default: what the run itself was evaluated on]")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="[default: the run directory]")
@@ -275,7 +287,7 @@ def analyze(
     emit(found, as_json, f"{classification_report(parse(Scores, found))}\n\n{pictures}")
 
 
-@click.command("audit-labels", epilog="Example: midas audit-labels --data scans.zip --out audit")
+@command("audit-labels", epilog="Example: midas audit-labels --data scans.zip --out audit")
 @click.option(
     "--data",
     required=True,
@@ -325,12 +337,13 @@ def audit_labels(
     warn_of_skipped(dataset.skipped, data)
     if not network:
         load_tensorflow()
-    summary = audit.audit(dataset, data, audit.Options(**options), network, paths, progress.epoch)
+    told = (progress.epoch, progress.stage, progress.predictions)
+    summary = audit.audit(dataset, data, audit.Options(**options), network, paths, *told)
     if summary["left_out"]:
         warn(f"Note: {label_audit.left_out(summary['left_out'])}; add images of them.")
     if summary["predictions"].get("independent") is False:
         warn("Note: this network was trained on these very labels, so its predictions are not independent of them.")
-    table, files = label_audit.table(summary, options["max_suspects"]), summary.get("files", ())
+    table, files = label_audit.table(summary, options["max_suspects"], table_width()), summary.get("files", ())
     emit(
         summary, as_json, "\n".join([table, *([""] if files else []), *(str(options["out"] / name) for name in files)])
     )
@@ -342,4 +355,17 @@ def _refuse_unused(ctx: click.Context, names: tuple[str, ...], has_checkpoint: b
             raise click.UsageError(f"--{name} goes {'without' if has_checkpoint else 'with'} --checkpoint")
 
 
-COMMANDS = (predict, evaluate, analyze, audit_labels)
+@command("help", epilog="Example: midas help predict")
+@click.argument("name", metavar="[COMMAND]", required=False)
+@common
+@click.pass_context
+def show_help(ctx: click.Context, name: str | None) -> None:
+    """Show the help of a command."""
+    root = ctx.find_root()
+    shown = root.command.get_command(root, name) if name else root.command  # type: ignore[attr-defined]
+    if not shown:
+        raise click.UsageError(f"no command {name!r}; 'midas --help' lists them")
+    click.echo(shown.get_help(click.Context(shown, info_name=name, parent=root) if name else root))
+
+
+COMMANDS = (predict, evaluate, analyze, audit_labels, show_help)

@@ -9,7 +9,7 @@ import logging
 import math
 import os
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -50,7 +50,7 @@ class Dataset:
         class_names: one per class.
         names: str array (n,), where each image came from.
         skipped: images that could not be used.
-        page_sizes: how many images had which size before preprocessing, as ("WIDTHxHEIGHT", count).
+        pages: str array (n,), size of each image before preprocessing, "WIDTHxHEIGHT"; empty if unknown.
         is_sample: whether it is the embedded sample.
     """
 
@@ -59,7 +59,7 @@ class Dataset:
     class_names: tuple[str, ...]
     names: np.ndarray
     skipped: tuple[Skipped, ...] = ()
-    page_sizes: tuple[tuple[str, int], ...] = ()
+    pages: np.ndarray = field(default_factory=lambda: np.zeros(0, str))
     is_sample: bool = False
 
     @property
@@ -72,7 +72,9 @@ class Dataset:
 
     def take(self, indices: np.ndarray) -> Dataset:
         """Select the images at these indices, in this order."""
-        return replace(self, glyphs=self.glyphs.take(indices), labels=self.labels[indices], names=self.names[indices])
+        kept = {key: getattr(self, key)[indices] for key in ("labels", "names")}
+        pages = self.pages[indices] if self.pages.size else self.pages
+        return replace(self, glyphs=self.glyphs.take(indices), pages=pages, **kept)
 
     def only(self, class_names: str | tuple[str, ...]) -> Dataset:
         """Select the images of these classes, with labels that index them in this order.
@@ -110,7 +112,7 @@ class Dataset:
             images_per_class=dict(zip(self.class_names, per_class.tolist(), strict=True)),
             smallest_class=int(per_class.min()),
             largest_class=int(per_class.max()),
-            page_sizes=dict(self.page_sizes),
+            page_sizes=dict(Counter(self.pages.tolist()).most_common()),
             skipped=self.skipped,
             mean_ink=sum(int(block.sum()) for block in blocks(self.images)) / math.prod(self.images.shape) / 255,
             digest=self.digest,
@@ -313,11 +315,12 @@ def save(dataset: Dataset, path: Path) -> None:
     Raises:
         MidasError: the file cannot be written.
     """
-    notes = to_json({"skipped": dataset.skipped, "page_sizes": dataset.page_sizes}, indent=None)
+    notes = to_json({"skipped": dataset.skipped}, indent=None)
     arrays: dict[str, Any] = {
         "labels": dataset.labels,
         "class_names": np.array(dataset.class_names),
         "names": dataset.names,
+        "pages": dataset.pages,
         "places": dataset.glyphs.places,
         "notes": np.array(notes),
     }
@@ -337,7 +340,7 @@ def _load_saved(path: Path, size: int) -> Dataset:
             class_names=tuple(arrays["class_names"].tolist()),
             names=arrays["names"],
             skipped=tuple(parse(Skipped, each) for each in notes["skipped"]),
-            page_sizes=tuple((text, count) for text, count in notes["page_sizes"]),
+            pages=arrays["pages"],
         )
 
 
@@ -365,7 +368,7 @@ def read(
         MidasError: there are no images with labels, a class folder has none, or with `strict` an image is unusable.
     """
     kept: list[np.ndarray] = []
-    places, labels, names, skipped, pages = [], [], [], [], Counter[str]()
+    places, labels, names, skipped, pages = [], [], [], [], []
     large = large if is_large((source.count, size, size)) else None
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(stack.enter_context(atomic(large)).open("wb")) if large else None
@@ -375,7 +378,7 @@ def read(
             elif item.entry.label is None:
                 skipped.append(Skipped(item.entry.name, NO_LABEL))
             else:
-                pages[item.page] += 1
+                pages.append(item.page)
                 if file:
                     file.write(item.glyph.image.tobytes())
                 else:
@@ -397,7 +400,7 @@ def read(
         class_names,
         np.array(names),
         tuple(skipped),
-        tuple(pages.most_common()),
+        np.array(pages),
         source.is_sample,
     )
 

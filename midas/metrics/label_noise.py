@@ -127,8 +127,8 @@ class Audit:
 
     @property
     def suspected(self) -> np.ndarray:
-        """The labels that are rather wrong than correct, bool (n,)."""
-        return self.p_correct < SUSPECT_BELOW
+        """The labels that are rather wrong than correct, and for which another class is more probable, bool (n,)."""
+        return (self.p_correct < SUSPECT_BELOW) & (self.p_correct < self.posterior.max(axis=1))
 
 
 def audit(probabilities: np.ndarray, given_labels: np.ndarray, independent: bool) -> Audit:

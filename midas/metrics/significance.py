@@ -30,7 +30,9 @@ def wilson_interval(successes: int, n: int) -> tuple[float, float]:
     return max(0.0, (center - half) / scale), min(1.0, (center + half) / scale)
 
 
-def corrected_resampled_interval(values: Sequence[float], n_test: int, n_train: int) -> tuple[float, float]:
+def corrected_resampled_interval(
+    values: Sequence[float], n_test: int, n_train: int, highest: float = 1.0
+) -> tuple[float, float]:
     """Compute the 95 % interval of the mean of a score over the folds and repeats of a cross-validation.
 
     The training sets of the folds overlap, so the variance of the mean is (1/J + n_test/n_train) s^2, not s^2/J: the
@@ -40,6 +42,7 @@ def corrected_resampled_interval(values: Sequence[float], n_test: int, n_train: 
         values: J scores, one per fold and repeat.
         n_test: images that each score was computed on.
         n_train: images that each network was trained on.
+        highest: value that the score can have; 1 for a proportion. The lowest is 0.
 
     Raises:
         ValueError: there are fewer than two scores.
@@ -54,7 +57,7 @@ def corrected_resampled_interval(values: Sequence[float], n_test: int, n_train: 
         raise ValueError("an interval needs at least two scores")
     quantile = t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)
     half = quantile * np.std(values, ddof=1) * math.sqrt(1 / len(values) + n_test / n_train)
-    return float(np.mean(values) - half), float(np.mean(values) + half)
+    return max(0.0, float(np.mean(values) - half)), min(highest, float(np.mean(values) + half))
 
 
 def bootstrap_interval(

@@ -6,7 +6,7 @@ with the same augmentation.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -187,7 +187,9 @@ def measure(epochs: Sequence[EpochRecord], result: Result) -> dict[str, float | 
 Measured = Mapping[str, float | None]
 
 
-def differences(ours: Sequence[Measured], baseline: Sequence[Measured]) -> list[MeasureDifference]:
+def differences(
+    ours: Sequence[Measured], baseline: Sequence[Measured], keys: Collection[str] | None = None
+) -> list[MeasureDifference]:
     """Compare the measures of two initializations by paired t-tests, corrected for the number of measures (Holm).
 
     A measure is left out unless at least two seeds have it from both initializations.
@@ -195,14 +197,17 @@ def differences(ours: Sequence[Measured], baseline: Sequence[Measured]) -> list[
     Args:
         ours: what `measure` returns, one per seed.
         baseline: the same of the other initialization, for the same seeds in the same order.
+        keys: compare these measures only, and correct for their number; None for all.
     """
     found = []
-    for each in MEASURES:
+    for each in MEASURES if keys is None else map(BY_KEY.__getitem__, keys):
         both = [(a[each.key], b[each.key]) for a, b in zip(ours, baseline, strict=True)]
         pairs = np.array([pair for pair in both if None not in pair], float)
         if len(pairs) < 2:
             continue
         test = paired_t_test(pairs[:, 0].tolist(), pairs[:, 1].tolist())
+        if each.unit == "%":  # two proportions differ by at most 1
+            test = replace(test, interval=(max(-1.0, test.interval[0]), min(1.0, test.interval[1])))
         our_mean, baseline_mean = map(float, pairs.mean(axis=0))
         found.append(
             MeasureDifference(

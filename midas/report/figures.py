@@ -1,67 +1,105 @@
-"""Records of finished runs to the figures of the page, inlined as data and described in words, and their numbers."""
+"""Records of finished runs to the figures of the page, each with a caption, and their numbers."""
 
 from __future__ import annotations
 
-import base64
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
-from midas.errors import MidasError
 from midas.metrics import classification
 from midas.metrics.classification import ConfusedPair, ReliabilityBin
 from midas.records import Predictions
-from midas.report import plot_images, plots
+from midas.report import plots
 from midas.report.analysis import Mistake, list_mistakes
-from midas.runs import Run
+from midas.report.sheets import Sheet, Tile
 
 if TYPE_CHECKING:
+    from markupsafe import Markup
     from matplotlib.figure import Figure
 
-MAX_MISTAKES = 40
-MAX_PAIRS = 8  # pairs of confused classes that are drawn with images
-MIN_EMBEDDED = 10  # images whose features make a map
-DPI = 100
-COLORS = 64  # enough for the figures, at a third of the bytes of true color
+MAX_MISTAKES = 24
+MAX_PAIRS, PAIR_IMAGES = 6, 8  # pairs of confused classes that are drawn, and images of each
+MAX_FOCUS = 12  # classes of the matrix that opens on what is confused
+CELL_IMAGES = 4  # images that a cell of a confusion matrix shows
+MIN_EMBEDDED, MAX_EMBEDDED = 10, 200  # images that make a map
+# The colors of Matplotlib's figures, as the page names them.
+COLORS = {
+    plots.BLUE: "var(--blue)",
+    plots.ORANGE: "var(--orange)",
+    plots.LIGHT_BLUE: "var(--light-blue)",
+    plots.GRAY: "var(--faint)",
+    plots.LIGHT_GRAY: "var(--line)",
+    "#cccccc": "var(--line)",
+    "#ffffff": "var(--paper)",
+    "#000000": "currentColor",
+}
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A figure as an `img` element: a data URL and its description."""
+class Drawing:
+    """A chart as an SVG element in the page's colors, what it shows in words, and a caption."""
 
-    src: str
+    svg: Markup
     alt: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Rows of images with a caption; a row without a title flows."""
+
+    rows: list[tuple[str, list[Tile]]]
+    caption: str
 
 
 @dataclass(frozen=True)
 class MatrixCell:
-    """A cell of a confusion matrix that holds images.
+    """A cell of a matrix.
 
     Attributes:
-        row: index of the true class.
-        column: index of the predicted class.
-        count: images in the cell.
-        total: images of the true class.
+        row, column: indices of the classes.
+        text: what is written into it, where there is room.
+        title: what it says in words.
         depth: how dark it is drawn, in 0-1.
+        is_correct: whether it is on the diagonal of a confusion matrix.
+        tiles: some of its images.
     """
 
     row: int
     column: int
-    count: int
-    total: int
+    text: str
+    title: str
     depth: float
+    is_correct: bool
+    tiles: tuple[Tile, ...] = ()
 
 
 @dataclass(frozen=True)
-class ConfusionPicture:
-    """A confusion matrix that the page draws as SVG, so that each cell can be pointed at."""
+class Matrix:
+    """A matrix of classes by classes, whose cells can be pointed at."""
 
     class_names: Sequence[str]
+    columns_title: str
+    rows_title: str
     cells: list[MatrixCell]
-    alt: str
+    caption: str
+    summary: str | None = None  # folded below this line
+
+
+Figures = list[Drawing | Gallery | Matrix]
+
+
+@dataclass(frozen=True)
+class RunFigures:
+    """The figures of a run's predictions; the images of its confused pairs are also on the first screen."""
+
+    figures: Figures
+    pairs: Gallery | None
 
 
 @dataclass(frozen=True)
@@ -90,160 +128,257 @@ class NeighborAccuracy:
     features: float
 
 
-def inline(figure: Figure, alt: str) -> Picture:
-    """Render a figure as a data URL with a reduced palette."""
-    from PIL import Image
+# ---- charts
 
-    drawn, reduced = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, dpi=DPI)
-    image = Image.open(drawn).convert("RGB").quantize(COLORS, dither=Image.Dither.NONE)
-    image.save(reduced, "png", optimize=True)
-    return Picture("data:image/png;base64," + base64.b64encode(reduced.getvalue()).decode(), alt)
+
+def draw(figure: Figure, alt: str, caption: str) -> Drawing:
+    """Render a figure as an SVG element whose colors are those of the page, in light and dark."""
+    from markupsafe import Markup, escape
+    from matplotlib import rc_context
+
+    file = io.StringIO()
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": alt}):
+        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        figure.savefig(file, format="svg", transparent=True, metadata=nothing)
+    svg = file.getvalue()
+    svg = re.sub(
+        r"^.*?(?=<svg)|<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>|<!--.*?-->", "", svg, flags=re.S
+    )
+    used = set(re.findall(r'(?:href="|url\()#([^")]+)', svg))
+    svg = re.sub(r' id="([^"]+)"', lambda match: match[0] if match[1] in used else "", svg)
+    for color, name in COLORS.items():
+        svg = svg.replace(color, name)
+    svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font: \1px var(--chart)", svg)
+    svg = re.sub(r"(\d\.\d\d)\d+", r"\1", svg)  # hundredths of a point are enough
+    width = float(re.search(r'width="([\d.]+)pt"', svg)[1]) / 12  # type: ignore[index]
+    head = f'<svg role="img" aria-label="{escape(alt)}" style="width: {width:.1f}rem" viewBox'
+    svg = re.sub(r"<svg.*?viewBox", lambda _: head, svg, count=1, flags=re.S)
+    return Drawing(Markup(re.sub(r"\n\s*", "\n", svg)), alt, caption)
+
+
+# ---- predictions
 
 
 def of_predictions(
-    title: str, class_names: Sequence[str], predictions: Predictions
-) -> tuple[PredictionNumbers, list[Picture | ConfusionPicture]]:
+    title: str, class_names: Sequence[str], predictions: Predictions, sheet: Sheet
+) -> tuple[PredictionNumbers, RunFigures]:
     """Draw where a run errs, and how well calibrated it is.
 
     Args:
         title: names the run.
         class_names: its classes.
         predictions: what it scored.
+        sheet: of the images of the predictions.
     """
     probabilities, labels = predictions.probabilities, predictions.labels
+    numbers = count_errors(class_names, predictions)
+    figures: Figures = _confusion(numbers, class_names, predictions, sheet)
+    pairs = None
+    if numbers.confused_pairs:
+        pairs = pairs_gallery(numbers.confused_pairs[:MAX_PAIRS], class_names, predictions, sheet)
+        figures.append(pairs)
+    figures.append(_mistakes(class_names, predictions, sheet))
+    confident = numbers.reliability[-1]
+    error = classification.calibration_error(probabilities, labels)
+    alt = (
+        f"Calibration of {title}: the {confident.n:,} most confident predictions have a mean confidence of "
+        f"{100 * confident.confidence:.1f} % and an accuracy of {100 * confident.accuracy:.1f} %"
+    )
+    caption = (
+        "How far the network's confidence can be trusted: predictions are grouped by confidence, and each dot shows "
+        "how many of a group are correct, with its 95 % interval. On the dotted line, confidence equals accuracy. "
+        "Below, how many predictions each group has."
+    )
+    figures.append(draw(plots.reliability(numbers.reliability, error), alt, caption))
+    return numbers, RunFigures(figures, pairs)
+
+
+def count_errors(class_names: Sequence[str], predictions: Predictions) -> PredictionNumbers:
+    """Count where a run errs, and how confident it is."""
+    probabilities, labels = predictions.probabilities, predictions.labels
     matrix = classification.confusion_matrix(probabilities, labels, len(class_names))
-    numbers = PredictionNumbers(
+    return PredictionNumbers(
         matrix.tolist(),
         classification.confused_pairs(matrix, class_names),
         list_mistakes(predictions, class_names, MAX_MISTAKES),
         classification.reliability(probabilities, labels),
     )
-    most = ""
-    if numbers.confused_pairs:
-        pair = numbers.confused_pairs[0]
-        most = f"; the most frequent error is {pair.label} predicted as {pair.predicted} ({_images(pair.count)})"
-    alt = f"Confusion matrix of {title}: {matrix.trace()} of {matrix.sum()} images correct{most}"
-    figures: list[Picture | ConfusionPicture] = [ConfusionPicture(class_names, _matrix_cells(matrix), alt)]
-    listed = ", ".join(f"{one.label} predicted as {one.predicted}" for one in numbers.mistakes[:10])
-    mistakes = plot_images.mistakes(
-        predictions.images, labels, probabilities, predictions.names, class_names, MAX_MISTAKES
-    )
-    figures.append(inline(mistakes, f"Errors of {title}, the most confident first: {listed or 'none'}"))
-    if numbers.confused_pairs:
-        figures.append(_pairs_picture(numbers.confused_pairs[:MAX_PAIRS], class_names, predictions))
-    confident = numbers.reliability[-1]
-    calibration = plots.reliability(numbers.reliability, classification.calibration_error(probabilities, labels))
-    alt = (
-        f"Calibration of {title}: the {confident.n} most confident predictions have a mean confidence of "
-        f"{100 * confident.confidence:.1f} % and an accuracy of {100 * confident.accuracy:.1f} %"
-    )
-    return numbers, [*figures, inline(calibration, alt)]
 
 
-def _matrix_cells(matrix: np.ndarray) -> list[MatrixCell]:
-    total = matrix.sum(axis=1)
+def _confusion(
+    numbers: PredictionNumbers, class_names: Sequence[str], predictions: Predictions, sheet: Sheet
+) -> Figures:
+    """Draw the confusion matrix; of many classes first those that are most confused."""
+    matrix = np.array(numbers.confusion_matrix)
+    predicted, labels = predictions.probabilities.argmax(axis=1), predictions.labels
+    caption = (
+        f"Each row is a true class, each column the class that its images were taken for: correct ones in blue, errors "
+        f"in orange, the darker the more frequent. {matrix.trace():,} of {matrix.sum():,} images are correct. Click a "
+        "cell to see some of its images."
+    )
+
+    def build(chosen: list[int], caption: str, summary: str | None = None) -> Matrix:
+        part = matrix[np.ix_(chosen, chosen)]
+        names, cells = [class_names[index] for index in chosen], []
+        for row, column, depth in _depths(part, matrix.sum(axis=1)[chosen]):
+            members = np.flatnonzero((labels == chosen[row]) & (predicted == chosen[column]))[:CELL_IMAGES]
+            count, total = int(part[row, column]), int(matrix[chosen[row]].sum())
+            title = f"{names[row]} taken for {names[column]}: {count:,} of {total:,} images"
+            if row == column:
+                title = f"{names[row]} recognized: {count:,} of {total:,} images"
+            tiles = tuple(sheet.tile(index) for index in members)
+            cells.append(MatrixCell(row, column, f"{count}", title, depth, row == column, tiles))
+        return Matrix(names, "taken for", "true class", cells, caption, summary)
+
+    everything = list(range(len(class_names)))
+    if len(class_names) <= plots.FEW_CLASSES:
+        return [build(everything, f"Confusion matrix. {caption}")]
+    focus = most_confused(numbers.confused_pairs, class_names)
+    whole = build(everything, f"Confusion matrix of all classes. {caption}", f"All {len(class_names)} classes")
+    if not focus:
+        return [whole]
+    return [build(focus, f"Confusion matrix of the {len(focus)} classes that are confused most. {caption}"), whole]
+
+
+def most_confused(pairs: Sequence[ConfusedPair], class_names: Sequence[str]) -> list[int]:
+    """Choose up to `MAX_FOCUS` classes from the most frequent confusions; confused classes are beside each other.
+
+    >>> most_confused([ConfusedPair("O", "0", 9, 1.0), ConfusedPair("1", "l", 5, 1.0), ConfusedPair("o", "0", 2, 1.0)],
+    ...               ["0", "1", "O", "l", "o"])
+    [2, 0, 4, 1, 3]
+    """
+    groups: list[list[str]] = []
+    for pair in pairs:
+        known = {name: group for group in groups for name in group}
+        new = [name for name in (pair.label, pair.predicted) if name not in known]
+        if len(known) + len(new) > MAX_FOCUS:
+            break
+        if len(new) == 2:
+            groups.append(new)
+        elif new:
+            partner = pair.predicted if new[0] == pair.label else pair.label
+            group = known[partner]
+            group.insert(0 if group[0] == partner else len(group), new[0])
+    return [class_names.index(name) for group in groups for name in group]
+
+
+def _depths(matrix: np.ndarray, total: np.ndarray) -> list[tuple[int, int, float]]:
+    """List the cells that hold images, each with how dark it is drawn."""
     rows, columns = matrix.nonzero()
     share = matrix[rows, columns] / total[rows]
     wrong = rows != columns
     # The square root makes rare errors visible: most occur once or twice.
     depth = (share / share[wrong].max(initial=0.01)) ** 0.5
     depth[~wrong] = share[~wrong]
-    depths = (0.15 + 0.85 * depth).round(2).tolist()
-    return [
-        MatrixCell(row, column, int(matrix[row, column]), int(total[row]), dark)
-        for row, column, dark in zip(rows.tolist(), columns.tolist(), depths, strict=True)
-    ]
+    return list(zip(rows.tolist(), columns.tolist(), (0.15 + 0.85 * depth).round(2).tolist(), strict=True))
 
 
-def _images(count: int) -> str:
-    return f"{count} image{'s' if count != 1 else ''}"
-
-
-def _pairs_picture(pairs: Sequence[ConfusedPair], class_names: Sequence[str], predictions: Predictions) -> Picture:
+def pairs_gallery(
+    pairs: Sequence[ConfusedPair], class_names: Sequence[str], predictions: Predictions, sheet: Sheet
+) -> Gallery:
+    """Show images of confused pairs of classes, a row for each."""
     predicted, rows = predictions.probabilities.argmax(axis=1), []
     for pair in pairs:
         members = predictions.labels == class_names.index(pair.label)
         members &= predicted == class_names.index(pair.predicted)
-        rows.append((f"{pair.label} → {pair.predicted}\n{_images(pair.count)}", predictions.images[members]))
-    listed = ", ".join(f"{pair.label} predicted as {pair.predicted}" for pair in pairs)
-    return inline(plot_images.rows_of_images(rows), f"Images of the most frequent confusions: {listed}")
+        alt = f"{pair.label}, taken for {pair.predicted}"
+        tiles = [sheet.tile(index, alt=alt) for index in np.flatnonzero(members)[:PAIR_IMAGES]]
+        rows.append((f"{pair.label} taken for {pair.predicted} ({_images(pair.count)})", tiles))
+    return Gallery(rows, "The most frequent errors: the true class, what it was taken for, and images of each.")
+
+
+def _images(count: int) -> str:
+    return f"{count:,} image{'s' if count != 1 else ''}"
+
+
+def _mistakes(class_names: Sequence[str], predictions: Predictions, sheet: Sheet) -> Gallery:
+    probabilities, labels = predictions.probabilities, predictions.labels
+    wrong = classification.misclassified(probabilities, labels)
+    tiles = []
+    for index in wrong[:MAX_MISTAKES]:
+        best = probabilities[index].argmax()
+        true, taken = class_names[labels[index]], class_names[best]
+        lines = (f"{true} → {taken}", f"{100 * probabilities[index, best]:.0f} %")
+        tiles.append(sheet.tile(index, lines, f"{predictions.names[index]}: {true} taken for {taken}"))
+    if not tiles:
+        return Gallery([], f"No errors: all {_images(len(labels))} were classified correctly.")
+    which = "All errors" if len(tiles) == len(wrong) else f"The {len(tiles)} most confident of {len(wrong):,} errors"
+    caption = f"{which}: the true class, what it was taken for, and how confident the network was."
+    return Gallery([("", tiles)], caption)
+
+
+# ---- maps
+
+
+def neighbor_accuracy(predictions: Predictions) -> NeighborAccuracy | None:
+    """Compute how often nearest neighbors are of the same class; None where the run kept too few features."""
+    spaces = _spaces(predictions)
+    if not spaces:
+        return None
+    labels, n = predictions.labels[_embedded(predictions)], len(_embedded(predictions))
+    with threadpool_limits(1):
+        found = {name: classification.nearest_neighbor_accuracy(points, labels) for name, points in spaces.items()}
+    return NeighborAccuracy(n, **found)
+
+
+def _embedded(predictions: Predictions) -> np.ndarray:
+    return predictions.embedded if predictions.embedded is not None else np.zeros(0, int)
+
+
+def _spaces(predictions: Predictions) -> dict[str, np.ndarray]:
+    """Give the images whose features are kept as points, by their pixels and by these features."""
+    embedded, features = _embedded(predictions), predictions.features
+    if features is None or len(embedded) < MIN_EMBEDDED:
+        return {}
+    pixels = predictions.images[embedded].reshape(len(embedded), -1) / 255
+    return {"pixels": pixels, "features": features.astype(float)}
 
 
 def of_features(
-    title: str, class_names: Sequence[str], predictions: Predictions
-) -> tuple[NeighborAccuracy | None, list[Picture]]:
-    """Draw t-SNE maps of images, by their pixels and by the network's features, side by side.
+    title: str, class_names: Sequence[str], predictions: Predictions, found: NeighborAccuracy | None
+) -> list[Drawing]:
+    """Draw t-SNE maps of up to `MAX_EMBEDDED` images, by their pixels and by the network's features.
 
-    Returns:
-        How often nearest neighbors among these images are of the same class, and the figure; None and no figure where
-        the run kept no features, or those of fewer than `MIN_EMBEDDED` images.
+    Args:
+        title: names the run.
+        class_names: its classes.
+        predictions: what it scored.
+        found: what `neighbor_accuracy` returned; without it there are no maps.
     """
-    embedded, features = predictions.embedded, predictions.features
-    if embedded is None or features is None or len(embedded) < MIN_EMBEDDED:
-        return None, []
-    labels = predictions.labels[embedded]
-    spaces = {
-        "pixels": predictions.images[embedded].reshape(len(embedded), -1) / 255,
-        "features": features.astype(float),
-    }
-    found = {name: classification.nearest_neighbor_accuracy(points, labels) for name, points in spaces.items()}
-    panels = [
-        (f"{name}: {100 * found[name]:.1f} % have a nearest neighbor of the same class", tsne(points))
-        for name, points in spaces.items()
-    ]
-    alt = (
-        f"t-SNE of {len(embedded)} images by their pixels and by the features of {title}. The nearest neighbor is of "
-        f"the same class for {100 * found['pixels']:.1f} % by pixels, and for {100 * found['features']:.1f} % by "
-        "features"
-    )
-    return NeighborAccuracy(len(embedded), **found), [inline(plots.maps(panels, labels, class_names), alt)]
+    drawings = []
+    for name, points in _spaces(predictions).items() if found else ():
+        chosen = np.linspace(0, len(points) - 1, min(len(points), MAX_EMBEDDED)).astype(int)  # evenly over the classes
+        points, labels = points[chosen], predictions.labels[_embedded(predictions)[chosen]]
+        share = f"{100 * getattr(found, name):.1f} %"
+        alt = f"t-SNE of {len(points)} images by their {name}, {title}: {share} have a neighbor of the same class"
+        what = "the network's features, the inputs of its last layer" if name == "features" else "their pixels"
+        caption = (
+            f"{len(points)} images by {what}: images that are alike lie close together (t-SNE), and classes that form "
+            f"islands are easy to separate. For {share}, the most similar other image is of the same class."
+        )
+        drawings.append(draw(plots.class_map(f"by {name}", tsne(points), labels, class_names), alt, caption))
+    return drawings
 
 
 def tsne(points: np.ndarray) -> np.ndarray:
     """Embed points, float (n, d) with n >= 4, in the plane by t-SNE (van der Maaten and Hinton 2008): float (n, 2).
 
-    The same points give the same embedding.
+    The same points give the same embedding. It is exact, which is faster than approximating for hundreds of points.
     """
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 
-    reduced = PCA(min(50, *points.shape), random_state=0).fit_transform(points)
-    return TSNE(perplexity=min(30, (len(points) - 1) / 3), init="pca", random_state=0).fit_transform(reduced)
+    perplexity = min(30, (len(points) - 1) / 3)
+    embedding = TSNE(perplexity=perplexity, init="pca", random_state=0, max_iter=350, method="exact")
+    with threadpool_limits(1):  # on such small matrices, threads wait for each other most of the time
+        reduced = PCA(min(30, *points.shape), random_state=0).fit_transform(points)
+        return embedding.fit_transform(reduced)
 
 
-def of_data(run: Run, class_names: Sequence[str], title: str) -> list[Picture]:
-    """Draw what a run was trained on: before and after preprocessing, by class, and augmented.
-
-    Args:
-        run: whose samples are drawn; without samples there are no figures.
-        class_names: its classes.
-        title: names the data in words.
-
-    Raises:
-        MidasError: samples.npz is damaged.
-    """
-    samples = run.samples()
-    if samples is None:
-        return []
-    try:
-        titles = [class_names[label] for label in samples.prepared_labels]
-        alt = f"{len(samples.pages)} of {title} before preprocessing and, below, as the network sees them"
-        figures = [inline(plot_images.samples(samples.pages, samples.prepared, titles), alt)]
-        if len(class_names) <= plots.FEW_CLASSES:
-            rows = [(name, samples.images[samples.labels == label]) for label, name in enumerate(class_names)]
-            alt = f"The first images of each of the {len(class_names)} labels in {title}"
-            figures.append(inline(plot_images.rows_of_images(rows), alt))
-        if samples.augmented.shape[1] > 1:
-            titles = [class_names[label] for label in samples.augmented_labels]
-            alt = f"Some of {title}, each with {samples.augmented.shape[1] - 1} augmented copies as in training"
-            figures.append(inline(plot_images.augmented_copies(samples.augmented, titles), alt))
-        return figures
-    except (LookupError, ValueError, TypeError, AttributeError) as error:
-        raise MidasError(f"{run / 'samples.npz'}: damaged, not the samples of a run") from error
+# ---- estimates of label noise
 
 
-def of_transition(title: str, class_names: Sequence[str], counts: Sequence[Sequence[int]]) -> Picture:
+def of_transition(title: str, class_names: Sequence[str], counts: Sequence[Sequence[int]]) -> Matrix:
     """Draw which labels the validation images of each class are given, taking predictions for the true classes.
 
     Args:
@@ -255,8 +390,25 @@ def of_transition(title: str, class_names: Sequence[str], counts: Sequence[Seque
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     agreeing = matrix.trace() / matrix.sum()
     lowest, highest = shares[~np.eye(len(class_names), dtype=bool)].min(), shares.max()
-    alt = (
-        f"Transition matrix estimated by {title} on validation images: for {100 * agreeing:.2f} % the label equals the "
-        f"prediction; the other labels are each given to {100 * lowest:.1f} to {100 * highest:.1f} % of a class"
+    cells = [
+        MatrixCell(
+            row,
+            column,
+            f"{100 * shares[row, column]:.0f}",
+            f"Of the images predicted as {class_names[row]}, {100 * shares[row, column]:.1f} % have the label "
+            f"{class_names[column]}",
+            depth,
+            True,
+        )
+        for row, column, depth in [
+            (r, c, round(0.1 + 0.9 * float(s) ** 0.5, 2)) for (r, c), s in np.ndenumerate(shares)
+        ]
+        if shares[row, column]
+    ]
+    caption = (
+        f"Which labels the images of each class have, in percent of the class, with the predictions of {title} for the "
+        f"true classes of validation images. If labels are wrong uniformly, all cells beside the diagonal are equal: "
+        f"they hold {100 * lowest:.1f} to {100 * highest:.1f} %. For {100 * agreeing:.2f} % of all images the label "
+        "equals the prediction."
     )
-    return inline(plots.transition_matrix(shares, class_names), alt)
+    return Matrix(class_names, "given label", "predicted class", cells, caption)

@@ -1,79 +1,39 @@
-"""Conclusions from finished runs, in sentences: only what their numbers and the statistical tests support."""
+"""Conclusions from finished runs, in sentences: each part's question answered as far as its numbers and tests allow."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from statistics import mean, stdev
+from itertools import product
+from statistics import mean
 
-import numpy as np
+from midas.metrics.significance import ALPHA, binomial_test, paired_t_test, two_proportion_z_test, wilson_interval
+from midas.records import Comparison, MeasureDifference, Result
+from midas.report.comparison import BY_KEY, differences, measure
+from midas.report.groups import MIN_SEEDS, SeedGroup, correct_for_number, differ, over_seeds
+from midas.report.titles import INITIALIZATION_TITLES, SAMPLE_DIGITS, is_pretraining, part_title
+from midas.report.verdicts import summarize, verdict
 
-from midas.metrics.classification import ErrorKinds
-from midas.metrics.significance import (
-    ALPHA,
-    binomial_test,
-    holm,
-    paired_t_test,
-    two_proportion_z_test,
-    wilson_interval,
-)
-from midas.records import Comparison, InitializationDifference, MeasureDifference, Result
-from midas.report.comparison import BY_KEY
-
-PART_TITLES = {
-    "part1": "Part 1: 62 classes of characters",
-    "part2": "Part 2: MNIST",
-    "part3": "Part 3: MNIST from complementary labels",
-}
-INITIALIZATION_TITLES = {
-    "random": "random weights",
-    "digits": "pretrained on the digits of Part 1",
-    "digits-frozen": "pretrained on the digits of Part 1, frozen backbone",
-    "part1": "pretrained on the 62 classes of Part 1",
-    "part1-frozen": "pretrained on the 62 classes of Part 1, frozen backbone",
-}
-ACCURACY_TITLES = {
-    "mnist-test": "test accuracy",
-    "validation": "validation accuracy",
-    "training": "training accuracy",
-}
-
-MAX_NAMED = 6  # measures that a sentence names
-
-
-@dataclass(frozen=True)
-class SeedGroup:
-    """Finished runs that differ in their seed alone.
-
-    Attributes:
-        part: of the experiment.
-        name: of the experiment.
-        results: by seed.
-        error_kinds: of those runs whose predictions were kept.
-    """
-
-    part: str
-    name: str
-    results: dict[int, Result]
-    error_kinds: tuple[ErrorKinds, ...] = ()
-
-    @property
-    def first(self) -> Result:
-        """The result of the first seed."""
-        return next(iter(self.results.values()))
-
-    @property
-    def accuracies(self) -> list[float]:
-        """The accuracy of each seed."""
-        return [result.accuracy for result in self.results.values()]
+MAX_PAIRS = 5  # confused pairs that are named
+# How a training converges and how it ends: what Part 2's conclusion compares.
+CONVERGENCE, FINAL = "accuracy_epoch", "test_accuracy"
+COMPARED = (CONVERGENCE, "area", FINAL, "test_macro_f1", "test_log_loss", "test_calibration_error")
 
 
 @dataclass(frozen=True)
 class Conclusions:
-    """What the runs of one part show."""
+    """What the runs of one part show.
+
+    Attributes:
+        part: it.
+        title: names it in words.
+        headline: the answer to its question.
+        sentences: what supports and qualifies the answer.
+    """
 
     part: str
     title: str
+    headline: str
     sentences: tuple[str, ...]
 
 
@@ -87,28 +47,20 @@ def conclude(groups: Sequence[SeedGroup], comparisons: Sequence[Comparison]) -> 
     found = []
     for part in dict.fromkeys(group.part for group in groups):
         ours = [group for group in groups if group.part == part]
-        sentences = [_best(ours)]
-        sentences += _error_kinds(ours) if part == "part1" else []
-        sentences += _zero_shot(ours)
-        sentences += _below_chance(ours) + _estimates(ours) if part == "part3" else []
-        for comparison in comparisons:
-            sentences += _comparison(comparison) if comparison.part == part else []
-        found.append(Conclusions(part, PART_TITLES.get(part, part), tuple(sentences)))
+        of_part = [comparison for comparison in comparisons if comparison.part == part]
+        if part == "part2":
+            headline, *sentences = _part2(ours, of_part)
+        elif part == "part3":
+            headline, *sentences = _part3(ours)
+        else:
+            headline, *sentences = _most_accurate(ours)
+        sentences += [sentence for comparison in of_part for sentence in summarize(comparison)]
+        title = part_title(part, all(group.first.sample for group in ours))
+        found.append(Conclusions(part, title, headline, tuple(sentences)))
     return found
 
 
-# ---- runs
-
-
-def _over_seeds(values: Sequence[float]) -> str:
-    """Write the mean and sample standard deviation of proportions over seeds.
-
-    >>> _over_seeds([0.99, 0.97]), _over_seeds([0.99])
-    ('98.00 ± 1.41 % (2 seeds)', '99.00 % (1 seed)')
-    """
-    if len(values) == 1:
-        return f"{100 * values[0]:.2f} % (1 seed)"
-    return f"{100 * mean(values):.2f} ± {100 * stdev(values):.2f} % ({len(values)} seeds)"
+# ---- words
 
 
 def _listed(words: Sequence[str]) -> str:
@@ -120,74 +72,320 @@ def _listed(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def _names(names: Sequence[str]) -> str:
-    return _listed([f"`{name}`" for name in names])
+def _capitalized(sentence: str) -> str:
+    return f"{sentence[0].upper()}{sentence[1:]}"
 
 
-def _best(groups: Sequence[SeedGroup]) -> str:
-    """Name the most accurate training, and those from which it does or does not differ significantly."""
-    best, *others = sorted(groups, key=lambda group: -mean(group.accuracies))
-    accuracy = ACCURACY_TITLES.get(best.first.scored, f"accuracy on {best.first.scored}")
-    if not others:
-        return f"The {accuracy} of `{best.name}` is {_over_seeds(best.accuracies)}."
-    p_values = {other.name: _p_value(best, other) for other in others}
-    tested = [name for name, p in p_values.items() if p is not None]
-    corrected = dict(zip(tested, holm([p for p in p_values.values() if p is not None]), strict=True))
-    lower = [name for name, p in corrected.items() if p < ALPHA]
-    similar = [name for name in corrected if name not in lower]
-    untested = [name for name in p_values if name not in corrected]
-    clauses = [f"`{best.name}` has the highest {accuracy}, {_over_seeds(best.accuracies)}"]
-    for names, verdict in ((lower, "significant"), (similar, "not significant")):
-        if names:
-            verb = "difference from {} is" if len(names) == 1 else "differences from {} are"
-            clauses.append(f"the {verb.format(_names(names))} {verdict}")
-    if untested:
-        verb = "was" if len(untested) == 1 else "were"
-        clauses.append(f"no comparison with {_names(untested)}, which {verb} evaluated on other images")
-    return f"{'; '.join(clauses)}."
+def _images(result: Result) -> str:
+    """Name the images a result was scored on, with their number."""
+    if result.scored == "validation":
+        return f"{result.n:,} images set aside before training"
+    if result.scored == "training":
+        return f"the {result.n:,} training images themselves"
+    return f"{result.n:,} test images"
 
 
-def _p_value(ours: SeedGroup, theirs: SeedGroup) -> float | None:
-    """Test whether two trainings are equally accurate: a paired t-test over seeds, or else a test of two proportions.
-
-    None if they were not evaluated on the same number of images of the same data.
-    """
-    first, second = ours.first, theirs.first
-    if (first.scored, first.n) != (second.scored, second.n):
-        return None
-    shared = sorted(ours.results.keys() & theirs.results.keys())
-    of_ours, of_theirs = ([group.results[seed].accuracy for seed in shared] for group in (ours, theirs))
-    if len(shared) > 2 and np.subtract(of_ours, of_theirs).std():
-        return paired_t_test(of_ours, of_theirs).p_value
-    return two_proportion_z_test(first.accuracy, second.accuracy, first.n)
+def _with_interval(group: SeedGroup) -> str:
+    if len(group.results) > 1:
+        return over_seeds(group.accuracies)
+    low, high = group.first.accuracy_interval
+    return f"{over_seeds(group.accuracies)} (95 % interval {100 * low:.1f} to {100 * high:.1f} %)"
 
 
-def _error_kinds(groups: Sequence[SeedGroup]) -> list[str]:
-    best = max(groups, key=lambda group: mean(group.accuracies))
-    kinds = best.error_kinds
+# ---- Part 1, and other data sets
+
+
+def _most_accurate(groups: Sequence[SeedGroup]) -> list[str]:
+    """Say how accurate the best training is and what it confuses, and from which others it differs."""
+    best, *others = sorted(groups, key=lambda group: -group.accuracy)
+    classes = len(best.first.per_class)
+    headline = f"The {best.title} recognizes {_with_interval(best)} of {_images(best.first)}, among {classes} classes"
+    if pairs := best.confused_pairs[:MAX_PAIRS]:
+        headline += f"; most often it takes {_listed([f'{pair.label} for {pair.predicted}' for pair in pairs])}"
+    return [f"{headline}.", *_case(best), *_error_kinds(best), *_compared_with(best, others)]
+
+
+def _case(group: SeedGroup) -> list[str]:
+    ignored = [r.case_merged_accuracy for r in group.results.values() if r.case_merged_accuracy is not None]
+    return [f"If upper and lower case count as the same, it is {over_seeds(ignored)}."] if ignored else []
+
+
+def _error_kinds(group: SeedGroup) -> list[str]:
+    kinds = group.error_kinds
     total = mean(kind.case + kind.look_alike + kind.other for kind in kinds) if kinds else 0
-    if not total:
+    if group.part != "part1" or not total:
         return []
     case, alike, other = (mean(getattr(kind, key) for kind in kinds) / total for key in ("case", "look_alike", "other"))
     return [
-        f"Of the errors of `{best.name}`, {100 * case:.0f} % confuse only upper and lower case, {100 * alike:.0f} % "
-        f"are other confusions within 0/O/o or 1/I/l, and {100 * other:.0f} % are other errors."
+        f"Of its errors, {100 * case:.0f} % confuse only upper and lower case, {100 * alike:.0f} % are other "
+        f"confusions within 0/O/o or 1/I/l, and {100 * other:.0f} % are other errors."
     ]
+
+
+def _compared_with(best: SeedGroup, others: Sequence[SeedGroup]) -> list[str]:
+    """Say for each other training whether it differs significantly from the most accurate one."""
+    found = [(other, differ(best, other)) for other in others]
+    tested = [(other, difference) for other, difference in found if difference]
+    corrected = correct_for_number([difference for _, difference in tested])
+    sentences = [
+        f"The {other.title} reaches {over_seeds(other.accuracies)}; the difference is {difference.verdict()}."
+        for (other, _), difference in zip(tested, corrected, strict=True)
+    ]
+    untested = [
+        f"The {other.title} reaches {over_seeds(other.accuracies)}; it is not compared, as it was scored on other "
+        "images or its predictions are missing."
+        for other, difference in found
+        if not difference
+    ]
+    return sentences + untested
+
+
+# ---- Part 2: what pretraining changes
+
+
+def initialization_pairs(groups: Iterable[SeedGroup]) -> list[tuple[SeedGroup, SeedGroup]]:
+    """Find the trainings from pretrained weights, each with the same training from random weights."""
+    return [
+        (ours, theirs)
+        for ours, theirs in product(list(groups), repeat=2)
+        if ours.experiment.init == "pretrained"
+        and theirs.experiment.init == "random"
+        and _same_but_for(ours, theirs, "init", "init_checkpoint", "freeze_backbone")
+    ]
+
+
+def _same_but_for(ours: SeedGroup, theirs: SeedGroup, *names: str) -> bool:
+    """Whether two trainings have the same settings, these, name and seed aside."""
+    first, second = ours.experiment.to_json(), theirs.experiment.to_json()
+    return all(first[name] == second[name] for name in first.keys() - {"name", "seed", *names})
+
+
+def _part2(groups: Sequence[SeedGroup], comparisons: Sequence[Comparison]) -> list[str]:
+    """Say whether pretrained weights converge faster or end better than random ones."""
+    main = [group for group in groups if not is_pretraining(group.experiment)]
+    pairs = initialization_pairs(main)
+    sentences = [sentence for comparison in comparisons for sentence in _headline_of_comparison(comparison)][:1]
+    for ours, theirs in pairs:
+        sentences += _initializations(ours, theirs)
+    if not sentences:
+        sentences = [_alone(main or groups)]
+    in_pairs = [group for pair in pairs for group in pair]
+    sentences += [_also(group) for group in main if pairs and group not in in_pairs]
+    helpers = [group for group in groups if is_pretraining(group.experiment)]
+    sentences += [_helper(group) for group in helpers if main]
+    return sentences + _zero_shot(main)
+
+
+def _headline_of_comparison(comparison: Comparison) -> list[str]:
+    """Answer by the first initialization that a `compare` of several seeds has beside random weights."""
+    for difference in comparison.differences:
+        found = {one.measure: one for one in difference.measures if one.measure in (CONVERGENCE, FINAL)}
+        if found.keys() == {CONVERGENCE, FINAL}:
+            start = INITIALIZATION_TITLES.get(difference.name, difference.name)
+            return [_over_seeds_headline(start, found, found[FINAL].pairs)]
+    return []
+
+
+def _over_seeds_headline(start: str, found: dict[str, MeasureDifference], seeds: int) -> str:
+    early, final = found[CONVERGENCE], found[FINAL]
+    faster = "faster than" if early.difference > 0 else "more slowly than"
+    better = "more accurate" if final.difference > 0 else "less accurate"
+    first = f"learns {faster}" if early.significant else "learns not significantly faster or more slowly than"
+    last = f"ends {better}" if final.significant else "ends with no significant difference"
+    return (
+        f"A network {start} {first} one from random weights ({_versus(early)} validation accuracy after the first "
+        f"epoch), and {last} ({_versus(final)} of the test images); mean of {seeds} seeds."
+    )
+
+
+def _versus(one: MeasureDifference) -> str:
+    return f"{BY_KEY[one.measure].write(one.ours)} vs. {BY_KEY[one.measure].write(one.baseline)} %"
+
+
+def _initializations(ours: SeedGroup, theirs: SeedGroup) -> list[str]:
+    """Compare a training from pretrained weights with the same from random ones."""
+    shared = sorted(ours.results.keys() & theirs.results.keys())
+    first, second = ([_measured(group, seed) for seed in shared] for group in (ours, theirs))
+    if len(shared) >= MIN_SEEDS and all([*first, *second]):
+        found = {one.measure: one for one in differences(first, second, COMPARED)}
+        if found.keys() >= {CONVERGENCE, FINAL}:
+            return [
+                _over_seeds_headline(ours.title, found, len(shared)),
+                *(verdict(one, ours.title, theirs.title) for one in found.values()),
+            ]
+    return [_on_same_images(ours, theirs), *_other_measures(ours, theirs)]
+
+
+def _measured(group: SeedGroup, seed: int) -> dict[str, float | None]:
+    try:
+        return measure(group.epochs.get(seed, []), group.results[seed])
+    except ValueError:  # a run without validation set
+        return {}
+
+
+def _on_same_images(ours: SeedGroup, theirs: SeedGroup) -> str:
+    first, second = (next(iter(group.epochs.values()), []) for group in (ours, theirs))
+    a, b = (epochs[0].val_accuracy if epochs else None for epochs in (first, second))
+    early = ""
+    if a is not None and b is not None:
+        early = f" (validation accuracy after the first epoch: {100 * a:.2f} vs. {100 * b:.2f} %)"
+    difference = differ(ours, theirs)
+    outcome = f"; the difference is {difference.verdict()}" if difference else ""
+    return (
+        f"After training, a network {ours.title} recognizes {over_seeds(ours.accuracies)} of {_images(ours.first)}, "
+        f"one from random weights {over_seeds(theirs.accuracies)}{early}{outcome}."
+    )
+
+
+def _other_measures(ours: SeedGroup, theirs: SeedGroup) -> list[str]:
+    a, b = ours.first, theirs.first
+    return [
+        f"Other measures of the first seed, pretrained vs. random, not tested: macro F1 {a.macro_f1:.4f} vs. "
+        f"{b.macro_f1:.4f}, log loss {a.log_loss:.4f} vs. {b.log_loss:.4f}, calibration error "
+        f"{100 * a.calibration_error:.2f} vs. {100 * b.calibration_error:.2f} %, best epoch {a.best_epoch} vs. "
+        f"{b.best_epoch} of {a.epochs} and {b.epochs}."
+    ]
+
+
+def _alone(groups: Sequence[SeedGroup]) -> str:
+    best = max(groups, key=lambda group: group.accuracy)
+    return (
+        f"The training from {best.title} recognizes {_with_interval(best)} of {_images(best.first)}; pretrained and "
+        "random weights cannot be compared, as there are no finished runs of the same training from both."
+    )
+
+
+def _also(group: SeedGroup) -> str:
+    return f"The training from {group.title} recognizes {_with_interval(group)} of {_images(group.first)}."
+
+
+def _helper(group: SeedGroup) -> str:
+    return (
+        f"The {group.title} provides the pretrained weights; it recognizes {over_seeds(group.accuracies)} of "
+        f"{_images(group.first)} and is no part of the comparison."
+    )
 
 
 def _zero_shot(groups: Sequence[SeedGroup]) -> list[str]:
     """Report the zero-shot accuracy of initializations where it is well above chance."""
-    names: dict[tuple[float, ...], list[str]] = {}
+    sentences = []
     for group in groups:
-        results = list(group.results.values())
-        zero_shot = tuple(r.zero_shot_accuracy for r in results if r.zero_shot_accuracy is not None)
-        n, chance = group.first.n, 1 / len(group.first.per_class)
+        zero_shot, n, chance = _zero_shot_of(group), group.first.n, 1 / len(group.first.per_class)
         if zero_shot and wilson_interval(round(min(zero_shot) * n), n)[0] > 2 * chance:
-            names.setdefault(zero_shot, []).append(group.name)
+            sentences.append(
+                f"Before any training on these images, the network {group.title} recognizes {over_seeds(zero_shot)} "
+                "of the test images (zero-shot)."
+            )
+    return list(dict.fromkeys(sentences))
+
+
+def _zero_shot_of(group: SeedGroup) -> list[float]:
+    return [r.zero_shot_accuracy for r in group.results.values() if r.zero_shot_accuracy is not None]
+
+
+# ---- Part 3: labels that are wrong
+
+
+def _part3(groups: Sequence[SeedGroup]) -> list[str]:
+    """Say what taking the labels as correct and as complementary gives, and whether it harmed a pretrained network."""
+    naive = [group for group in groups if group.experiment.loss == "cross-entropy"]
+    complementary = [group for group in groups if group.experiment.loss != "cross-entropy"]
+    if complementary:  # of several losses for complementary labels, the headline has the best one
+        best = max(complementary, key=lambda group: group.accuracy).experiment.loss
+        complementary = [group for group in complementary if group.experiment.loss == best]
+    chance = 1 / len(groups[0].first.per_class)
+    ways = []
+    if naive:
+        ways.append(f"a network that takes them as correct recognizes {_by_initialization(naive)}")
+    if complementary:
+        ways.append(f"one that learns from them what an image is not recognizes {_by_initialization(complementary)}")
+    digits = SAMPLE_DIGITS if groups[0].first.sample else "digits"
+    headline = f"Trained on {digits} whose labels are wrong: {'; '.join(ways)}; chance is {100 * chance:.3g} %."
+    harmed = [group for group in complementary if _is_harmed(group)]
+    if harmed:
+        headline += f" Training harmed the network {_listed([_harm(group) for group in harmed])}."
+    sentences = [_why(group, groups) for group in groups if _is_harmed(group)]
     return [
-        f"Before any training on these images, the initialization of {_names(several)} has a zero-shot test accuracy "
-        f"of {_over_seeds(zero_shot)}."
-        for zero_shot, several in names.items()
+        headline,
+        *sentences,
+        *_zero_shot_kept(complementary),
+        *_pairwise(groups),
+        *_below_chance(groups),
+        *_estimates(groups),
+    ]
+
+
+def _start(group: SeedGroup) -> str:
+    return group.title.rpartition(", ")[2]
+
+
+def _by_initialization(groups: Sequence[SeedGroup]) -> str:
+    """Write the accuracy from each initialization, the random one first."""
+    ordered = sorted(groups, key=lambda group: group.experiment.init != "random")
+    return _listed([f"{over_seeds(group.accuracies)} ({_start(group)})" for group in ordered])
+
+
+def _is_harmed(group: SeedGroup) -> bool:
+    """Whether a pretrained network recognizes significantly fewer test images after training than before."""
+    before, after, n = _zero_shot_of(group), group.accuracies, group.first.n
+    if (
+        group.experiment.init == "random"
+        or len(before) != len(after)
+        or any(a >= b for a, b in zip(after, before, strict=True))
+    ):
+        return False
+    if len(after) >= MIN_SEEDS:
+        return paired_t_test(after, before).p_value < ALPHA
+    # The images are the same, but only their number is kept: the test for independent ones is stricter.
+    return all(two_proportion_z_test(a, b, n) < ALPHA for a, b in zip(after, before, strict=True))
+
+
+def _harm(group: SeedGroup) -> str:
+    return f"{_start(group)}: {over_seeds(_zero_shot_of(group))} before, {over_seeds(group.accuracies)} after"
+
+
+def _why(group: SeedGroup, groups: Sequence[SeedGroup]) -> str:
+    """Explain the harm, as far as the other runs show it."""
+    text = f"Training harmed the pretrained network ({group.title}): {_harm(group).partition(': ')[2]}."
+    if group.experiment.loss == "cross-entropy":
+        return f"{text} Wrong labels that are taken as correct teach a network to avoid the true class."
+    same = [theirs for ours, theirs in initialization_pairs(groups) if ours is group]
+    classes, before = len(group.first.per_class), mean(_zero_shot_of(group))
+    images = f"{group.training_images:,} images" if group.training_images else "these images"
+    text += f" Each label rules out only one of {classes} classes"
+    if same and same[0].accuracy < before:
+        return (
+            f"{text}, and those of {images} say less than the network knew before: from random weights the same "
+            f"training reaches only {over_seeds(same[0].accuracies)}. It overwrote what pretraining had learned."
+        )
+    return f"{text}, and the training overwrote what pretraining had learned."
+
+
+def _zero_shot_kept(groups: Sequence[SeedGroup]) -> list[str]:
+    return [
+        f"Training improved the network {_start(group)}: {over_seeds(_zero_shot_of(group))} of the test images before, "
+        f"{over_seeds(group.accuracies)} after."
+        for group in groups
+        if group.experiment.init == "pretrained"
+        and _zero_shot_of(group)
+        and group.accuracy > mean(_zero_shot_of(group))
+    ]
+
+
+def _pairwise(groups: Sequence[SeedGroup]) -> list[str]:
+    """Compare the initializations with each loss, and the losses from each initialization."""
+    pairs = initialization_pairs(groups)
+    pairs += [
+        (ours, theirs)
+        for ours, theirs in product(groups, repeat=2)
+        if theirs.experiment.loss == "cross-entropy" != ours.experiment.loss and _same_but_for(ours, theirs, "loss")
+    ]
+    tested = [(ours, theirs, found) for ours, theirs in pairs if (found := differ(ours, theirs))]
+    corrected = correct_for_number([found for *_, found in tested])
+    return [
+        f"{_capitalized(ours.title)} vs. {theirs.title}: {100 * found.value:+.2f} points of test accuracy, "
+        f"{found.verdict()}."
+        for (ours, theirs, _), found in zip(tested, corrected, strict=True)
     ]
 
 
@@ -195,16 +393,15 @@ def _below_chance(groups: Sequence[SeedGroup]) -> list[str]:
     """Report accuracies significantly below chance: such a network has learned which class to avoid."""
     sentences = []
     for group in groups:
-        results = list(group.results.values())
-        correct, n = round(sum(r.accuracy * r.n for r in results)), sum(r.n for r in results)
-        chance = 1 / len(group.first.per_class)
-        if binomial_test(correct, n, chance, "less") < ALPHA:
+        results, chance = list(group.results.values()), 1 / len(group.first.per_class)
+        if all(binomial_test(round(r.accuracy * r.n), r.n, chance, "less") < ALPHA for r in results):
             sentence = (
-                f"`{group.name}` has a test accuracy of {_over_seeds(group.accuracies)}, significantly below chance "
-                f"({100 * chance:.3g} %): it has learned the classes, but avoids the true one."
+                f"{_capitalized(group.title)}: the network recognizes {over_seeds(group.accuracies)} of the test "
+                f"images, significantly fewer than chance ({100 * chance:.3g} %): it has learned the classes, but "
+                "avoids the true one."
             )
             if least := [r.argmin_accuracy for r in results if r.argmin_accuracy is not None]:
-                sentence += f" Taking the least probable class as the prediction gives {_over_seeds(least)}."
+                sentence += f" Taking the least probable class as the prediction gives {over_seeds(least)}."
             sentences.append(sentence)
     return sentences
 
@@ -228,103 +425,3 @@ def _estimates(groups: Sequence[SeedGroup]) -> list[str]:
             f"{len(found)} networks."
         )
     return sentences
-
-
-# ---- comparisons of initializations
-
-
-def comparison_title(difference: InitializationDifference) -> str:
-    """Name the two initializations in words.
-
-    >>> comparison_title(InitializationDifference("digits", "random", (), ()))
-    'Pretrained on the digits of Part 1, compared with random weights'
-    """
-    ours, baseline = (INITIALIZATION_TITLES.get(name, name) for name in (difference.name, difference.baseline))
-    return f"{ours[0].upper()}{ours[1:]}, compared with {baseline}"
-
-
-def _comparison(comparison: Comparison) -> list[str]:
-    """Summarize a comparison: in how many measures the trainings differ, and whether the test accuracy does."""
-    sentences = []
-    for difference in comparison.differences:
-        significant = [found for found in difference.measures if found.significant]
-        named = [f"{BY_KEY[found.measure].title} ({_direction(found)})" for found in significant[:MAX_NAMED]]
-        named += [f"{len(significant) - MAX_NAMED} more"] if len(significant) > MAX_NAMED else []
-        title, ending = comparison_title(difference), f": {_listed(named)}." if named else "."
-        sentence = (
-            f"{title}: {len(significant) or 'none'} of {len(difference.measures)} measures "
-            f"{'differs' if len(significant) == 1 else 'differ'} significantly{ending}"
-        )
-        of_test = [_verdict(found, difference) for found in difference.measures if found.measure == "test_accuracy"]
-        sentences.append(" ".join([sentence, *of_test]))
-        if efficiency := label_efficiency_verdict(comparison, difference):
-            sentences.append(f"{title}. {efficiency}")
-    return sentences
-
-
-def _direction(found: MeasureDifference) -> str:
-    return "higher" if found.difference > 0 else "lower"
-
-
-def verdicts(difference: InitializationDifference, significant: bool | None = None) -> list[str]:
-    """State for each measure whether two initializations differ significantly, one sentence each.
-
-    Args:
-        difference: the two initializations.
-        significant: only measures that do (True) or do not differ (False); None for all.
-    """
-    chosen = [found for found in difference.measures if significant in (None, found.significant)]
-    return [_verdict(found, difference) for found in chosen]
-
-
-def _verdict(found: MeasureDifference, difference: InitializationDifference) -> str:
-    measure = BY_KEY[found.measure]
-    title, unit = f"{measure.title[0].upper()}{measure.title[1:]}", f" {measure.unit}" if measure.unit else ""
-    outcome = "no significant difference"
-    if found.significant:
-        outcome = f"significantly {_direction(found)} from `{difference.name}` than from `{difference.baseline}`"
-    low, high = (measure.write(bound, signed=True) for bound in found.interval)
-    return (
-        f"{title}: {outcome}; {measure.write(found.ours)} vs. {measure.write(found.baseline)}{unit}, difference "
-        f"{measure.write(found.difference, signed=True)} (95 % interval {low} to {high}, corrected p = "
-        f"{found.corrected_p:.2g}, {found.pairs} pairs)."
-    )
-
-
-def mcnemar_verdict(difference: InitializationDifference) -> str:
-    """State in a sentence how many test images only one of two initializations gets right, seed by seed."""
-    tests, name, baseline = difference.mcnemar, difference.name, difference.baseline
-    corrected = holm([test.p_value for test in tests])
-    significant = [test for test, p in zip(tests, corrected, strict=True) if p < ALPHA]
-    better = sum(test.only_first > test.only_second for test in significant)
-    ours, theirs = mean(test.only_first for test in tests), mean(test.only_second for test in tests)
-    return (
-        f"On average over {len(tests)} seeds, {ours:.1f} test images are classified correctly from `{name}` only, and "
-        f"{theirs:.1f} from `{baseline}` only; McNemar's test is significant in favor of `{name}` for {better} of the "
-        f"seeds and in favor of `{baseline}` for {len(significant) - better}."
-    )
-
-
-def label_efficiency_verdict(comparison: Comparison, difference: InitializationDifference) -> str | None:
-    """State with how many images per class an initialization helps; None if that was not tried, or with one seed."""
-    name, baseline = difference.name, difference.baseline
-    values = {
-        (one.name, one.images_per_class): [value for value in one.accuracy.values if value is not None]
-        for one in comparison.label_efficiency
-    }
-    counts = sorted(count for owner, count in values if owner == name)
-    if not counts or len(values[name, counts[0]]) < 2:
-        return None
-    tests = [paired_t_test(values[name, count], values[baseline, count]) for count in counts]
-    corrected = holm([test.p_value for test in tests])
-    outcomes: dict[str, list[str]] = {
-        f"significantly higher from `{name}` than from `{baseline}` with": [],
-        f"significantly lower from `{name}` than from `{baseline}` with": [],
-        "not significantly different with": [],
-    }
-    higher, lower, similar = outcomes.values()
-    for count, test, p in zip(counts, tests, corrected, strict=True):
-        chosen = similar if p >= ALPHA else higher if test.difference > 0 else lower
-        chosen.append(f"{count:,} ({100 * test.difference:+.2f} points, corrected p = {p:.2g})")
-    clauses = [f"{outcome} {', '.join(found)}" for outcome, found in outcomes.items() if found]
-    return f"Test accuracy by images per class: {'; '.join(clauses)}."

@@ -19,7 +19,7 @@ from midas.metrics.label_noise import (
     Audit,
 )
 from midas.metrics.noise_transition import LabelPair
-from midas.report.tables import Column, text_table
+from midas.report.tables import Column, folded, text_table
 
 if TYPE_CHECKING:
     from midas.data.datasets import Dataset
@@ -28,19 +28,20 @@ MAX_PAIRS = 10  # shown in the table
 MAX_NAMED = 4  # classes or pairs named in a sentence
 
 
-def describe(found: Audit, dataset: Dataset, max_suspects: int) -> dict[str, Any]:
+def describe(found: Audit, dataset: Dataset) -> dict[str, Any]:
     """Collect all findings as plain values for JSON.
 
     Args:
         found: what `label_noise.audit` returned for this data set.
         dataset: the images with their given labels and names.
-        max_suspects: list this many suspects; more only where more labels are suspected.
 
     Returns:
-        The verdict, a sentence, the numbers (shares in 0-1; None where the audit is inconclusive) and the suspects: the
-        labels most likely to be wrong or, where nearly all are, those most likely to be correct, the likeliest first.
+        The verdict, what to do, a sentence, the numbers (shares in 0-1; None where the audit is inconclusive) and the
+        suspects: the labels that are rather wrong than correct or, where nearly all are wrong, those that are rather
+        correct, the likeliest first; and the share of the suspects that is expected to be just that.
     """
     names, share, predictions = dataset.class_names, found.share, found.predictions
+    listed = suspects(found)
     per_class = []
     for name, of_class in zip(names, found.by_class, strict=True):
         shown = of_class if found.conclusive else None
@@ -57,6 +58,7 @@ def describe(found: Audit, dataset: Dataset, max_suspects: int) -> dict[str, Any
         "images": len(dataset),
         "class_names": list(names),
         "verdict": found.verdict,
+        "action": action(found),
         "sentence": sentence(found, names),
         "share_mislabeled": 1 - share.estimate if found.conclusive else None,
         "share_mislabeled_interval": [1 - bound for bound in reversed(share.interval)] if found.conclusive else None,
@@ -73,6 +75,7 @@ def describe(found: Audit, dataset: Dataset, max_suspects: int) -> dict[str, Any
         "per_class": per_class,
         "transition": found.transition.round(6).tolist(),
         "suspected": int(found.suspected.sum()) if found.conclusive else 0,
+        "expected_precision": expected_precision(found),
         "suspects": [
             {
                 "file": str(dataset.names[index]),
@@ -81,26 +84,51 @@ def describe(found: Audit, dataset: Dataset, max_suspects: int) -> dict[str, Any
                 "probability": float(found.posterior[index].max()),
                 "label_correct": float(found.p_correct[index]),
             }
-            for index in suspects(found, max_suspects)
+            for index in listed
         ],
     }
 
 
-def suspects(found: Audit, count: int) -> np.ndarray:
-    """Select the labels most likely to be wrong or, among complementary labels, correct: int indices, in order.
+def suspects(found: Audit) -> np.ndarray:
+    """Select the labels that are rather wrong or, among complementary labels, correct: int indices, likeliest first.
 
-    They are `count` labels, or all suspected ones if these are more; none if the audit is inconclusive.
+    There are none if the audit is inconclusive.
     """
     if not found.conclusive:
         return np.zeros(0, int)
-    key, suspected = found.p_correct, found.suspected
-    if found.verdict == COMPLEMENTARY:
-        key, suspected = -key, ~suspected
-    # Ties by the confidence of the predictions.
-    return np.lexsort((found.predictions.rank, key))[: max(count, int(suspected.sum()))]
+    is_complementary = found.verdict == COMPLEMENTARY
+    return _in_order(found, ~found.suspected if is_complementary else found.suspected, descending=is_complementary)
+
+
+def _in_order(found: Audit, members: np.ndarray, descending: bool = False) -> np.ndarray:
+    """Order labels by their probability of being correct, and ties by the confidence of the predictions."""
+    key = -found.p_correct if descending else found.p_correct
+    order = np.lexsort((found.predictions.rank, key))
+    return order[members[order]]
+
+
+def expected_precision(found: Audit) -> float | None:
+    """Give the share of the suspects that is expected to be wrong (complementary: correct); None without suspects."""
+    p_correct = found.p_correct[suspects(found)]
+    if not len(p_correct):
+        return None
+    return float(p_correct.mean() if found.verdict == COMPLEMENTARY else 1 - p_correct.mean())
 
 
 # ---- in words
+
+
+def action(found: Audit) -> str:
+    """Say what to do, in a sentence."""
+    if not found.conclusive:
+        return "Nothing can be said about these labels; try more images, more --epochs or a better --checkpoint."
+    if found.verdict == COMPLEMENTARY:
+        return "Do not train on these labels as if they were correct: take them as complementary labels."
+    count = int(found.suspected.sum())
+    if not count:
+        return "No image to check."
+    plural = "s" if count > 1 else ""
+    return f"{count:,} image{plural} to check, expected precision {_percent(expected_precision(found) or 0)}."
 
 
 def sentence(found: Audit, names: Sequence[str]) -> str:
@@ -192,11 +220,11 @@ CLEANLAB = (
 )
 
 
-def table(summary: Mapping[str, Any], max_suspects: int) -> str:
-    """Format what `describe` returned as text, with up to `max_suspects` suspects."""
-    parts = [summary["sentence"]]
+def table(summary: Mapping[str, Any], max_suspects: int, width: int | None = None) -> str:
+    """Format what `describe` returned as text, with up to `max_suspects` suspects, for a terminal of some width."""
+    parts = [f"{folded(summary['action'], width)}\n{folded(summary['sentence'], width)}"]
     if summary.get("left_out"):
-        parts.append(left_out(summary["left_out"]))
+        parts.append(folded(left_out(summary["left_out"]), width))
     if summary["share_mislabeled"] is not None:
         parts += [text_table(PER_CLASS, summary["per_class"]), text_table(TESTS, _tests(summary), keep_empty=True)]
         if summary["pairs"]:
@@ -204,8 +232,8 @@ def table(summary: Mapping[str, Any], max_suspects: int) -> str:
     if "cleanlab" in summary:
         parts.append(text_table(CLEANLAB, _against_cleanlab(summary)))
     if summary["suspects"]:
-        heading = f"Labels most likely to be {_looked_for(summary['verdict'])}:"
-        parts.append(f"{heading}\n{text_table(SUSPECTS, summary['suspects'][:max_suspects])}")
+        heading = f"Labels that are probably {_looked_for(summary['verdict'])}, the likeliest first:"
+        parts.append(f"{heading}\n{text_table(SUSPECTS, summary['suspects'][:max_suspects], width=width)}")
     return "\n\n".join(parts)
 
 
@@ -259,7 +287,7 @@ def _looked_for(verdict: str) -> str:
 def write(found: Audit, dataset: Dataset, summary: dict[str, Any], max_suspects: int, out: Path) -> dict[str, Any]:
     """Write the audit's files to a folder.
 
-    They are audit.json, labels.csv (every image with a suggested label), audit.png (the suspects) and transition.png;
+    They are audit.json, labels.csv (probably wrong labels, corrected), audit.png (the suspects) and transition.png;
     audit.json alone if the audit is inconclusive.
 
     Returns:
@@ -277,22 +305,23 @@ def write(found: Audit, dataset: Dataset, summary: dict[str, Any], max_suspects:
 
 
 def write_labels(found: Audit, dataset: Dataset, out: Path) -> str:
-    """Write labels.csv: for each image the given label, the most likely one and its probability."""
-    names, suggested = dataset.class_names, found.posterior.argmax(axis=1)
+    """Write labels.csv: the images whose label is probably wrong, the likeliest first, each with a corrected label."""
+    names, listed = dataset.class_names, _in_order(found, found.suspected)
     with atomic(out / "labels.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["file", "label", "suggested", "probability", "changed"])
-        columns = dataset.names, dataset.labels, suggested, found.posterior.max(axis=1)
-        for name, label, likely, probability in zip(*columns, strict=True):
-            changed = "yes" if likely != label else "no"
-            writer.writerow([name, names[label], names[likely], f"{probability:.4f}", changed])
+        writer.writerow(["file", "label", "suggested", "probability", "label_correct"])
+        for index in listed:
+            suggested, p_correct = found.posterior[index].argmax(), found.p_correct[index]
+            cells = dataset.names[index], names[dataset.labels[index]], names[suggested]
+            writer.writerow([*cells, f"{found.posterior[index, suggested]:.4f}", f"{p_correct:.4f}"])
     return "labels.csv"
 
 
 def _write_figures(found: Audit, dataset: Dataset, max_suspects: int, out: Path) -> list[str]:
     from midas.report import plot_images, plots
 
-    names, shown = dataset.class_names, suspects(found, max_suspects)[:max_suspects]
+    names, listed = dataset.class_names, suspects(found)
+    shown = listed[:max_suspects]
     looks_like = found.posterior[shown].argmax(axis=1)
     figures = {
         "audit.png": plot_images.suspects(
@@ -301,7 +330,7 @@ def _write_figures(found: Audit, dataset: Dataset, max_suspects: int, out: Path)
             [names[label] for label in looks_like],
             found.posterior[shown].max(axis=1),
             dataset.names[shown],
-            f"the {len(shown)} of {len(dataset):,} labels most likely to be {_looked_for(found.verdict)}",
+            f"{len(shown):,} of {len(listed):,} labels that are probably {_looked_for(found.verdict)}",
         ),
         "transition.png": plots.transition_matrix(found.transition, list(names)),
     }

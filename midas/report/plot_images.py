@@ -96,21 +96,6 @@ def suspects(
     return figure
 
 
-def rows_of_images(rows: Sequence[tuple[str, np.ndarray]]) -> Figure:
-    """Draw images in rows, each with a caption on the left.
-
-    Args:
-        rows: one or more captions with uint8 images (n, side, side), of which the first `PER_ROW` are drawn.
-    """
-    columns, cell, left_margin = min(PER_ROW, max(len(images) for _, images in rows)), 0.9, 1.6
-    figure, axes = _sheet(left_margin + columns * cell + 0.1, len(rows) * cell + 0.2)
-    for row, (title, images) in enumerate(rows):
-        _caption(axes, left_margin / 2, 0.1 + row * cell + 0.3, title, 11, left_margin - 0.1)
-        for column, image in enumerate(images[:columns]):
-            _picture(axes, image, left_margin + column * cell + 0.03, 0.1 + row * cell + 0.03, cell - 0.06)
-    return figure
-
-
 def samples(pages: Sequence[np.ndarray], glyphs: np.ndarray, titles: Sequence[str], columns: int = 11) -> Figure:
     """Draw what preprocessing does: each page, below it the glyph that the network sees, and the class above.
 

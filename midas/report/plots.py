@@ -7,6 +7,7 @@ Blue stands for correct predictions and training, orange for errors and validati
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import cycle, pairwise
 from typing import Any
 
@@ -25,6 +26,7 @@ from midas.records import CrossValidationResult, EpochRecord, InitializationSumm
 BLUE, LIGHT_BLUE, ORANGE, GRAY, LIGHT_GRAY = "#0072b2", "#9ecae1", "#d55e00", "#666666", "#e5e5e5"
 PALETTE = (BLUE, ORANGE, "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 LINES = ("-", "--", ":", "-.")
+NARROW = 4.8  # inches; figures of this width are legible on a phone
 FEW_CLASSES = 12  # up to this many, cells of matrices have room for decimals
 LUMA = (0.299, 0.587, 0.114)  # brightness of red, green and blue (ITU-R BT.601)
 
@@ -128,8 +130,9 @@ def reliability(bins: Sequence[ReliabilityBin], error: float) -> Figure:
         bins: as `classification.reliability` gives them.
         error: expected calibration error in 0-1.
     """
-    figure = Figure(figsize=(5.5, 5), layout="constrained")
-    curve, counts = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+    figure = Figure(figsize=(NARROW, 4.4))  # fixed margins: a page has one of these for each run
+    margins = {"left": 0.16, "right": 0.97, "bottom": 0.12, "top": 0.92, "hspace": 0.08}
+    curve, counts = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1), gridspec_kw=margins)
     confidence, accuracy, n = (np.array([getattr(one, key) for one in bins]) for key in ("confidence", "accuracy", "n"))
     bounds = np.array([wilson_interval(round(a * m), m) for a, m in zip(accuracy, n, strict=True)]).T
     curve.plot([0, 100], [0, 100], color=GRAY, linestyle=":", label="perfect calibration")
@@ -150,31 +153,32 @@ def reliability(bins: Sequence[ReliabilityBin], error: float) -> Figure:
     return figure
 
 
-def maps(panels: Sequence[tuple[str, np.ndarray]], labels: np.ndarray, class_names: Sequence[str]) -> Figure:
-    """Draw embeddings of the same images side by side: colored dots, or with many classes the class names themselves.
+def class_map(title: str, points: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> Figure:
+    """Draw an embedding of images: colored dots, or with many classes the class names themselves.
 
     Args:
-        panels: a title and float coordinates (n, 2) for each.
+        title: above it.
+        points: float coordinates (n, 2).
         labels: int array (n,).
         class_names: the k names.
     """
-    figure = Figure(figsize=(5.2 * len(panels), 5.4), layout="constrained")
+    figure = Figure(figsize=(NARROW, 4.6), layout="constrained")
+    axes = figure.add_subplot()
     colors = colormaps["tab10"] if len(class_names) <= 10 else colormaps["hsv"].resampled(len(class_names) + 1)
-    for axes, (title, points) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        axes.set_title(title, fontsize=11)
-        axes.set_xticks([])
-        axes.set_yticks([])
-        axes.set(xlim=_padded(points[:, 0]), ylim=_padded(points[:, 1]))
-        style = {"ha": "center", "va": "center", "parse_math": False, "clip_on": True}
-        if len(class_names) > 10:
-            for (x, y), label in zip(points, labels, strict=True):
-                axes.text(x, y, class_names[label], color=np.multiply(colors(label), 0.75), fontsize=7, **style)
-            continue
-        axes.scatter(*points.T, c=colors(labels), s=7)
-        for label in np.unique(labels):
-            x, y = np.median(points[labels == label], axis=0)
-            frame = {"facecolor": "white", "edgecolor": colors(label), "pad": 1.5}
-            axes.text(x, y, class_names[label], fontsize=11, fontweight="bold", bbox=frame, **style)
+    axes.set_title(title, fontsize=10)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set(xlim=_padded(points[:, 0]), ylim=_padded(points[:, 1]))
+    style: dict[str, Any] = {"ha": "center", "va": "center", "parse_math": False, "clip_on": True}
+    if len(class_names) > 10:
+        for (x, y), label in zip(points, labels, strict=True):
+            axes.text(x, y, class_names[label], color=np.multiply(colors(label), 0.75), fontsize=8, **style)
+        return figure
+    axes.scatter(points[:, 0], points[:, 1], c=colors(labels), s=7)
+    for label in np.unique(labels):
+        x, y = np.median(points[labels == label], axis=0)
+        frame = {"facecolor": "white", "edgecolor": colors(label), "pad": 1.5}
+        axes.text(x, y, class_names[label], fontsize=11, fontweight="bold", bbox=frame, **style)
     return figure
 
 
@@ -214,48 +218,93 @@ def learning_curves(epochs: Sequence[EpochRecord]) -> Figure:
     return figure
 
 
-def compare_curves(trainings: Mapping[str, Sequence[Sequence[EpochRecord]]], complementary: bool = False) -> Figure:
-    """Draw the validation error of several trainings, mean and range over seeds, by steps and by training time.
+@dataclass(frozen=True)
+class Curves:
+    """Learning curves of one training, one per seed: float (seeds, points), NaN where a shorter one has ended.
+
+    Attributes:
+        name: for the legend.
+        steps, seconds: of training at each point, float (points,).
+        accuracy: validation accuracy in 0-1, float (seeds, points).
+        unit: "steps", or "epochs" where steps were not recorded.
+    """
+
+    name: str
+    steps: np.ndarray
+    seconds: np.ndarray
+    accuracy: np.ndarray
+    unit: str = "steps"
+
+
+def curves_of_runs(name: str, runs: Sequence[Sequence[EpochRecord]]) -> Curves | None:
+    """Collect the learning curves of a training, given the epochs of each run; None without a validation set."""
+    validated = [epochs for epochs in runs if np.isfinite(_column(epochs, "val_accuracy")).any()]
+    if not validated:
+        return None
+    has_steps = all(epoch.steps is not None for epochs in validated for epoch in epochs)
+    return Curves(
+        name,
+        np.nanmax(_columns(validated, "steps" if has_steps else "epoch"), axis=0),
+        np.nanmean(np.cumsum(_columns(validated, "epoch_seconds"), axis=1), axis=0),
+        _columns(validated, "val_accuracy"),
+        "steps" if has_steps else "epochs",
+    )
+
+
+def curves_of_initialization(summary: InitializationSummary) -> Curves:
+    """Collect the learning curves of an initialization in a comparison, whose runs have the same steps."""
+    return Curves(
+        summary.name,
+        np.array([point.steps for point in summary.curves[0]], float),
+        np.mean([[point.seconds for point in curve] for curve in summary.curves], axis=0),
+        np.array([[point.val_accuracy for point in curve] for curve in summary.curves], float),
+    )
+
+
+def compare_curves(trainings: Sequence[Curves], across: str = "steps", complementary: bool = False) -> Figure:
+    """Draw the validation error of several trainings, mean and range over seeds, by steps or by seconds of training.
 
     Args:
-        trainings: the epochs of each run, one per seed, by the name for the legend; runs without a validation set are
-            left out.
+        trainings: what is compared.
+        across: "steps" or "seconds".
         complementary: whether validation scores are estimated from complementary labels. The estimated accuracy is then
             drawn, as the error can be estimated below 0.
     """
-    shown = {}
-    for name, runs in trainings.items():
-        validated = [epochs for epochs in runs if np.isfinite(_column(epochs, "val_accuracy")).any()]
-        if validated:
-            shown[name] = validated
-    if not shown:
+    if not trainings:
         return message("No run has a validation set: there are no curves to compare.")
-    has_steps = all(epoch.steps is not None for runs in shown.values() for epochs in runs for epoch in epochs)
-    unit = "steps" if has_steps else "epoch"
-    figure = Figure(figsize=(10, 4.2 + 0.22 * ((len(shown) + 2) // 3)), layout="constrained")
-    by_step, by_time = figure.subplots(1, 2, sharey=True)
-    lowest, handles = np.inf, []
-    styles = cycle((color, line) for line in LINES for color in PALETTE)
-    for runs, (color, line) in zip(shown.values(), styles, strict=False):
-        accuracy = 100 * _columns(runs, "val_accuracy")
-        heights = accuracy if complementary else 100 - accuracy
-        lowest = min(lowest, np.nanmin(heights))
-        seconds = np.nanmean(np.cumsum(_columns(runs, "epoch_seconds"), axis=1), axis=0)
-        style: dict[str, Any] = {"linestyle": line, "marker": ".", "markersize": 4, "linewidth": 1.3}
-        for axes, across in ((by_step, np.nanmax(_columns(runs, unit), axis=0)), (by_time, seconds)):
-            drawn = _band(axes, across, heights, color, **style)
-        handles.append(drawn)
-    _validation_axis(by_step, lowest, complementary)
-    _epoch_axis(by_step)
-    by_step.set_xlabel("steps of training" if unit == "steps" else "epoch")
-    by_time.set_xlabel("seconds of training")
-    by_time.set_xlim(left=0)
-    by_time.grid(color=LIGHT_GRAY)
-    # Text set after the legend is built is taken literally: as a label, "_name" hides a line and "$" starts a formula.
-    legend = figure.legend(handles, ["."] * len(handles), loc="outside lower center", ncols=3, fontsize=9)
-    for text, name in zip(legend.get_texts(), shown, strict=True):
-        text.set(text=name, parse_math=False)
+    figure = Figure(figsize=(NARROW, 3.5 + 0.2 * len(trainings)), layout="constrained")
+    draw_curves(figure.add_subplot(), trainings, across, complementary)
+    _legend_below(figure, [training.name for training in trainings])
     return figure
+
+
+def draw_curves(axes: Axes, trainings: Sequence[Curves], across: str, complementary: bool) -> None:
+    """Draw what `compare_curves` does on given axes, without a legend."""
+    bounds = []
+    styles = cycle((color, line) for line in LINES for color in PALETTE)
+    for training, (color, line) in zip(trainings, styles, strict=False):
+        heights = 100 * (training.accuracy if complementary else 1 - training.accuracy)
+        bounds += [np.nanmin(heights), np.nanmax(heights)]
+        style: dict[str, Any] = {"linestyle": line, "marker": ".", "markersize": 4, "linewidth": 1.3}
+        _band(axes, getattr(training, across), heights, color, **style)
+    _validation_axis(axes, min(bounds), max(bounds), complementary)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    is_probed = any(training.steps[0] == 0 for training in trainings)
+    if across == "steps" and is_probed:
+        axes.set_xscale("symlog", linthresh=1)
+    unit = {training.unit for training in trainings}.pop() if across == "steps" else "seconds"
+    axes.set_xlabel(f"{unit} of training")
+    axes.set_xlim(left=0)
+    axes.grid(color=LIGHT_GRAY)
+
+
+def _legend_below(figure: Figure, names: Sequence[str]) -> None:
+    """Name the lines of the first axes below the figure, one name per line of text."""
+    handles = figure.axes[0].get_lines()
+    # Text set after the legend is built is taken literally: as a label, "_name" hides a line and "$" starts a formula.
+    legend = figure.legend(handles, ["."] * len(handles), loc="outside lower left", fontsize=9, frameon=False)
+    for text, name in zip(legend.get_texts(), names, strict=True):
+        text.set(text=name, parse_math=False)
 
 
 def compare_initializations(initializations: Sequence[InitializationSummary], complementary: bool = False) -> Figure:
@@ -265,32 +314,56 @@ def compare_initializations(initializations: Sequence[InitializationSummary], co
         initializations: with their curves, one per seed.
         complementary: as in `compare_curves`.
     """
-    figure = Figure(figsize=(10, 4.8), layout="constrained")
-    by_step, by_time = figure.subplots(1, 2, sharey=True)
-    lowest = np.inf
-    for each, color, line in zip(initializations, cycle(PALETTE), cycle(LINES), strict=False):
-        accuracy = 100 * np.array([[point.val_accuracy for point in curve] for curve in each.curves])
-        heights = accuracy if complementary else 100 - accuracy
-        lowest = min(lowest, heights.min())
-        steps = [point.steps for point in each.curves[0]]
-        seconds = np.mean([[point.seconds for point in curve] for curve in each.curves], axis=0)
-        for axes, across in ((by_step, steps), (by_time, seconds)):
-            _band(axes, across, heights, color=color, linestyle=line, marker=".", label=each.name)
-    _validation_axis(by_step, lowest, complementary)
-    by_step.set_xscale("symlog", linthresh=1)
-    by_step.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    by_step.set_xlabel("steps of training")
-    by_time.set_xlabel("seconds of training, mean over seeds")
-    for axes in (by_step, by_time):
-        axes.set_xlim(left=0)
-        axes.grid(color=LIGHT_GRAY)
-    figure.legend(*by_step.get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize=9)
+    figure = Figure(figsize=(10, 4.4 + 0.2 * len(initializations)), layout="constrained")
+    trainings = list(map(curves_of_initialization, initializations))
+    for axes, across in zip(figure.subplots(1, 2, sharey=True), ("steps", "seconds"), strict=True):
+        draw_curves(axes, trainings, across, complementary)
+    _legend_below(figure, [training.name for training in trainings])
+    return figure
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A proportion in 0-1 with its interval, or with its lowest and highest value over seeds."""
+
+    name: str
+    value: float
+    interval: tuple[float, float]
+    is_first: bool = True  # of two kinds, which differ in color
+
+
+def dots(rows: Sequence[Dot], marks: Mapping[str, float]) -> Figure:
+    """Draw proportions as dots with intervals on an axis from 0 to 100 %, each below its name.
+
+    Args:
+        rows: from top to bottom.
+        marks: proportions that are marked by vertical lines, by name.
+    """
+    figure = Figure(figsize=(NARROW, 0.62 * len(rows) + 0.75 + 0.2 * len(marks)), layout="constrained")
+    axes = figure.add_subplot()
+    for position, row in enumerate(rows):
+        low, high = (100 * bound for bound in row.interval)
+        color, x = BLUE if row.is_first else ORANGE, 100 * row.value
+        axes.plot([low, high], [position, position], color=color, linewidth=2)
+        axes.plot(x, position, "o", color=color, markersize=7)
+        label = f"{row.name}: {x:.1f} %"
+        text = axes.text(0, position - 0.28, label, fontsize=9, va="bottom", parse_math=False)
+        text.set_in_layout(False)  # long names may pass the end of the axis
+    for (name, value), line in zip(marks.items(), (":", "--", "-."), strict=False):
+        axes.axvline(100 * value, color=GRAY, linestyle=line, linewidth=1.2, label=f"{name}, {100 * value:.3g} %")
+    axes.set(xlim=(-2, 102), ylim=(len(rows) - 0.5, -0.95))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
+    axes.set_yticks([])
+    for side in ("left", "right", "top"):
+        axes.spines[side].set_visible(False)
+    if marks:
+        figure.legend(loc="outside lower left", fontsize=9, frameon=False)
     return figure
 
 
 def label_efficiency(records: Sequence[LabelEfficiency]) -> Figure:
     """Draw test accuracy by the number of training images per class, mean and range over seeds."""
-    figure = Figure(figsize=(7, 4.6), layout="constrained")
+    figure = Figure(figsize=(NARROW, 4), layout="constrained")
     axes = figure.add_subplot()
     names = dict.fromkeys(record.name for record in records)
     for name, color, line in zip(names, cycle(PALETTE), cycle(LINES), strict=False):
@@ -301,7 +374,7 @@ def label_efficiency(records: Sequence[LabelEfficiency]) -> Figure:
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.set_xlabel("training images per class")
-    axes.set_ylabel("test accuracy, %, mean and range over seeds")
+    axes.set_ylabel("test accuracy, %")
     axes.grid(color=LIGHT_GRAY)
     axes.legend()
     return figure
@@ -348,14 +421,14 @@ def _band(axes: Axes, across: Sequence[float] | np.ndarray, heights: np.ndarray,
     return line
 
 
-def _validation_axis(axes: Axes, lowest: float, complementary: bool) -> None:
-    """Label an axis of errors in percent, logarithmic if none is 0, or of estimated accuracies."""
-    if lowest > 0 and not complementary:
+def _validation_axis(axes: Axes, lowest: float, highest: float, complementary: bool) -> None:
+    """Label an axis in percent, of errors, logarithmic if they differ widely and none is 0, or of estimates."""
+    if highest > 4 * lowest > 0 and not complementary:
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
         axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
-    axes.set_ylabel("estimated validation accuracy" if complementary else "validation error")
+    axes.set_ylabel("validation accuracy, estimated" if complementary else "validation error")
 
 
 def _epoch_axis(axes: Axes) -> None:

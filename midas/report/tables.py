@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import shlex
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
-from typing import Any
+from typing import Any, Literal
 
 from midas.errors import printable
 from midas.metrics.classification import ClassScores, Scores
-from midas.predictions import PageReading, Prediction
-from midas.records import Comparison, CrossValidationResult, DatasetSummary, MeanScore, Spread
-from midas.report import findings
-from midas.report.comparison import MEASURES, Measure
+from midas.predictions import Alternative, PageReading, Prediction
+from midas.records import CrossValidationResult, DatasetSummary, MeanScore
 
 MISSING = "-"
+GAP = 2  # spaces between columns
+MAX_WIDTH = 100_000  # of tables that are not for a terminal
 MAX_SKIPPED = 20  # skipped images that `data_table` lists; --json lists all
 
 
@@ -29,21 +31,28 @@ class Column:
         key: attribute, or key of a dict, that holds the value; a value that is None or absent is shown as "-".
         write: turns a value into text.
         text: whether it holds words, which are aligned left; numbers are aligned right.
+        rank: where the table is wider than the terminal, columns of the highest rank are left out first, and those of
+            rank 0 never.
     """
 
     heading: str
     key: str
     write: Callable[[Any], str] = str
     text: bool = False
+    rank: int = 0
 
 
-def text_table(columns: Sequence[Column], records: Sequence[Any], keep_empty: bool = False) -> str:
-    """Render records as plain text, one line per record below the headings.
+def text_table(
+    columns: Sequence[Column], records: Sequence[Any], keep_empty: bool = False, width: int | None = None
+) -> str:
+    """Render records as plain text below their headings.
 
     Args:
         columns: what to show.
         records: dicts or dataclasses.
         keep_empty: keep columns in which no record has a value.
+        width: of the terminal: columns are left out, and then long words folded, until the table fits. None writes
+            every column, and one line per record.
 
     >>> columns = (Column("part", "part", text=True), Column("seed", "seed"), Column("accuracy %", "accuracy", percent))
     >>> print(text_table(columns, [{"part": "part1", "seed": 0, "accuracy": 0.895}, {"part": "part2", "seed": 1}]))
@@ -51,14 +60,43 @@ def text_table(columns: Sequence[Column], records: Sequence[Any], keep_empty: bo
     part1     0       89.50
     part2     1           -
     """
-    shown = []
-    for column in columns:
-        cells = [printable(_cell(column, record)) for record in records]
-        if not cells or keep_empty or set(cells) != {MISSING}:
-            width = max(map(len, [column.heading, *cells]))
-            align = str.ljust if column.text else str.rjust
-            shown.append([align(cell, width) for cell in (column.heading, *cells)])
-    return "\n".join("  ".join(line).rstrip() for line in zip(*shown, strict=True))
+    shown = [(column, [printable(_cell(column, record)) for record in records]) for column in columns]
+    shown = [(column, cells) for column, cells in shown if not cells or keep_empty or set(cells) != {MISSING}]
+    fitting = _fitting(shown, width) if width else shown
+    lines = _lines(fitting, width)
+    if left_out := [column.heading for column, _ in shown if column not in [kept for kept, _ in fitting]]:
+        lines += textwrap.wrap(f"--wide also shows: {', '.join(left_out)}", width or 80)
+    return "\n".join(lines)
+
+
+Shown = list[tuple[Column, list[str]]]  # columns with their cells
+
+
+def _fitting(shown: Shown, width: int) -> Shown:
+    """Leave out columns, those of the highest rank first, until the others fit."""
+    kept = list(shown)
+    while kept and sum(max(map(len, [column.heading, *cells])) + GAP for column, cells in kept) - GAP > width:
+        last = max(kept, key=lambda each: each[0].rank)
+        if not last[0].rank:
+            break
+        kept.remove(last)
+    return kept
+
+
+def _lines(shown: Shown, width: int | None) -> list[str]:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="")
+    for column, _ in shown:
+        justify: Literal["left", "right"] = "left" if column.text else "right"
+        table.add_column(Text(column.heading), justify=justify, no_wrap=not (width and column.text), overflow="fold")
+    for row in zip(*(cells for _, cells in shown), strict=True):
+        table.add_row(*map(Text, row))
+    file = io.StringIO()
+    Console(file=file, width=width or MAX_WIDTH, color_system=None, legacy_windows=False).print(table)
+    return [line.rstrip() for line in file.getvalue().splitlines()]
 
 
 def grid(columns: Sequence[Column], records: Iterable[Any]) -> dict[str, list]:
@@ -137,21 +175,41 @@ def _first_three(words: Sequence[str]) -> str:
 RESULTS = (
     Column("part", "part", text=True),
     Column("run", "name", text=True),
-    Column("state", "state", text=True),
-    Column("seed", "seed", text=True),  # of an ensemble, as in 0+1
-    Column("evaluated on", "scored", text=True),
-    Column("note", "note", text=True),
-    Column("n", "n"),
+    Column("state", "state", text=True, rank=7),
+    Column("seed", "seed", text=True, rank=4),  # of an ensemble, as in 0+1
+    Column("evaluated on", "scored", text=True, rank=6),
+    Column("note", "note", text=True, rank=5),
+    Column("n", "n", rank=6),
     Column("accuracy %", "accuracy", percent),
-    Column("95 % interval", "accuracy_interval", percent_range),
-    Column("macro F1", "macro_f1", _four),
-    Column("log loss", "log_loss", _four),
-    Column("ECE %", "calibration_error", percent),
-    Column("zero-shot %", "zero_shot_accuracy", percent),
-    Column("argmin %", "argmin_accuracy", percent),
-    Column("epochs", "epochs"),
-    Column("seconds", "train_seconds", "{:.0f}".format),
-    Column("parameters", "parameters"),
+    Column("95 % interval", "accuracy_interval", percent_range, rank=1),
+    Column("macro F1", "macro_f1", _four, rank=8),
+    Column("log loss", "log_loss", _four, rank=10),
+    Column("ECE %", "calibration_error", percent, rank=9),
+    Column("zero-shot %", "zero_shot_accuracy", percent, rank=2),
+    Column("argmin %", "argmin_accuracy", percent, rank=3),
+    Column("epochs", "epochs", rank=7),
+    Column("seconds", "train_seconds", "{:.0f}".format, rank=5),
+    Column("parameters", "parameters", rank=11),
+)
+_SCORES = (
+    "n",
+    "accuracy",
+    "accuracy_interval",
+    "macro_f1",
+    "log_loss",
+    "calibration_error",
+    "zero_shot_accuracy",
+    "argmin_accuracy",
+    "epochs",
+    "train_seconds",
+    "parameters",
+    "note",
+)
+PAGE_RESULTS = (
+    Column("training", "label", text=True),
+    Column("evaluated on", "scored", text=True),
+    *(column for key in _SCORES for column in RESULTS if column.key == key),
+    Column("run directory", "path", text=True),
 )
 RESULT_DETAILS = (
     Column("top-3 accuracy", "top3", _with_unit),
@@ -160,10 +218,11 @@ RESULT_DETAILS = (
     Column("best epoch", "best_epoch"),
     Column("validation loss of the best epoch", "best_val_loss", _four),
     Column("validation accuracy of the best epoch", "best_val_accuracy", _with_unit),
+    Column("nearest neighbor of the same class, by pixels", "neighbors_pixels", _with_unit),
+    Column("nearest neighbor of the same class, by features", "neighbors_features", _with_unit),
 )
 SPREADS = (
-    Column("part", "part", text=True),
-    Column("run", "name", text=True),
+    Column("training", "title", text=True),
     Column("seeds", "n"),
     Column("mean accuracy %", "mean", percent),
     Column("standard deviation", "standard_deviation", percent),
@@ -178,7 +237,7 @@ ESTIMATES = (
     Column("95 % interval", "interval", percent_range),
     Column("adjusted estimate %", "adjusted_accuracy", percent),
     Column("95 % interval", "adjusted_interval", percent_range),
-    Column("contains the test accuracy", "covered", lambda covered: "yes" if covered else "no"),
+    Column("interval contains the test accuracy", "covered", lambda covered: "yes" if covered else "no"),
 )
 DATA = (
     Column("data", "title", text=True),
@@ -237,34 +296,35 @@ def with_note(record: Mapping[str, Any]) -> dict[str, Any]:
     return {**record, "note": ", ".join(notes) or None}
 
 
-def results_table(records: Sequence[Mapping[str, Any]]) -> str:
+def results_table(records: Sequence[Mapping[str, Any]], width: int | None = None) -> str:
     """Render results of trainings, one line each.
 
     Args:
         records: dicts as `page.run_state` and `analysis.score_together` return them.
+        width: as in `text_table`.
     """
-    return text_table(RESULTS, list(map(with_note, records)))
+    return text_table(RESULTS, list(map(with_note, records)), width=width)
 
 
-def cross_validation_table(results: Sequence[CrossValidationResult]) -> str:
+def cross_validation_table(results: Sequence[CrossValidationResult], width: int | None = None) -> str:
     """Render cross-validations, one line for each way to predict."""
     columns = (
         Column("name", "name", text=True),
-        Column("networks", "networks"),
-        Column("tta", "tta"),
+        Column("networks", "networks", rank=1),
+        Column("tta", "tta", rank=1),
         Column("accuracy %", "accuracy", lambda score: _plus_minus(score, 100, 2)),
         Column("95 % interval", "interval", percent_range),
         Column("case ignored %", "case_merged_accuracy", lambda score: _plus_minus(score, 100, 2)),
-        Column("log loss", "log_loss", lambda score: _plus_minus(score, 1, 4)),
-        Column("ECE %", "calibration_error", lambda score: _plus_minus(score, 100, 2)),
-        Column("seconds", "seconds", "{:.0f}".format),
+        Column("log loss", "log_loss", lambda score: _plus_minus(score, 1, 4), rank=3),
+        Column("ECE %", "calibration_error", lambda score: _plus_minus(score, 100, 2), rank=4),
+        Column("seconds", "seconds", "{:.0f}".format, rank=2),
     )
     rows = [
         {**vars(scores), "name": result.name, "interval": scores.accuracy.interval, "seconds": result.train_seconds}
         for result in results
         for scores in result.scores
     ]
-    return text_table(columns, rows, keep_empty=True)
+    return text_table(columns, rows, keep_empty=True, width=width)
 
 
 def _plus_minus(score: MeanScore, scale: float, decimals: int) -> str:
@@ -293,16 +353,41 @@ def classification_report(scores: Scores) -> str:
     return "\n".join([text_table(PER_CLASS, [*rows, average]), *lines])
 
 
-def prediction_line(prediction: Prediction) -> str:
-    """Write one prediction as a line that aligns with others, for results that are printed as they come.
+@dataclass(frozen=True)
+class PredictionTable:
+    """A table of predictions that is printed line by line as they come.
 
-    >>> from types import SimpleNamespace as New
-    >>> alternatives = (New(label="O", probability=0.02), New(label="o", probability=0.004))
-    >>> prediction_line(New(label="0", probability=0.976, alternatives=alternatives, source="a.png"))
-    '0   97.6 %   (O   2.0 %, o   0.4 %)   a.png'
+    Attributes:
+        label_width: of the longest class name.
+        width: of the terminal, to which the images' names are shortened; None leaves them as they are.
     """
-    guesses = _others(prediction)
-    return f"{prediction.label:<3}{100 * prediction.probability:5.1f} %   ({guesses})   {printable(prediction.source)}"
+
+    label_width: int
+    width: int | None = None
+
+    @property
+    def header(self) -> str:
+        """The headings."""
+        return self._line("label", "  prob.", ["next guesses", ""], "file")
+
+    def line(self, prediction: Prediction) -> str:
+        """Write one prediction."""
+        guesses = [self._guess(each) for each in prediction.alternatives]
+        probability = f"{100 * prediction.probability:5.1f} %"
+        return self._line(prediction.label, probability, guesses, printable(prediction.source))
+
+    def _guess(self, guess: Alternative) -> str:
+        return f"{guess.label:<{self.label_width}} {100 * guess.probability:5.1f} %"
+
+    def _line(self, label: str, probability: str, guesses: Sequence[str], name: str) -> str:
+        cell = self.label_width + 8
+        cells = [f"{label:<{max(5, self.label_width)}}", probability, *(f"{guess:<{cell}}" for guess in guesses)]
+        if guesses and not guesses[-1]:  # a heading above both guesses
+            cells[2:] = [f"{guesses[0]:<{2 * cell + 2}}"]
+        start = "  ".join(cells)
+        room = self.width - len(start) - GAP if self.width else len(name)
+        shown = name if len(name) <= max(room, 12) else f"…{name[1 - max(room, 12) :]}"
+        return f"{start}  {shown}"
 
 
 CHARACTERS = (
@@ -388,55 +473,10 @@ def data_table(summaries: Mapping[str, DatasetSummary], sources: Mapping[str, st
     return "\n".join(lines)
 
 
-# ---- comparisons of initializations
+def folded(paragraph: str, width: int | None) -> str:
+    """Break a paragraph into lines that fit the terminal; None leaves it on one line.
 
-
-def comparison_columns(comparison: Comparison) -> list[Column]:
-    """List the columns of `comparison_rows`: what is measured, and one for each initialization."""
-    initializations = (Column(one.name, one.name) for one in comparison.initializations)
-    return [Column("mean ± standard deviation", "measure", text=True), *initializations]
-
-
-def comparison_rows(comparison: Comparison) -> list[dict[str, str]]:
-    """Write a comparison as cells: a row for each measure that any initialization has, by the keys of the columns."""
-    everything, seeds = comparison.initializations, len(comparison.seeds)
-    rows = []
-    for measure in MEASURES:
-        spreads = {one.name: one.measures.get(measure.key) for one in everything}
-        title = f"{measure.title}, {measure.unit}" if measure.unit in ("%", "s") else measure.title
-        rows.append({"measure": title, **_spread_cells(spreads, measure, seeds)})
-    recall = Measure("recall", "recall", "%")
-    for name in dict.fromkeys(itertools.chain.from_iterable(one.zero_shot for one in everything)):
-        spreads = {one.name: one.zero_shot.get(name) for one in everything}
-        rows.append({"measure": f"zero-shot recall of class {name}, %", **_spread_cells(spreads, recall, seeds)})
-    accuracy = Measure("accuracy", "test accuracy", "%")
-    for count in sorted({one.images_per_class for one in comparison.label_efficiency}):
-        found = [one for one in comparison.label_efficiency if one.images_per_class == count]
-        title = f"test accuracy with {count} image{'s' if count > 1 else ''} per class, %"
-        rows.append({"measure": title, **_spread_cells({one.name: one.accuracy for one in found}, accuracy, seeds)})
-    return [row for row in rows if len(row) > 1]
-
-
-def _spread_cells(spreads: Mapping[str, Spread | None], measure: Measure, seeds: int) -> dict[str, str]:
-    """Write those spreads that have a mean; where not every seed has the measure, with how many have."""
-    cells = {}
-    for name, spread in spreads.items():
-        if spread is None or spread.mean is None:
-            continue
-        cells[name] = measure.write(spread.mean)
-        if spread.standard_deviation is not None:
-            cells[name] += f" ± {measure.write(spread.standard_deviation)}"
-        if spread.n != seeds:
-            cells[name] += f" ({spread.n} of {seeds})"
-    return cells
-
-
-def comparison_table(comparison: Comparison) -> str:
-    """Render a comparison, with the results of the statistical tests below the table."""
-    lines = [text_table(comparison_columns(comparison), comparison_rows(comparison), keep_empty=True)]
-    for difference in comparison.differences:
-        lines += ["", f"{findings.comparison_title(difference)}:", *findings.verdicts(difference)]
-        lines.append(findings.mcnemar_verdict(difference))
-        efficiency = findings.label_efficiency_verdict(comparison, difference)
-        lines += [efficiency] if efficiency else []
-    return "\n".join([*lines, *([""] if comparison.notes else []), *comparison.notes])
+    >>> folded("one two three", 8).splitlines()
+    ['one two', 'three']
+    """
+    return textwrap.fill(paragraph, width, break_on_hyphens=False) if width and paragraph else paragraph

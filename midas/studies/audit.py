@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from midas.data.datasets import Dataset
 from midas.errors import MidasError
 from midas.metrics import label_noise
@@ -17,6 +19,8 @@ from midas.studies import out_of_fold
 if TYPE_CHECKING:
     from midas.learning.classifier import Classifier
 
+BLOCK = 2048  # images between two reports of progress
+
 
 @dataclass(frozen=True)
 class Options:
@@ -26,7 +30,7 @@ class Options:
         folds: out-of-fold networks to train, without a reference model.
         epochs: of each of them; None for a number that suits the size of the data.
         limit: audit this many images only, drawn in proportion to the classes; None for all.
-        max_suspects: suspects to list.
+        max_suspects: suspects to draw.
         cleanlab: compare with cleanlab.
         seed: random seed.
         out: folder for the report's files; None writes none.
@@ -48,6 +52,8 @@ def audit(
     network: Classifier | None = None,
     checkpoints: Iterable[Path] = (),
     report: Callable[[EpochRecord, int], None] = lambda record, epochs: None,
+    stage: Callable[[str], None] = lambda title: None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """Audit the labels of a data set.
 
@@ -59,6 +65,8 @@ def audit(
             image out of fold.
         checkpoints: where the reference model was loaded from.
         report: called after each epoch of those trainings.
+        stage: called before each of those trainings, as in `out_of_fold.predict`.
+        progress: called with (done, total) images while the reference model predicts.
 
     Returns:
         What `report.label_audit.describe` returns, with how the predictions were made, the classes that were left out
@@ -79,7 +87,7 @@ def audit(
             "independent": whole.digest not in _training_digests(checkpoints),
         }
         outputs = network.outputs_of(dataset.class_names, data)
-        probabilities = network.probabilities(dataset.glyphs, outputs)[:, outputs]
+        probabilities = _predict(network, dataset, outputs, progress)
     else:
         dataset, about["left_out"] = out_of_fold.split_off_rare(dataset, options.folds)
         if len(dataset.class_names) < 2:
@@ -89,14 +97,26 @@ def audit(
             )
         epochs = options.epochs or out_of_fold.default_epochs(len(dataset), options.folds)
         about["predictions"] = {"checkpoint": None, "folds": options.folds, "epochs": epochs}
-        probabilities = out_of_fold.predict(dataset, data, options.folds, epochs, options.seed, report)
+        probabilities = out_of_fold.predict(dataset, data, options.folds, epochs, options.seed, report, stage)
     found = label_noise.audit(probabilities, dataset.labels, independent=network is not None)
-    summary = {**about, **label_audit.describe(found, dataset, options.max_suspects)}
+    summary = {**about, **label_audit.describe(found, dataset)}
     if options.cleanlab:
         summary["cleanlab"] = label_noise.compare_with_cleanlab(found, probabilities, dataset.labels)
     if options.out:
         summary = label_audit.write(found, dataset, summary, options.max_suspects, options.out)
     return summary
+
+
+def _predict(
+    network: Classifier, dataset: Dataset, outputs: np.ndarray, progress: Callable[[int, int], None]
+) -> np.ndarray:
+    """Predict in blocks, after each of which the user hears how far it is."""
+    found, n = [], len(dataset)
+    for start in range(0, n, BLOCK):
+        block = dataset.take(np.arange(start, min(start + BLOCK, n)))
+        found.append(network.probabilities(block.glyphs, outputs)[:, outputs])
+        progress(start + len(block), n)
+    return np.concatenate(found)
 
 
 def _training_digests(checkpoints: Iterable[Path]) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import mean, stdev
@@ -104,6 +105,7 @@ def cross_validate(
         trainings = list(protocol.trainings(experiment.seed))
         for number, (repeat, fold, member, seed) in enumerate(trainings, 1):
             trained = _training_run(run, protocol, repeat, fold, seed)
+            workspace.stage(f"fold {number} of {len(trainings)}")
             held_out = f"fold {fold + 1} of {protocol.folds}, split {experiment.seed + repeat}"
             training = dataclasses.replace(experiment, seed=seed, test=held_out)
             _train_fold(training, trained, data, splits[repeat][fold], workspace, resume)
@@ -216,7 +218,12 @@ def _score(
                 if getattr(parts[0], name) is not None:
                     found.append(mean(getattr(part, name) for part in parts))
     n_test = len(splits[0][0][1])
-    spread = {name: _mean_score(found, n_test, len(labels) - n_test) for name, found in values.items() if found}
+    highest = {"log_loss": math.inf}
+    spread = {
+        name: _mean_score(found, n_test, len(labels) - n_test, highest.get(name, 1.0))
+        for name, found in values.items()
+        if found
+    }
     # Repeats predict the same images, so an interval of their calibration errors would be meaningless.
     calibration_error = dataclasses.replace(_mean_score(errors, n_test, len(labels) - n_test), interval=None)
     flat = probabilities.reshape(-1, probabilities.shape[-1])
@@ -225,7 +232,7 @@ def _score(
     return score, calibrated
 
 
-def _mean_score(values: list[float], n_test: int, n_train: int) -> MeanScore:
+def _mean_score(values: list[float], n_test: int, n_train: int, highest: float = 1.0) -> MeanScore:
     if len(values) < 2:
         return MeanScore(values[0], None, None)
-    return MeanScore(mean(values), stdev(values), corrected_resampled_interval(values, n_test, n_train))
+    return MeanScore(mean(values), stdev(values), corrected_resampled_interval(values, n_test, n_train, highest))

@@ -166,8 +166,8 @@ def analyze_network(
     return found, out, dataset
 
 
-def summarize_seeds(runs: Sequence[Run]) -> tuple[dict[str, Any], str]:
-    """Summarize finished runs that differ in their seed alone.
+def summarize_seeds(runs: Sequence[Run], width: int | None = None) -> tuple[dict[str, Any], str]:
+    """Summarize finished runs that differ in their seed alone, for a terminal of some width (None: any).
 
     Returns:
         For one run its result with its path; for several the list of these, their folder, and the scores of the
@@ -179,12 +179,12 @@ def summarize_seeds(runs: Sequence[Run]) -> tuple[dict[str, Any], str]:
     )
     rows = [{**state, "state": None} for state in states]
     if len(runs) == 1:
-        return results[0], tables.results_table(rows)
+        return results[0], tables.results_table(rows, width)
     found: dict[str, Any] = {"runs": results, "path": str(runs[0].path.parent)}
     if runs[0].experiment.test:  # otherwise each has scored its own validation set
         found["together"] = analysis.score_together(runs)
         rows.append(found["together"])
-    return found, tables.results_table(rows)
+    return found, tables.results_table(rows, width)
 
 
 def as_json(evaluation: Evaluation, **about: Any) -> dict[str, Any]:

@@ -51,6 +51,7 @@ def predict(
     epochs: int,
     seed: int = 0,
     report: Callable[[EpochRecord, int], None] = lambda record, epochs: None,
+    stage: Callable[[str], None] = lambda title: None,
 ) -> np.ndarray:
     """Train on the given labels, right or wrong, and predict each image with a network that was not trained on it.
 
@@ -60,7 +61,8 @@ def predict(
         folds: stratified parts of the data.
         epochs: of each training.
         seed: random seed of the split and the trainings.
-        report: called after each epoch with its record and the number of epochs, both counted over all folds.
+        report: called after each epoch with its record and the number of epochs.
+        stage: called with the fold that comes next, such as "fold 1 of 3".
 
     Returns:
         float32 (n, K): the probabilities of the labels that an image is given, not of what it shows.
@@ -76,12 +78,9 @@ def predict(
         for fold, (others, held_out) in enumerate(stratified_folds(dataset, data, folds, seed)):
             part, run = dataset.take(others), Run(Path(scratch) / f"fold-{fold}")
             experiment = dataclasses.replace(_experiment(dataset, len(part)), epochs=epochs, seed=seed + fold)
-
-            def report_all(record: EpochRecord, _: int, done: int = fold * epochs) -> None:
-                report(dataclasses.replace(record, epoch=done + record.epoch), folds * epochs)
-
+            stage(f"fold {fold + 1} of {folds}")
             try:
-                train(experiment, run, part, report=report_all)
+                train(experiment, run, part, report=report)
             except MidasError as error:
                 reason = str(error).removeprefix(f"{run.path}: ").split(";")[0]
                 raise MidasError(f"{data}: {reason}; try other --epochs or another --seed") from error

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from midas.experiments import Experiment
-from midas.recipes import INITIALIZATIONS, PARTS, SMALL_DATA, named
+from midas.recipes import INITIALIZATIONS, PARTS, SMALL_DATA, for_sample, named
 from midas.records import EpochRecord
 from midas.runs import Run
 
@@ -35,6 +35,7 @@ class Workspace:
         say: called with a line of text.
         skipped: called with each data set that is loaded and its name, to report images that could not be used.
         epoch: called after each epoch with its record and the number of epochs.
+        stage: called with the part of the whole that comes next, such as "run 3 of 9".
         progress: called with (done, total) images while data are read.
         start: called before TensorFlow is needed.
     """
@@ -45,6 +46,7 @@ class Workspace:
     say: Callable[[str], None] = lambda line: None
     skipped: Callable[[Dataset, str], None] = lambda dataset, name: None
     epoch: Callable[[EpochRecord, int], None] = lambda record, epochs: None
+    stage: Callable[[str], None] = lambda title: None
     progress: Callable[[int, int], None] | None = None
     start: Callable[[], None] = _start_tensorflow
 
@@ -130,7 +132,11 @@ def perform_seeds(
     for each in seeds if not overwrite else ():
         workspace.run(each).check(each, resume)
     logs = [tensorboard / f"seed-{each.seed}" if tensorboard and networks > 1 else tensorboard for each in seeds]
-    return [perform(each, workspace, resume, overwrite, log) for each, log in zip(seeds, logs, strict=True)]
+    runs = []
+    for number, (each, log) in enumerate(zip(seeds, logs, strict=True), 1):
+        workspace.stage(f"network {number} of {networks}" if networks > 1 else "")
+        runs.append(perform(each, workspace, resume, overwrite, log))
+    return runs
 
 
 def run_study(workspace: Workspace, quick: bool, seed: int, resume: bool = False, overwrite: bool = False) -> list[Run]:
@@ -144,7 +150,11 @@ def run_study(workspace: Workspace, quick: bool, seed: int, resume: bool = False
     needed = {name: each.size for each in unfinished for name in (each.data.removesuffix("-digits"), each.test) if name}
     for name, size in needed.items():
         workspace.load(name, size)
-    return [perform(each, workspace, resume, overwrite) for each in listed]
+    runs = []
+    for number, each in enumerate(listed, 1):
+        workspace.stage(f"run {number} of {len(listed)}")
+        runs.append(perform(each, workspace, resume, overwrite))
+    return runs
 
 
 def experiments(sample: bool, quick: bool, seed: int) -> list[Experiment]:
@@ -165,6 +175,7 @@ def experiments(sample: bool, quick: bool, seed: int) -> list[Experiment]:
         ]
     changes = SMALL_DATA if sample else {}
     chosen = [replace(each, seed=seed, **(changes if each.test else {})) for each in chosen]
+    chosen = [for_sample(each) if sample and not each.test else each for each in chosen]
     chosen = [each if each.name == "digits" else named(each) for each in chosen]
     if quick:
         chosen = [replace(each, epochs=QUICK_EPOCHS[each.data]) for each in chosen]
@@ -179,6 +190,7 @@ def _init_checkpoint(experiment: Experiment, workspace: Workspace) -> Path | Non
         return Path(experiment.init_checkpoint)
     shared = {name: getattr(experiment, name) for name in ("model", "size", "seed")}
     pretraining = replace(PARTS[experiment.init_checkpoint], **shared)
+    pretraining = for_sample(pretraining) if workspace.is_sample else pretraining
     return _finished(named(pretraining) if pretraining.part == "part1" else pretraining, workspace)
 
 

@@ -79,6 +79,7 @@ def compare(
         (initialization, count): [] for count in (None, *images_per_class) for initialization in initializations
     }
     for number, (seed, one) in enumerate(product(seeds, runs), 1):
+        workspace.stage(f"run {number} of {len(seeds) * len(runs)}")
         run = perform(experiment(part, one[0], seed, one[1], **changes), workspace, resume)
         runs[one].append(run)
         accuracy = f"test accuracy {100 * run.result.accuracy:.2f} %"
