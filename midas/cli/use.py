@@ -186,13 +186,15 @@ def _open_each(names: Iterable[str], skip: Callable[[str, str], None]) -> Iterat
 
 
 def _as_json(found: Prediction | PageReading) -> dict[str, Any]:
-    if hasattr(found, "characters"):
-        characters = [
-            {**_guesses(each), "line": line, "box": list(box)}
-            for each, line, box in zip(found.characters, found.lines, found.boxes, strict=True)
-        ]
-        return {"file": found.source, "text": found.text, "characters": characters, "touching": found.touching}
-    return {"file": found.source, **_guesses(found), "several": found.several}
+    from midas.predictions import Prediction
+
+    if isinstance(found, Prediction):
+        return {"file": found.source, **_guesses(found), "several": found.several}
+    characters = [
+        {**_guesses(each), "line": line, "box": list(box)}
+        for each, line, box in zip(found.characters, found.lines, found.boxes, strict=True)
+    ]
+    return {"file": found.source, "text": found.text, "characters": characters, "touching": found.touching}
 
 
 def _guesses(prediction: Prediction) -> dict[str, Any]:

@@ -192,7 +192,8 @@ def _is_empty(inside: np.ndarray, mask: np.ndarray, fill: float, is_cell: bool) 
     area = np.count_nonzero(mask) / mask.size
     if _touches(mask):  # then only what is surely an edge of a scan or a table, not the strokes of an L or a U
         is_alone = not (_border(inside) & ~_border(mask) & 1).any()
-        return is_alone and (area >= MOST or (fill >= EMPTY_FILL and _cut_sides(mask, 1) == 1 and area >= EMPTY_AREA))
+        is_edge = fill >= EMPTY_FILL and _cut_sides(mask, 1) == 1 and area >= EMPTY_AREA
+        return bool(is_alone and (area >= MOST or is_edge))
     if area >= MOST:
         return True
     if fill < EMPTY_FILL or area < EMPTY_AREA or (not is_cell and min(mask.shape) < SMALL):
@@ -202,7 +203,7 @@ def _is_empty(inside: np.ndarray, mask: np.ndarray, fill: float, is_cell: bool) 
     ring = np.isin(around, np.setdiff1d(np.unique(around[near > mask]), [0])).view(np.uint8)
     outlines, _ = cv2.findContours(ring, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     filled = cv2.drawContours(np.zeros_like(ring), outlines, -1, 1, -1)
-    return np.count_nonzero(filled & inside & ~mask) <= DUST * np.count_nonzero(mask)
+    return bool(np.count_nonzero(filled & inside & ~mask) <= DUST * np.count_nonzero(mask))
 
 
 def _quadrilateral_fill(outline: np.ndarray, mask: np.ndarray) -> float:

@@ -306,7 +306,7 @@ def measure_place(ink: np.ndarray, box: tuple[int, int, int, int], page: tuple[i
     height, width = page
     if not PAGE_ASPECT[0] <= width / height <= PAGE_ASPECT[1] or not _has_tool_pen(ink):
         return UNKNOWN_PLACE
-    return place_on_page(np.array(box), page)
+    return place_on_page(np.array(box), (height, width))
 
 
 def _has_tool_pen(ink: np.ndarray) -> bool:

@@ -215,7 +215,7 @@ def _is_printed(line: Line, rest: np.ndarray, box: tuple[int, int, int, int], st
     beside = rest[window] > INK
     near = np.zeros(beside.shape, np.uint8)
     near[top : top + line.mask.shape[0], left : left + line.mask.shape[1]] = line.mask
-    touches = (cv2.dilate(near, np.ones((3, 3), np.uint8)) & beside).any()
+    touches = (cv2.dilate(near, np.ones((3, 3), np.uint8))[beside] > 0).any()
     return is_clear and not touches and (spans or line.length >= LONG * size)
 
 
@@ -268,7 +268,7 @@ def _level_lines(inked: np.ndarray, length: int, thickest: int) -> Iterator[Line
     if inked.shape[1] < length:
         return
     thick = cv2.morphologyEx(inked, cv2.MORPH_OPEN, np.ones((thickest + 1 | 1, 1), np.uint8))
-    runs = cv2.morphologyEx(inked & ~thick, cv2.MORPH_OPEN, np.ones((1, max(length // 8, 4) | 1), np.uint8))
+    runs = cv2.morphologyEx(cv2.subtract(inked, thick), cv2.MORPH_OPEN, np.ones((1, max(length // 8, 4) | 1), np.uint8))
     # Across a stroke, or a gap, the line goes on; a little higher or lower if it is not quite level.
     bridged = cv2.dilate(runs, np.ones((3, 2 * max(length // 6, thickest) + 1), np.uint8))
     _, parts, stats, _ = cv2.connectedComponentsWithStats(bridged, connectivity=8, ltype=cv2.CV_32S)

@@ -240,8 +240,8 @@ def find_images(path: Path, files: Iterable[str], folders: Iterable[str], split:
             raise MidasError(f"{path}: class folders in several places ({found}); give one, as {path}/{chosen[0]}")
         roots = set(chosen)
         parents = {name: parent for name, parent in parents.items() if _parent(parent) in roots}
-    places = set(parents.values())
-    parents |= {name: _parent(name) for name in unknown if _parent(name) in places}
+    folders_of_images = set(parents.values())
+    parents |= {name: _parent(name) for name in unknown if _parent(name) in folders_of_images}
     parents = dict(sorted(parents.items()))
     used = {parent for parent in parents.values() if parent not in outer}
     if _are_no_classes({_last(folder) for folder in used}, places):
