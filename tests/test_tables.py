@@ -47,7 +47,7 @@ def test_a_table_beside_a_folder_of_images(form, tmp_path):
         ("x.csv", b"\xef\xbb\xbf" + table("image,label").replace(b"\n", b"\r\n")),
         ("x.csv", table("image,label").decode().encode("utf-16")),
         ("x.csv", table("image,what_it_shows")),
-        ("x.csv.gz", gzip.compress(table("image,label"))),
+        ("x.csv.gz", gzip.compress(table("image,label"), mtime=0)),
         ("Img/x.tsv", table("file\tcategory", "{}.png", "\t")),
         ("labels.txt", table("", "Img/{}.png", " ")),
         ("x.json", json.dumps({f"{name}.png": label for name, label in EXPECTED.items()}).encode()),
