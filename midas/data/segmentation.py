@@ -29,12 +29,12 @@ ACROSS = 0.4  # of the image's longer side: what is longer may be a ruled line
 SOLID = 96  # of 255: ink that connects two pixels; fainter ink is the soft edge of a stroke
 # In widths of the pen:
 DUST = 0.4  # the longer side of a component: smaller ones are dust
+DOT = 2.0  # the height of a component: lower ones may belong to that above or below, as dots and bars
 CRACK = 0.3  # a gap beside a component: smaller ones are breaks in a stroke
 # In heights of a typical character:
-SMALL = 0.55  # the height of a component: lower ones may be part of that above or below, as dots and bars
 COUNTED = 0.3  # the longer side of a component, to that of the largest: smaller ones are specks or punctuation
 STACK_GAP = 0.8  # between a character and its dot, or the bars of =
-STACKED = 2.2  # the height of a character of several components
+STACKED = 2.5  # the height of a character of several components
 RULED = 3.0  # the longer side of a component: longer ones may be ruled lines
 FAR = 12.0  # gap beside a character at which its line is taken to end
 MIN_SPACE = 0.4  # gap between words
@@ -263,7 +263,7 @@ def _groups(boxes: np.ndarray, typical: float, pen: float) -> np.ndarray:
     heights = bottom - top
     lower = np.minimum(heights[first], heights[second])
     over = across + pen / 2 >= OVERLAP * narrower
-    stacked = over & (gap > 0) & (gap <= STACK_GAP * typical) & (lower <= SMALL * typical)
+    stacked = over & (gap > 0) & (gap <= STACK_GAP * typical) & (lower <= DOT * pen)
     stacked &= joint <= STACKED * typical
     stacked = _nearest(stacked, np.where(heights[first] <= heights[second], first, second), gap)
     within = (across >= OVERLAP * narrower) & (-gap >= OVERLAP * lower)
