@@ -54,7 +54,9 @@ def test_lines_are_read_as_text_table_csv_and_json(folder):
 
 
 def test_an_overlay_is_written_for_each_page(folder, tmp_path):
-    predict("--lines", folder / "page.png", folder / "word.png", "--overlay", tmp_path / "over.png")
+    pages = folder / "page.png", folder / "word.png"
+    shown = predict("--lines", *pages, "--strict", "--overlay", tmp_path / "over.png").stdout
+    assert all(f"{page}:" in shown.splitlines() for page in pages)
     for written, page in (("over.png", "page.png"), ("over-2.png", "word.png")):
         overlay, gray = cv2.imread(str(tmp_path / written)), cv2.imread(str(folder / page), 0)
         assert overlay.shape[:2] == gray.shape and np.ptp(overlay.astype(int), axis=2).max() > 100
@@ -86,6 +88,8 @@ def test_unsure_answers(folder):
     (sure,) = answers(folder / "W.png", "--reject")
     (unsure,) = answers(folder / "W.png", "--reject-below", 1)
     assert sure["label"] == unsure["alternatives"][0]["label"] == "W" and unsure["label"] == "unsure"
+    header, row = csv.reader(io.StringIO(predict(folder / "W.png", "--reject-below", 1, "--csv").stdout))
+    assert len(header) == len(row) and row[1] == "unsure" and row[3] == "W"
     assert predict("--lines", folder / "page.png", "--reject-below", 1).stdout.split() == ["???", "??", "??", "?"]
     assert "give a probability" in predict("--checkpoint", "part2-best", folder / "W.png", "--reject", status=1).stderr
 

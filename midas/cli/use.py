@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import itertools
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -41,7 +42,7 @@ from midas.cli.options import (
     strict_option,
     tta_option,
 )
-from midas.errors import MidasError
+from midas.errors import MidasError, printable
 from midas.files import parse
 
 if TYPE_CHECKING:
@@ -135,6 +136,7 @@ def _read_pages(
     from midas.data.reading import pages
     from midas.report.overlays import numbered, write_overlay
 
+    written = 0
     for name, page in pages(sources, unread.add):
         try:
             reading = network.read_page(name, page, answers, same_hand)
@@ -145,7 +147,8 @@ def _read_pages(
             what = "character is" if reading.touching == 1 else "characters are"
             warn(f"{name}: {reading.touching} {what} as wide as two or more: characters that touch cannot be separated")
         if overlay:
-            write_overlay(page, reading, numbered(overlay, unread.answered + 1))
+            written += 1
+            write_overlay(page, reading, numbered(overlay, written))
         yield reading
 
 
@@ -157,18 +160,24 @@ def _print(found: Iterable[Any], as_lines: bool, as_csv: bool, as_table: bool, l
         rows = tables.character_rows(found) if as_lines else tables.prediction_rows(found)
         csv.writer(sys.stdout, lineterminator="\n").writerows(rows)
         return
+    if as_lines:
+        _print_pages(iter(found), tables.character_table if as_table else lambda page: page.text)
+        return
     several, table = [], tables.PredictionTable(label_width, table_width())
-    if not as_lines:
-        click.echo(table.header)
+    click.echo(table.header)
     for each in found:
-        if not as_lines:
-            click.echo(table.line(each))
-            several += [each.source] if each.several else []
-        else:
-            click.echo(tables.character_table(each) if as_table else each.text)
+        click.echo(table.line(each))
+        several += [each.source] if each.several else []
     if several:
         more = f" and {len(several) - 1:,} more" if len(several) > 1 else ""
         warn(f"{several[0]}{more}: there seem to be several characters; read them with --lines")
+
+
+def _print_pages(found: Iterator[PageReading], write: Callable[[PageReading], str]) -> None:
+    """Print pages, below their names if there are several."""
+    start = list(itertools.islice(found, 2))
+    for page in itertools.chain(start, found):
+        click.echo(f"{printable(page.source)}:\n{write(page)}\n" if len(start) > 1 else write(page))
 
 
 def _open_each(names: Iterable[str], skip: Callable[[str, str], None]) -> Iterator[Source]:

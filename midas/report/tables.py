@@ -372,7 +372,7 @@ class PredictionTable:
 
     def line(self, prediction: Prediction) -> str:
         """Write one prediction."""
-        guesses = [self._guess(each) for each in prediction.alternatives]
+        guesses = [self._guess(each) for each in prediction.alternatives[:2]]
         probability = f"{100 * prediction.probability:5.1f} %"
         return self._line(prediction.label, probability, guesses, printable(prediction.source))
 
@@ -435,7 +435,7 @@ GUESSES = ["label", "probability", "second", "second_probability", "third", "thi
 def _guess_cells(prediction: Prediction) -> list[Any]:
     guesses = [(prediction.label, prediction.probability)]
     guesses += [(each.label, each.probability) for each in prediction.alternatives]
-    return [cell for label, probability in guesses for cell in (label, round(probability, 4))]
+    return [cell for label, probability in guesses[:3] for cell in (label, round(probability, 4))]
 
 
 def _others(prediction: Prediction) -> str:
