@@ -509,7 +509,7 @@ def test_the_whole_study_ends_with_a_table_and_a_page(data, tmp_path, monkeypatc
     assert lines[-2] == f"Report: {page}" and page.exists()
     assert lines[-1].startswith("Open it with: ") and str(page) in lines[-1]
     assert [line[:7] for line in lines[-6:-3]] == ["Part 1:", "Part 2:", "Part 3:"]
-    assert "run 9 of 9, epoch 2 of 2, done" in result.stderr and "drew 9 of 9 runs for the page" in result.stderr
+    assert "run 11 of 11, epoch 2 of 2, done" in result.stderr and "drew 11 of 11 runs for the page" in result.stderr
     assert [line.split()[:2] for line in lines[1 : lines.index("")]] == [
         ["part1", "compact"],
         ["part1", "deep"],

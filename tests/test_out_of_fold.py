@@ -24,7 +24,7 @@ def test_every_image_is_predicted_by_a_network_that_was_not_trained_on_it(monkey
     )
     assert probabilities.shape == (20, 2) and probabilities.sum(axis=1) == pytest.approx(1)
     assert seen[0] | seen[1] == set(data.names) and not seen[0] & seen[1]
-    assert reported == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert reported == [(1, 2), (2, 2)] * 2
 
 
 def test_the_same_seed_gives_the_same_predictions():

@@ -187,8 +187,8 @@ def test_the_page_shows_the_numbers_of_the_runs(site):
         ("part1", "compact network, seed 1"),
         ("part2", "random weights (<b>&), seed 0"),
         ("part2", "random weights, seed 0"),
-        ("part3", "complementary labels, random weights (bare), seed 0"),
-        ("part3", "complementary labels, random weights (complementary), seed 0"),
+        ("part3", "progressive complementary labels, random weights (bare), seed 0"),
+        ("part3", "progressive complementary labels, random weights (complementary), seed 0"),
     ]
     for entry in report["runs"]:
         low, high = entry["result"]["accuracy_interval"]

@@ -9,7 +9,7 @@ from midas.studies.study import experiments
 
 def test_every_run_of_the_study_has_a_plain_name_without_the_words_of_the_program():
     names = [run_title(each) for each in experiments(sample=True, quick=True, seed=0)]
-    assert len(set(names)) == len(names) == 9
+    assert len(set(names)) == len(names) == 11
     assert "labels taken as correct, pretrained on Part 1" in names
     assert not any("cross-entropy" in name or "-" in name for name in names)
 

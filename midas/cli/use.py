@@ -84,7 +84,7 @@ def predict(
     strict: bool,
     as_json: bool,
 ) -> None:
-    """Read the character in each image, or with --lines all characters of a page.
+    """Read the character in each image, or all of a page.
 
     Prints the label, its probability, and the next two guesses. '-' reads an image from stdin. The pages of a TIFF and
     the frames of an animation are images of their own. Images that cannot be read are listed, the others

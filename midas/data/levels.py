@@ -44,8 +44,9 @@ def to_grayscale(image: np.ndarray, span: tuple[float, float] | None = None) -> 
 
     >>> to_grayscale(np.full((2, 2, 4), 0, np.uint8)).tolist()  # fully transparent: paper
     [[255, 255], [255, 255]]
-    >>> to_grayscale(np.array([[0, 4095]], np.uint16)).tolist()  # 12 bits stored in 16
-    [[0, 255]]
+    >>> page = np.full((9, 12), 4095, np.uint16); page[3:6, 4:8] = 0  # 12 bits stored in 16
+    >>> np.unique(to_grayscale(page)).tolist()
+    [0, 255]
     """
     if image.ndim == 2 or image.shape[2] not in (2, 4):
         return _levels(image, span)

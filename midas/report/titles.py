@@ -74,7 +74,7 @@ def run_title(experiment: Experiment) -> str:
 
     >>> from midas.recipes import PARTS
     >>> [run_title(PARTS[name]) for name in ("part1", "digits", "part2", "part3")]
-    ['compact network', 'pretraining on the digits of Part 1', 'random weights', 'complementary labels, random weights']
+    ['compact network', 'pretraining on the digits of Part 1', 'random weights', 'progressive complementary labels, random weights']
     """
     key = initialization(experiment)
     start = INITIALIZATION_TITLES.get(key, f"pretrained ({key})")
