@@ -13,7 +13,7 @@ from tiny import CHARACTERS, dataset, experiment, train_and_score
 from midas.errors import MidasError
 from midas.learning.classifier import Classifier
 from midas.metrics.classification import ErrorKinds, calibrate
-from midas.records import CrossValidationResult, CrossValidationScores, MeanScore
+from midas.records import Card, CrossValidationResult, CrossValidationScores, MeanScore
 from midas.runs import Run
 
 
@@ -24,6 +24,7 @@ def write_cross_validation(folder, of, scores):
     about = {"part": of.part, "name": of.name, "seed": 0, "scored": "held-out folds", "n": 140}
     protocol = {"folds": 5, "repeats": 2, "ensemble": 2, "tta": 4}
     costs = {"epochs": 1.0, "train_seconds": 1.0, "model": of.model, "parameters": 1, "macs": 1, "sample": True}
+    run.write(Card(tuple(CHARACTERS)))
     run.write_predictions(predictions(CHARACTERS, n=200))
     run.write(CrossValidationResult(**about, **protocol, **costs, scores=scores, errors=ErrorKinds(0.1, 0.1, 0.3)))
     return folder

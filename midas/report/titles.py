@@ -73,8 +73,8 @@ def run_title(experiment: Experiment) -> str:
     """Name a training in words, without its seed.
 
     >>> from midas.recipes import PARTS
-    >>> [run_title(PARTS[name]) for name in ("part1", "digits", "part2", "part3")]
-    ['compact network', 'pretraining on the digits of Part 1', 'random weights', 'progressive complementary labels, random weights']
+    >>> [run_title(PARTS[name]) for name in ("part1", "part2", "part3")]
+    ['compact network', 'random weights', 'progressive complementary labels, random weights']
     """
     key = initialization(experiment)
     start = INITIALIZATION_TITLES.get(key, f"pretrained ({key})")
