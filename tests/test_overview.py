@@ -50,9 +50,7 @@ def test_part_3_marks_chance_and_what_true_labels_give():
     ]
     (dots,) = chart("part3", groups, [], {})
     assert "chance, 10 %" in dots.svg and "trained on true labels, 99 %" in dots.svg
-    assert dots.alt.startswith(
-        "Test accuracy: labels taken as correct, random weights 2.0 %; progressive complementary labels"
-    )
+    assert dots.alt.startswith("Test accuracy: labels taken as correct, random weights 2.0 %; progressive")
     assert "lowest and highest seed" in dots.caption
     (alone,) = chart("part3", groups[1:], [], {})
     assert "true labels" not in alone.svg
