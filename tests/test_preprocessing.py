@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from midas.data import sample
 from midas.data.glyphs import UNKNOWN_PLACE
 from midas.data.images import UnreadableImage
-from midas.data.preprocessing import clean_photo, glyph_box, ink_levels, measure_place, normalize
+from midas.data.preprocessing import measure_place, normalize
 
 
 def box(glyph):
@@ -42,30 +42,12 @@ def test_either_polarity_and_low_contrast_give_the_same_glyph(ink, paper):
     assert np.abs(normalize(page(ink=ink, paper=paper)).image.astype(int) - normalize(page()).image).max() <= 8
 
 
-@pytest.mark.parametrize("pen", [2, 4])
-@pytest.mark.parametrize("ink", [0, 255])
-def test_a_tightly_cropped_glyph_keeps_its_polarity(ink, pen):
-    whole = page("H", ink=ink, paper=255 - ink, pen=pen)
-    left, top, width, height = box(whole if ink else 255 - whole)
-    cut = whole[top : top + height, left : left + width]
-    assert ink_levels(cut) == (255 - ink, ink)
-    assert (normalize(cut).image == normalize(whole).image).all()
-
-
 @pytest.mark.parametrize("corner", [(0, 0), (0, 117), (87, 0), (87, 117)])
 @pytest.mark.parametrize("character", "LHi")
 def test_a_stray_dot_does_not_change_the_crop(character, corner):
     dotted = page(character)
     dotted[corner[0] : corner[0] + 3, corner[1] : corner[1] + 3] = 0
     assert (normalize(dotted).image == normalize(page(character)).image).all()
-
-
-@pytest.mark.parametrize("character", "ij")
-def test_the_dots_of_i_and_j_survive(character):
-    for writer in range(0, sample.WRITERS, 3):
-        ink = 255 - sample.draw(character, writer)
-        left, top, width, height = box(ink)
-        assert glyph_box(ink) == (left, top, left + width, top + height)
 
 
 def test_a_normalized_glyph_stays_unchanged():
@@ -105,11 +87,6 @@ def test_an_image_without_pixels_is_unreadable(shape):
         normalize(np.zeros(shape, np.uint8))
 
 
-def test_a_box_without_ink_is_unreadable():
-    with pytest.raises(UnreadableImage, match="blank"):
-        glyph_box(np.zeros((9, 9), np.uint8))
-
-
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(arrays(np.uint8, array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=40)), st.integers(2, 40))
 def test_fuzzed_pixels_are_a_glyph_or_unreadable(gray, size):
@@ -147,15 +124,3 @@ def test_place_is_that_of_the_formula():
     expected = [1, np.log(2 * 60 / 90) / 0.35, np.log(3 * 6 / 90) / 0.35, 9 * (33 - 60) / 90, 9 * (40 - 45) / 90]
     place = measure_place(ink, (30, 10, 36, 70), ink.shape)
     assert place.dtype == np.float32 and place == pytest.approx(expected)
-
-
-@pytest.mark.parametrize("paper", [220, 30])
-def test_cleaning_a_photo_evens_out_the_light_and_removes_what_the_border_cuts(paper):
-    ink = 250 - paper
-    light = np.linspace(0.5, 1, 120) * np.ones((90, 1))
-    gray = np.full((90, 120), float(paper))
-    gray[30:60, 50:60] = ink
-    gray[:, 10:14] = ink  # a line over the whole page
-    cleaned = clean_photo((gray * light).astype(np.uint8))
-    assert cv2.boundingRect(cleaned) == (50, 30, 10, 30) and cleaned.dtype == np.uint8
-    assert np.median(cleaned[30:60, 50:60]) > 240

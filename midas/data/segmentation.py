@@ -16,7 +16,8 @@ from scipy.sparse.csgraph import connected_components
 from midas.data.glyphs import UNKNOWN_PLACE, Glyph
 from midas.data.levels import UnreadableImage
 from midas.data.paper import Sheet, find_sheet
-from midas.data.preprocessing import bare_image, frame_glyph, page_ink
+from midas.data.photographs import page_ink
+from midas.data.preprocessing import bare_image, frame_glyph
 from midas.data.ruling import remove_ruling
 from midas.data.surroundings import has_four_sides
 
