@@ -60,7 +60,7 @@ def load(data_dir: str) -> dict[str, np.ndarray]:
 def describe(data: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Count and measure, as plain values; `counts` holds the number of images by true class and given label."""
     classes = int(max(data["labels"].max(), data["given_labels"].max())) + 1
-    counts = confusion_matrix(data["given_labels"], data["labels"], classes)
+    counts = confusion_matrix(data["given_labels"], data["labels"], classes).toarray()
     correct = counts.diagonal()
     return {
         "images": len(data["labels"]),

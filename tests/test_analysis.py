@@ -1,5 +1,6 @@
 """From predictions to figures and analysis.json, and what happens when predictions cannot be used."""
 
+import csv
 import dataclasses
 import json
 import subprocess
@@ -32,6 +33,21 @@ def test_analyze_writes_figures_and_numbers(tmp_path):
     assert np.sum(found["confusion"]) == found["n"] == 200
     assert np.trace(found["confusion"]) == round(200 * found["accuracy"])
     assert found.items() >= plain(classification.score(made.probabilities, made.labels, LETTERS)).items()
+
+
+def test_of_very_many_classes_the_whole_matrix_is_a_list_of_cells(tmp_path):
+    names = [f"c{number}" for number in range(150)]
+    made = predictions(names, n=400)
+    found = analysis.analyze(made, names, [], tmp_path)
+    assert found["confusion"] is None and found["files"][-1] == "confusion.csv"
+    with (tmp_path / "confusion.csv").open(encoding="utf-8", newline="") as file:
+        cells = list(csv.DictReader(file))
+    assert sum(int(cell["count"]) for cell in cells) == 400
+    correct = sum(int(cell["count"]) for cell in cells if cell["label"] == cell["predicted"])
+    assert correct == round(400 * found["accuracy"])
+    with Image.open(tmp_path / "confusion.png") as image:
+        assert max(image.size) < 2000
+    analysis.analyze(predictions(names, n=400, wrong=0), names, [], tmp_path)  # without errors
 
 
 def test_all_mistakes_are_listed_the_most_confident_first(tmp_path):

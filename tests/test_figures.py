@@ -32,7 +32,8 @@ def test_predictions_are_described_by_their_numbers():
     made = predictions(LETTERS[:10], n=80)
     numbers, found = drawn(made, LETTERS[:10])
     matrix = np.array(numbers.confusion_matrix)
-    np.testing.assert_array_equal(matrix, classification.confusion_matrix(made.probabilities, made.labels, 10))
+    counted = classification.confusion_matrix(made.probabilities, made.labels, 10).toarray()
+    np.testing.assert_array_equal(matrix, counted)
     confusion, pairs, mistakes, calibration = found.figures
     assert found.pairs is pairs
     assert sum(int(cell.text) for cell in confusion.cells) == 80
@@ -52,6 +53,14 @@ def test_the_matrix_of_many_classes_opens_on_those_that_are_confused():
     assert len(focus.class_names) <= 12 and focus.summary is None and whole.summary == "All 62 classes"
     pair = numbers.confused_pairs[0]
     assert abs(focus.class_names.index(pair.label) - focus.class_names.index(pair.predicted)) == 1
+
+
+def test_the_matrix_of_very_many_classes_shows_only_those_that_are_confused():
+    names = [f"c{number}" for number in range(150)]
+    numbers, found = drawn(predictions(names, n=300), names)
+    assert numbers.confusion_matrix is None
+    matrices = [figure for figure in found.figures if hasattr(figure, "cells")]
+    assert [len(matrix.class_names) <= 12 for matrix in matrices] == [True]
 
 
 def test_without_errors_there_are_no_confused_pairs():

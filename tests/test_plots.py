@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 from fabricate import LETTERS, compared, cross_validation, epochs, predictions
+from scipy.sparse import csr_array
 
 from midas.metrics import classification
 from midas.report import plots
@@ -16,7 +17,7 @@ def texts(figure) -> list[str]:
 def test_every_class_is_named_on_every_side():
     matrix = np.eye(62, dtype=int) * 7
     matrix[12, 38] = 3
-    figure = plots.confusion_matrix(matrix, LETTERS, normalized=True)
+    figure = plots.confusion_matrix(csr_array(matrix), LETTERS, normalized=True)
     axes = figure.axes[0]
     for axis in (axes.xaxis, axes.yaxis):
         for side in ("label1", "label2"):
@@ -27,9 +28,16 @@ def test_every_class_is_named_on_every_side():
 
 
 def test_counts_and_small_percentages_are_written_into_the_cells():
-    matrix = np.array([[9_999, 1], [0, 5]])
+    matrix = csr_array(np.array([[9_999, 1], [0, 5]]))
     assert sorted(texts(plots.confusion_matrix(matrix, ["a", "b"], normalized=False))) == ["1", "5", "9999"]
     assert sorted(texts(plots.confusion_matrix(matrix, ["a", "b"], normalized=True))) == ["100.0", "100.0", "<.1"]
+
+
+def test_of_many_classes_some_are_drawn_with_their_shares_of_the_whole_class():
+    matrix = csr_array(np.array([[6, 0, 4], [0, 9, 0], [0, 0, 1]]))
+    figure = plots.confusion_matrix(matrix, ["a", "b", "c"], normalized=True, chosen=[1, 0])
+    assert texts(figure) == ["100.0", "60.0"]
+    assert "16 of 20 correct (blue diagonal); the 2 classes confused most of 3" in figure.axes[0].get_title()
 
 
 def test_a_transition_matrix_has_percentages_of_each_class():

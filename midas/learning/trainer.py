@@ -170,7 +170,7 @@ def score(training: Training, test: Dataset | None = None) -> Result:
 def _estimates(probabilities: np.ndarray, validation: Dataset) -> dict[str, Any]:
     """Estimate the accuracy from the complementary labels of the validation set."""
     classes = len(validation.class_names)
-    matrix = classification.confusion_matrix(validation.labels, probabilities.argmax(axis=1), classes)
+    matrix = classification.confusion_matrix(validation.labels, probabilities.argmax(axis=1), classes).toarray()
     return {
         "estimate": complementary.estimate_accuracy(probabilities, validation.labels),
         "predicted_by_label": tuple(map(tuple, matrix.tolist())),

@@ -7,12 +7,18 @@ missing, and the prediction is the class of the highest probability, the first o
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from midas.files import json_key
 from midas.metrics.significance import wilson_interval
 
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+MANY_CLASSES = 100  # of more classes, only those that are confused most are drawn, and cells are listed, not laid out
+BLOCK = 1 << 24  # probabilities that are ranked at once
 MIN_PROBABILITY = 1e-7  # lower probabilities count as this one, so that a confident error costs 16.1 nats, not infinity
 LOOK_ALIKES = ("0Oo", "1Il")  # characters that many people write alike
 
@@ -117,14 +123,13 @@ def score(probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[s
     correct = predicted == labels
     occurring = np.unique(labels)
     scores = precision_recall_fscore_support(labels, predicted, labels=occurring, zero_division=0)
-    best3 = np.argsort(-probabilities, axis=1, kind="stable")[:, :3]
     merged = merge_case(class_names)
     of_label = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     return Scores(
         n=len(labels),
         accuracy=float(correct.mean()),
         accuracy_interval=wilson_interval(int(correct.sum()), len(labels)),
-        top3=float((best3 == labels[:, None]).any(axis=1).mean()) if len(class_names) > 3 else None,
+        top3=float((_ranks(probabilities, labels) < 3).mean()) if len(class_names) > 3 else None,
         macro_f1=float(scores[2].mean()),
         case_merged_accuracy=(
             float((merged[predicted] == merged[labels]).mean()) if len(set(merged)) < len(merged) else None
@@ -136,6 +141,18 @@ def score(probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[s
             for index, p, r, f, n in zip(occurring, *scores, strict=True)
         ),
     )
+
+
+def _ranks(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Count the classes that are more probable than the label, or as probable and before it; int array (n,)."""
+    n, k = probabilities.shape
+    ranks = np.empty(n, np.int64)
+    for start in range(0, n, max(1, BLOCK // k)):
+        rows = slice(start, start + max(1, BLOCK // k))
+        block, label = probabilities[rows], labels[rows, None]
+        of_label = np.take_along_axis(block, label, axis=1)
+        ranks[rows] = ((block > of_label) | ((block == of_label) & (np.arange(k) < label))).sum(axis=1)
+    return ranks
 
 
 def validation_scores(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
@@ -276,36 +293,59 @@ def misclassified(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")]
 
 
-def confusion_matrix(predictions: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
-    """Count predictions, classes 0..k-1 (n,) or probabilities (n, k), by label; int array (k, k), labels in rows.
+def confusion_matrix(predictions: np.ndarray, labels: np.ndarray, k: int) -> "csr_array":
+    """Count predictions, classes 0..k-1 (n,) or probabilities (n, k), by label.
 
-    >>> confusion_matrix(np.array([0, 2, 2]), np.array([0, 0, 2]), 3)
+    Returns:
+        Sparse int array (k, k), labels in rows, which needs memory for what occurs only.
+
+    >>> confusion_matrix(np.array([0, 2, 2]), np.array([0, 0, 2]), 3).toarray()
     array([[1, 0, 1],
            [0, 0, 0],
            [0, 0, 1]])
     """
+    from scipy.sparse import coo_array
+
     predicted = predictions.argmax(axis=1) if predictions.ndim == 2 else predictions
-    return np.bincount(labels.astype(np.int64) * k + predicted, minlength=k * k).reshape(k, k)
+    return coo_array((np.ones(len(labels), np.int64), (labels, predicted)), shape=(k, k)).tocsr()
 
 
-def confused_pairs(matrix: np.ndarray, class_names: Sequence[str], limit: int = 20) -> list[ConfusedPair]:
+def confused_pairs(matrix: "csr_array", class_names: Sequence[str], limit: int = 20) -> list[ConfusedPair]:
     """List the most frequent confusions of a confusion matrix, at most `limit` of them.
 
-    >>> confused_pairs(np.array([[3, 1], [0, 4]]), ["o", "O"])
-    [ConfusedPair(label='o', predicted='O', count=1, share=0.25)]
+    >>> confused_pairs(confusion_matrix(np.array([0, 0, 1, 1]), np.array([0, 0, 0, 1]), 2), ["o", "O"])
+    [ConfusedPair(label='o', predicted='O', count=1, share=0.3333333333333333)]
     """
-    errors = matrix * ~np.eye(len(matrix), dtype=bool)
-    order = np.argsort(-errors, axis=None, kind="stable")[: min(limit, np.count_nonzero(errors))]
-    cells = zip(*np.unravel_index(order, matrix.shape), strict=True)
+    cells, totals = matrix.tocoo(), matrix.sum(axis=1)
+    wrong = np.flatnonzero((cells.row != cells.col) & (cells.data > 0))
+    order = wrong[np.argsort(-cells.data[wrong], kind="stable")][:limit]
     return [
-        ConfusedPair(
-            class_names[row],
-            class_names[column],
-            int(matrix[row, column]),
-            float(matrix[row, column] / matrix[row].sum()),
-        )
-        for row, column in cells
+        ConfusedPair(class_names[row], class_names[column], int(count), float(count / totals[row]))
+        for row, column, count in zip(cells.row[order], cells.col[order], cells.data[order], strict=True)
     ]
+
+
+def most_confused(pairs: Sequence[ConfusedPair], class_names: Sequence[str], limit: int) -> list[int]:
+    """Choose up to `limit` classes from the most frequent confusions; confused classes are beside each other.
+
+    >>> most_confused([ConfusedPair("O", "0", 9, 1.0), ConfusedPair("1", "l", 5, 1.0), ConfusedPair("o", "0", 2, 1.0)],
+    ...               ["0", "1", "O", "l", "o"], 12)
+    [2, 0, 4, 1, 3]
+    """
+    groups: list[list[str]] = []
+    for pair in pairs:
+        known = {name: group for group in groups for name in group}
+        new = [name for name in (pair.label, pair.predicted) if name not in known]
+        if len(known) + len(new) > limit:
+            break
+        if len(new) == 2:
+            groups.append(new)
+        elif new:
+            partner = pair.predicted if new[0] == pair.label else pair.label
+            group = known[partner]
+            group.insert(0 if group[0] == partner else len(group), new[0])
+    number = {name: index for index, name in enumerate(class_names)}
+    return [number[name] for group in groups for name in group]
 
 
 def nearest_neighbor_accuracy(points: np.ndarray, labels: np.ndarray) -> float:

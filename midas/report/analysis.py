@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +16,11 @@ from midas.files import atomic, plain, write_json
 from midas.metrics import classification
 from midas.records import EpochRecord, Predictions
 from midas.runs import Run
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+MAX_DRAWN = 40  # classes of a confusion matrix, where there are more than `MANY_CLASSES`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +103,8 @@ def analyze(
     Returns:
         What analysis.json contains: `about`; the scores, as `classification.Scores` names them; class_names; confusion,
         k lists of k counts with true classes in rows; confused_pairs; all mistakes, the most confident ones first;
-        reliability; and files, the names of the figures.
+        reliability; and files, the names of the figures. With more than `MANY_CLASSES` classes confusion is None, the
+        matrix is drawn of those that are confused most, and confusion.csv lists all that occurs.
 
     Raises:
         MidasError: a file cannot be written.
@@ -108,9 +115,11 @@ def analyze(
     matrix = classification.confusion_matrix(probabilities, labels, len(class_names))
     bins = classification.reliability(probabilities, labels)
     scores = classification.score(probabilities, labels, class_names)
+    is_whole = len(class_names) <= classification.MANY_CLASSES
+    chosen = None if is_whole else _classes_to_draw(matrix, class_names)
     figures = {
-        "confusion.png": plots.confusion_matrix(matrix, class_names, normalized=False),
-        "confusion-normalized.png": plots.confusion_matrix(matrix, class_names, normalized=True),
+        "confusion.png": plots.confusion_matrix(matrix, class_names, False, chosen),
+        "confusion-normalized.png": plots.confusion_matrix(matrix, class_names, True, chosen),
         "mistakes.png": plot_images.mistakes(images, labels, probabilities, predictions.names, class_names),
         "calibration.png": plots.reliability(bins, scores.calibration_error),
     }
@@ -119,15 +128,33 @@ def analyze(
     for name, figure in figures.items():
         with atomic(out / name) as temporary:
             figure.savefig(temporary, dpi=120)
+    if not is_whole:
+        _write_confusion(matrix, class_names, out / "confusion.csv")
     found = {
         **about,
         **plain(scores),
         "class_names": list(class_names),
-        "confusion": matrix.tolist(),
+        "confusion": matrix.toarray().tolist() if is_whole else None,
         "confused_pairs": classification.confused_pairs(matrix, class_names),
         "mistakes": list_mistakes(predictions, class_names),
         "reliability": bins,
-        "files": list(figures),
+        "files": [*figures, *([] if is_whole else ["confusion.csv"])],
     }
     write_json(out / "analysis.json", found)
     return found
+
+
+def _classes_to_draw(matrix: csr_array, class_names: Sequence[str]) -> list[int]:
+    """Choose the classes that are confused most, and if there are no errors the first ones."""
+    pairs = classification.confused_pairs(matrix, class_names, limit=MAX_DRAWN)
+    return classification.most_confused(pairs, class_names, MAX_DRAWN) or list(range(MAX_DRAWN))
+
+
+def _write_confusion(matrix: csr_array, class_names: Sequence[str], path: Path) -> None:
+    """Write the cells of a confusion matrix that are not empty, a row each."""
+    cells = matrix.tocoo()
+    with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["label", "predicted", "count"])
+        for row, column, count in zip(cells.row, cells.col, cells.data, strict=True):
+            writer.writerow([class_names[row], class_names[column], count])

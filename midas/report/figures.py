@@ -107,13 +107,13 @@ class PredictionNumbers:
     """The numbers behind the figures of a run's predictions.
 
     Attributes:
-        confusion_matrix: counts, true classes in rows.
+        confusion_matrix: counts, true classes in rows; None for more than `MANY_CLASSES` classes.
         confused_pairs: the most frequent ones.
         mistakes: the most confident ones.
         reliability: accuracy by confidence.
     """
 
-    confusion_matrix: list[list[int]]
+    confusion_matrix: list[list[int]] | None
     confused_pairs: list[ConfusedPair]
     mistakes: list[Mistake]
     reliability: list[ReliabilityBin]
@@ -198,7 +198,7 @@ def count_errors(class_names: Sequence[str], predictions: Predictions) -> Predic
     probabilities, labels = predictions.probabilities, predictions.labels
     matrix = classification.confusion_matrix(probabilities, labels, len(class_names))
     return PredictionNumbers(
-        matrix.tolist(),
+        matrix.toarray().tolist() if len(class_names) <= classification.MANY_CLASSES else None,
         classification.confused_pairs(matrix, class_names),
         list_mistakes(predictions, class_names, MAX_MISTAKES),
         classification.reliability(probabilities, labels),
@@ -209,8 +209,9 @@ def _confusion(
     numbers: PredictionNumbers, class_names: Sequence[str], predictions: Predictions, sheet: Sheet
 ) -> Figures:
     """Draw the confusion matrix; of many classes first those that are most confused."""
-    matrix = np.array(numbers.confusion_matrix)
     predicted, labels = predictions.probabilities.argmax(axis=1), predictions.labels
+    matrix = classification.confusion_matrix(predicted, labels, len(class_names))
+    totals = matrix.sum(axis=1)
     caption = (
         f"Each row is a true class, each column the class that its images were taken for: correct ones in blue, errors "
         f"in orange, the darker the more frequent. {matrix.trace():,} of {matrix.sum():,} images are correct. Click a "
@@ -218,11 +219,11 @@ def _confusion(
     )
 
     def build(chosen: list[int], caption: str, summary: str | None = None) -> Matrix:
-        part = matrix[np.ix_(chosen, chosen)]
+        part = matrix[chosen][:, chosen].toarray()
         names, cells = [class_names[index] for index in chosen], []
-        for row, column, depth in _depths(part, matrix.sum(axis=1)[chosen]):
+        for row, column, depth in _depths(part, totals[chosen]):
             members = np.flatnonzero((labels == chosen[row]) & (predicted == chosen[column]))[:CELL_IMAGES]
-            count, total = int(part[row, column]), int(matrix[chosen[row]].sum())
+            count, total = int(part[row, column]), int(totals[chosen[row]])
             title = f"{names[row]} taken for {names[column]}: {count:,} of {total:,} images"
             if row == column:
                 title = f"{names[row]} recognized: {count:,} of {total:,} images"
@@ -233,33 +234,15 @@ def _confusion(
     everything = list(range(len(class_names)))
     if len(class_names) <= plots.FEW_CLASSES:
         return [build(everything, f"Confusion matrix. {caption}")]
-    focus = most_confused(numbers.confused_pairs, class_names)
-    whole = build(everything, f"Confusion matrix of all classes. {caption}", f"All {len(class_names)} classes")
-    if not focus:
-        return [whole]
-    return [build(focus, f"Confusion matrix of the {len(focus)} classes that are confused most. {caption}"), whole]
-
-
-def most_confused(pairs: Sequence[ConfusedPair], class_names: Sequence[str]) -> list[int]:
-    """Choose up to `MAX_FOCUS` classes from the most frequent confusions; confused classes are beside each other.
-
-    >>> most_confused([ConfusedPair("O", "0", 9, 1.0), ConfusedPair("1", "l", 5, 1.0), ConfusedPair("o", "0", 2, 1.0)],
-    ...               ["0", "1", "O", "l", "o"])
-    [2, 0, 4, 1, 3]
-    """
-    groups: list[list[str]] = []
-    for pair in pairs:
-        known = {name: group for group in groups for name in group}
-        new = [name for name in (pair.label, pair.predicted) if name not in known]
-        if len(known) + len(new) > MAX_FOCUS:
-            break
-        if len(new) == 2:
-            groups.append(new)
-        elif new:
-            partner = pair.predicted if new[0] == pair.label else pair.label
-            group = known[partner]
-            group.insert(0 if group[0] == partner else len(group), new[0])
-    return [class_names.index(name) for group in groups for name in group]
+    focus = classification.most_confused(numbers.confused_pairs, class_names, MAX_FOCUS)
+    found: Figures = []
+    if focus:
+        found.append(build(focus, f"Confusion matrix of the {len(focus)} classes that are confused most. {caption}"))
+    if len(class_names) <= classification.MANY_CLASSES:
+        found.append(
+            build(everything, f"Confusion matrix of all classes. {caption}", f"All {len(class_names)} classes")
+        )
+    return found
 
 
 def _depths(matrix: np.ndarray, total: np.ndarray) -> list[tuple[int, int, float]]:

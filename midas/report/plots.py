@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle, pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -23,6 +23,9 @@ from midas.metrics.classification import ReliabilityBin
 from midas.metrics.significance import wilson_interval
 from midas.records import CrossValidationResult, EpochRecord, InitializationSummary, LabelEfficiency
 
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
 BLUE, LIGHT_BLUE, ORANGE, GRAY, LIGHT_GRAY = "#0072b2", "#9ecae1", "#d55e00", "#666666", "#e5e5e5"
 PALETTE = (BLUE, ORANGE, "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 LINES = ("-", "--", ":", "-.")
@@ -34,16 +37,20 @@ LUMA = (0.299, 0.587, 0.114)  # brightness of red, green and blue (ITU-R BT.601)
 # ---- matrices
 
 
-def confusion_matrix(matrix: np.ndarray, class_names: Sequence[str], normalized: bool) -> Figure:
+def confusion_matrix(
+    counts: csr_array, names: Sequence[str], normalized: bool, chosen: Sequence[int] | None = None
+) -> Figure:
     """Draw a confusion matrix: correct predictions on a blue scale, errors on an orange one.
 
     Args:
-        matrix: int array (k, k), true classes in rows, as `classification.confusion_matrix` gives it.
-        class_names: the k names.
+        counts: sparse int array (k, k), true classes in rows, as `classification.confusion_matrix` gives it.
+        names: of the k classes.
         normalized: write percentages of the true class instead of counts into the cells.
+        chosen: indices of the classes to draw; None draws all.
     """
-    k = len(class_names)
-    total = matrix.sum(axis=1, keepdims=True)
+    chosen = list(range(len(names)) if chosen is None else chosen)
+    class_names = [names[index] for index in chosen]
+    k, matrix, total = len(chosen), counts[chosen][:, chosen].toarray(), counts.sum(axis=1)[chosen, None]
     share = np.divide(matrix, total, out=np.zeros(matrix.shape), where=total > 0)
     diagonal = np.eye(k, dtype=bool)
     figure, axes = _matrix_axes(class_names, 12 if k <= FEW_CLASSES else 9)
@@ -74,7 +81,10 @@ def confusion_matrix(matrix: np.ndarray, class_names: Sequence[str], normalized:
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
     unit = "percent of the true class" if normalized else "number of images"
-    axes.set_title(f"{matrix.trace():,} of {matrix.sum():,} correct (blue diagonal)\nin the cells: {unit}", pad=12)
+    correct_ones = f"{counts.trace():,} of {counts.sum():,} correct (blue diagonal)"
+    if k < len(names):
+        correct_ones += f"; the {k} classes confused most of {len(names):,}"
+    axes.set_title(f"{correct_ones}\nin the cells: {unit}", pad=12)
     return figure
 
 

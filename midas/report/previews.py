@@ -14,6 +14,7 @@ from midas.data.entries import Source
 from midas.data.export import BATCH, augmented_copy
 from midas.experiments import Augmentation, Experiment
 from midas.files import atomic
+from midas.metrics.classification import MANY_CLASSES
 from midas.records import DataRecord, Samples
 from midas.runs import Run
 
@@ -105,8 +106,10 @@ def keep_samples(run: Run, experiment: Experiment, data: Dataset, source: Source
 
 
 def _first_of_each_class(dataset: Dataset, count: int) -> np.ndarray:
-    """Find the first images of every class: their indices, class by class."""
-    return np.concatenate([np.flatnonzero(dataset.labels == k)[:count] for k in range(len(dataset.class_names))])
+    """Find the first images of every class, or of `MANY_CLASSES` of them: their indices, class by class."""
+    classes = len(dataset.class_names)
+    shown = np.unique(np.linspace(0, classes - 1, min(classes, MANY_CLASSES)).round().astype(int))
+    return np.concatenate([np.flatnonzero(dataset.labels == k)[:count] for k in shown])
 
 
 def _pages(dataset: Dataset, source: Source, chosen: np.ndarray) -> list[np.ndarray]:

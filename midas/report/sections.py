@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from midas.errors import MidasError
+from midas.metrics.classification import MANY_CLASSES
 from midas.records import Comparison
 from midas.report import comparison as statistics
 from midas.report import plots, tables, verdicts
@@ -238,7 +239,8 @@ def _data(data: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], list
 
 def _run(number: int, entry: Entry, analysis: Analysis) -> dict[str, Any]:
     result, (low, high) = entry.result, entry.result.accuracy_interval
-    drawn = analysis.figures.get(entry.path)
+    drawn, per_class = analysis.figures.get(entry.path), sorted(result.per_class, key=lambda each: each.f1)
+    is_whole = len(per_class) <= MANY_CLASSES
     return {
         "title": _with_part(entry.part, entry.label),
         "anchor": f"run-{number}",
@@ -250,7 +252,10 @@ def _run(number: int, entry: Entry, analysis: Analysis) -> dict[str, Any]:
         "figures": drawn.figures if drawn else [],
         "no_figures": entry.no_figures,
         "pairs": grid(tables.PAIRS, entry.numbers.confused_pairs if entry.numbers else []),
-        "per_class": grid(tables.PER_CLASS, result.per_class),
+        "per_class": grid(tables.PER_CLASS, result.per_class if is_whole else per_class[:MANY_CLASSES]),
+        "per_class_summary": (
+            "All classes" if is_whole else f"The {MANY_CLASSES} of {len(per_class):,} classes with the lowest F1"
+        ),
     }
 
 

@@ -12,13 +12,14 @@ from statistics import mean
 from typing import Any, Literal
 
 from midas.errors import printable
-from midas.metrics.classification import ClassScores, Scores
+from midas.metrics.classification import MANY_CLASSES, ClassScores, Scores
 from midas.predictions import Alternative, PageReading, Prediction
 from midas.records import CrossValidationResult, DatasetSummary, MeanScore
 
 MISSING = "-"
 GAP = 2  # spaces between columns
 MAX_WIDTH = 100_000  # of tables that are not for a terminal
+MAX_WORST = 20  # classes that `classification_report` lists, if there are many
 MAX_SKIPPED = 20  # skipped images that `data_table` lists; --json lists all
 
 
@@ -334,7 +335,10 @@ def _plus_minus(score: MeanScore, scale: float, decimals: int) -> str:
 
 
 def classification_report(scores: Scores) -> str:
-    """Render scores: a line for each class that occurs in the labels, their averages, and the overall scores."""
+    """Render scores: a line for each class that occurs in the labels, their averages, and the overall scores.
+
+    Of more than `MANY_CLASSES` classes, those with the lowest F1 are listed.
+    """
     rows = scores.per_class
     average = ClassScores(
         "macro average",
@@ -344,7 +348,11 @@ def classification_report(scores: Scores) -> str:
         mean(row.f1 for row in rows),
     )
     low, high = scores.accuracy_interval
-    lines = ["", f"accuracy {percent(scores.accuracy)} %, 95 % interval {percent(low)}-{percent(high)} %"]
+    lines = []
+    if len(rows) > MANY_CLASSES:
+        lines.append(f"the {MAX_WORST} classes with the lowest F1 of {len(rows):,}; --json lists all")
+        rows = tuple(sorted(rows, key=lambda row: row.f1)[:MAX_WORST])
+    lines += ["", f"accuracy {percent(scores.accuracy)} %, 95 % interval {percent(low)}-{percent(high)} %"]
     if scores.case_merged_accuracy is not None:
         lines.append(f"accuracy, case ignored {percent(scores.case_merged_accuracy)} %")
     if scores.top3 is not None:
