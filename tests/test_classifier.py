@@ -252,7 +252,8 @@ def test_pages_of_a_file_are_answered_one_by_one(seeds, page, tmp_path):
     pages[0].save(file, save_all=True, append_images=pages[1:])
     found = list(network.predict_stream([open_source(file)], lambda *what: skipped.append(what)))
     assert [each.source for each in found] == [f"{file}[1]", f"{file}[2]"] and skipped == [(f"{file}[3]", "blank")]
-    assert replace(found[1], source="") == replace(network.predict(page[:, ::-1])[0], source="")
+    alone = network.predict(page[:, ::-1])[0]  # in a batch of its own, which may round differently
+    assert (found[1].label, found[1].probability) == (alone.label, pytest.approx(alone.probability, abs=1e-5))
     with pytest.raises(MidasError, match=r"pages\.tif\[3\]: blank"):
         network.predict(file)
     pages[0].save(file, save_all=True, append_images=pages[1:2])
