@@ -31,6 +31,7 @@ INTERRUPTED = 130
 STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGALRM") if hasattr(signal, name)]
 REPEAT_AFTER = 5  # seconds until an interruption is repeated: libraries that catch every exception catch it, too
 SECTIONS = ("Use", "Train", "Study", "Data")
+SECTION_OF = {"web": "Use"}  # of modules that are not named after their section
 MAX_LINE = 100_000  # of messages that are not for a terminal
 OPENERS = {"darwin": "open", "win32": "start"}  # Linux and others have xdg-open
 
@@ -94,7 +95,8 @@ class Commands(click.Group):
 
 def _section(command: click.Command) -> str:
     """Name the section of a command, which is that of the module it is defined in."""
-    return getattr(command.callback, "__module__", "").rpartition(".")[2].capitalize()
+    module = getattr(command.callback, "__module__", "").rpartition(".")[2]
+    return SECTION_OF.get(module, module.capitalize())
 
 
 def _one_line(ctx: click.Context, message: str) -> click.ClickException:

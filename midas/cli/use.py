@@ -100,6 +100,8 @@ def predict(
     )
     unread = Unread()
     sources = _open_each(images, unread.add)
+    from midas.predictions import as_record
+
     found: Iterable[Any]
     if as_lines:
         found = _read_pages(network, sources, unread, answers, same_hand is not False, overlay)
@@ -117,7 +119,7 @@ def predict(
         unread.fail("nothing is answered; repair or remove them, or omit --strict")
     found = unread.counted(found)
     if as_json:
-        emit({"predictions": [_as_json(each) for each in found], "skipped": unread.listed}, True, "")
+        emit({"predictions": [as_record(each) for each in found], "skipped": unread.listed}, True, "")
     else:
         _print(found, as_lines, as_csv, as_table, max(map(len, network.class_names)))
     unread.fail("the reasons are above")
@@ -192,26 +194,6 @@ def _open_each(names: Iterable[str], skip: Callable[[str, str], None]) -> Iterat
         else:
             warn_of_notes(source.notes)
             yield source
-
-
-def _as_json(found: Prediction | PageReading) -> dict[str, Any]:
-    from midas.predictions import Prediction
-
-    if isinstance(found, Prediction):
-        return {"file": found.source, **_guesses(found), "several": found.several}
-    characters = [
-        {**_guesses(each), "line": line, "box": list(box)}
-        for each, line, box in zip(found.characters, found.lines, found.boxes, strict=True)
-    ]
-    return {"file": found.source, "text": found.text, "characters": characters, "touching": found.touching}
-
-
-def _guesses(prediction: Prediction) -> dict[str, Any]:
-    alternatives = [
-        {"label": each.label, "probability": round(each.probability, 4)} for each in prediction.alternatives
-    ]
-    scores = {"label": prediction.label, "probability": round(prediction.probability, 4)}
-    return {**scores, "alternatives": alternatives}
 
 
 @command(epilog="Example: midas evaluate --data test.zip --json")

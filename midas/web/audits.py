@@ -1,0 +1,108 @@
+"""Label audits as galleries: what an audit suspects, and what a person decided about each suspect.
+
+Decisions are written at once, beside the audit; the data set itself is never changed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from midas.data.datasets import open_any
+from midas.errors import MidasError
+from midas.files import read_json, write_json
+from midas.report.plot_images import thumbnail
+
+KEEP, RELABEL, DROP = ACTIONS = ("keep", "relabel", "drop")
+MAX_TILES = 300
+DECISIONS = "decisions.json"
+
+
+@dataclass(eq=False)
+class Audit:
+    """The audit of one data set.
+
+    Attributes:
+        data: path of the data set.
+        folder: where the audit was written.
+        tiles: small pictures of the suspects by their names, filled when they are first looked at.
+    """
+
+    data: str
+    folder: Path
+    tiles: dict[str, bytes] = field(default_factory=dict)
+
+    @property
+    def exists(self) -> bool:
+        """Whether the data set was audited."""
+        return (self.folder / "audit.json").exists()
+
+    def gallery(self) -> dict[str, Any]:
+        """Describe the suspects, the likeliest first, and the decisions.
+
+        Raises:
+            MidasError: there is no audit, or it is damaged.
+        """
+        found = read_json(self.folder / "audit.json")
+        decisions = self.decisions()
+        try:
+            listed = [{**each, "decision": decisions.get(each["file"])} for each in found["suspects"]]
+            summary = {key: found[key] for key in ("action", "sentence", "class_names", "images")}
+        except (LookupError, TypeError) as error:
+            raise MidasError(f"{self.folder / 'audit.json'}: damaged; audit the labels again") from error
+        return {**summary, "total": len(listed), "suspects": listed[:MAX_TILES]}
+
+    def decisions(self) -> dict[str, dict[str, str]]:
+        """Read what was decided, by the names of the images."""
+        file = self.folder / DECISIONS
+        return read_json(file) if file.exists() else {}
+
+    def decide(self, index: int, action: str, label: str | None) -> dict[str, Any]:
+        """Write what was decided about a suspect; "" takes a decision back.
+
+        Raises:
+            MidasError: there is no such suspect, action or class.
+        """
+        gallery = self.gallery()
+        if not 0 <= index < len(gallery["suspects"]):
+            raise MidasError("no such image in this audit")
+        if action not in (*ACTIONS, ""):
+            raise MidasError(f"decide for one of {', '.join(ACTIONS)}")
+        if action == RELABEL and label not in gallery["class_names"]:
+            raise MidasError("the label is not a class of these data")
+        suspect = gallery["suspects"][index]
+        decisions = self.decisions()
+        decisions.pop(suspect["file"], None)
+        if action:
+            chosen = label if action == RELABEL else suspect["label"]
+            decisions[suspect["file"]] = {"action": action, "label": str(chosen)}
+        write_json(self.folder / DECISIONS, decisions)
+        return {**suspect, "decision": decisions.get(suspect["file"])}
+
+    def tile(self, index: int) -> bytes:
+        """Give the small picture of a suspect, as PNG.
+
+        Raises:
+            MidasError: there is no such suspect, or its image is gone.
+        """
+        suspects = self.gallery()["suspects"]
+        if not 0 <= index < len(suspects):
+            raise MidasError("no such image in this audit")
+        name = suspects[index]["file"]
+        if name not in self.tiles:
+            self._fill({each["file"] for each in suspects})
+        if name not in self.tiles:
+            raise MidasError(f"{name}: is not in the data any more")
+        return self.tiles[name]
+
+    def _fill(self, names: set[str]) -> None:
+        entries = {name.partition("[")[0] for name in names} | names
+        for entry in open_any(self.data, "train").entries():
+            if entry.name in entries:
+                for name, page in entry.pages():
+                    if isinstance(page, np.ndarray):
+                        self.tiles[name] = cv2.imencode(".png", thumbnail(page))[1].tobytes()
