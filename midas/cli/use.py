@@ -48,7 +48,7 @@ from midas.files import parse
 if TYPE_CHECKING:
     from midas.data.entries import Source
     from midas.learning.classifier import Answers, Classifier
-    from midas.predictions import PageReading, Prediction
+    from midas.predictions import PageReading
 
 
 @command(epilog="Example: midas predict drawing.png")

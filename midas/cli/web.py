@@ -53,7 +53,7 @@ def serve(
     def ready(address: str) -> None:
         click.echo(address)
         if not is_loopback(host):
-            warn("Note: other machines can reach this page, with the token in the link; the connection is not encrypted.")
+            warn("Note: other machines can open this page with the token in the link; the connection is not encrypted.")
         say("Ctrl-C ends it.")
 
     run_server(Settings(checkpoints, collections, data, runs_dir, host), port, ready)

@@ -1,4 +1,4 @@
-"""Strokes of a pen to pages like those of Part 1's drawing tool: a round black pen on white paper, no levels between."""
+"""Strokes of a pen to pages like those of Part 1's drawing tool: a round black pen on white paper, without grays."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from midas.errors import MidasError
@@ -37,12 +37,14 @@ class Job:
         kind: "train" or "audit".
         name: of the run, or of the data that are audited.
         folder: where its results are.
+        arguments: of `midas`.
         process: number of its process.
     """
 
     kind: str
     name: str
     folder: str
+    arguments: tuple[str, ...]
     process: int = 0
 
 
@@ -62,12 +64,11 @@ class Jobs:
     running: subprocess.Popen | None = None
     turn: threading.Lock = field(default_factory=threading.Lock)
 
-    def start(self, job: Job, arguments: Sequence[str]) -> Job:
+    def start(self, job: Job) -> Job:
         """Start a command.
 
         Args:
             job: what it is; its process is filled in.
-            arguments: of `midas`.
 
         Raises:
             BusyError: another one is running.
@@ -77,7 +78,7 @@ class Jobs:
             make_directory(self.folder)
             lock = stack.enter_context(self._lock())
             out, err = (stack.enter_context((self.folder / name).open("wb")) for name in ("job.out", "job.err"))
-            command = [sys.executable, "-m", "midas", *arguments]
+            command = [sys.executable, "-m", "midas", *job.arguments]
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -90,7 +91,7 @@ class Jobs:
                 with contextlib.suppress(OSError):
                     os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
             self.running = process
-            started = Job(job.kind, job.name, job.folder, process.pid)
+            started = replace(job, process=process.pid)
             write_json(self.folder / "job.json", started)
             return started
 
@@ -109,7 +110,7 @@ class Jobs:
                 try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError as error:
-                    raise BusyError("a training or an audit of an earlier server is running; stop it, or wait") from error
+                    raise BusyError("a job of an earlier server is running; stop it, or wait") from error
             yield descriptor
         finally:
             os.close(descriptor)

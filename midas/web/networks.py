@@ -191,7 +191,11 @@ class Networks:
         hidden = Glyphs.without_places(glyph.images)  # samples are kept without their places
         order, cosines = explanation.nearest(network.features(hidden)[0], features, NEIGHBORS)
         return [
-            {"label": network.class_names[labels[i]], "similarity": round(float(cosine), 3), "image": picture(images[i])}
+            {
+                "label": network.class_names[labels[i]],
+                "similarity": round(float(cosine), 3),
+                "image": picture(images[i]),
+            }
             for i, cosine in zip(order, cosines, strict=True)
         ]
 

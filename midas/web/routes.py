@@ -6,8 +6,7 @@ import math
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import fields
-
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -39,6 +38,7 @@ MAX_EXPLAINED = 12  # strokes that are left out in turn
 REACH = 4000  # pixels; points farther away are no drawing
 MAX_NETWORKS = 8  # asked at once
 MAX_UPLOADS = 20
+MAX_EPOCHS = 1000
 RUN_NAME = re.compile(r"\w[\w.-]{0,58}\w|\w")
 
 blueprint = Blueprint("web", __name__)
@@ -261,9 +261,7 @@ def job() -> Response:
 
 
 def _epoch(record: EpochRecord) -> dict[str, Any]:
-    names = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
-    known = {each.name for each in fields(record)}
-    return {name: plain(getattr(record, name)) for name in names if name in known}
+    return {name: plain(getattr(record, name)) for name in ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")}
 
 
 @blueprint.post("/api/train")
@@ -273,16 +271,29 @@ def train() -> Response:
     path, name, epochs = services().data_set(values.get("data")), str(values.get("name", "")), values.get("epochs")
     if not RUN_NAME.fullmatch(name):
         raise MidasError("a run is named by up to 60 letters, digits, hyphens, dots and underscores")
-    if epochs is not None and not (type(epochs) is int and 1 <= epochs <= 1000):
-        raise MidasError("train for 1 to 1000 epochs")
+    if epochs is not None and not (type(epochs) is int and 1 <= epochs <= MAX_EPOCHS):
+        raise MidasError(f"train for 1 to {MAX_EPOCHS} epochs")
     runs_dir = services().settings.runs_dir
     run = Run(runs_dir / "custom" / name / "seed-0")
-    if run.finished:
-        raise MidasError(f"there is a finished run {name!r}; choose another name")
+    if (run / "experiment.json").exists():
+        raise MidasError(f"there is a run {name!r}; choose another name")
     arguments = ["train", path, "--name", name, "--runs-dir", str(runs_dir), "--json"]
     arguments += ["--epochs", str(epochs)] if epochs else []
-    arguments += ["--resume"] if (run / "experiment.json").exists() else []
-    started = services().jobs.start(Job("train", name, str(run.path)), arguments)
+    return _started(Job("train", name, str(run.path), tuple(arguments)))
+
+
+@blueprint.post("/api/train/resume")
+def resume() -> Response:
+    """Resume the training that was stopped last."""
+    last = services().jobs.last()
+    if not last or last.kind != "train":
+        raise MidasError("no training to resume")
+    arguments = last.arguments if "--resume" in last.arguments else (*last.arguments, "--resume")
+    return _started(replace(last, arguments=arguments))
+
+
+def _started(job: Job) -> Response:
+    started = services().jobs.start(job)
     return jsonify(job={"kind": started.kind, "name": started.name}, running=True)
 
 
@@ -308,9 +319,8 @@ def audit() -> Response:
     """Start a label audit."""
     key = _values().get("data")
     found = services().audit(key)
-    arguments = ["audit-labels", "--data", found.data, "--out", str(found.folder), "--json"]
-    started = services().jobs.start(Job("audit", str(key), str(found.folder)), arguments)
-    return jsonify(job={"kind": started.kind, "name": started.name}, running=True)
+    arguments = ("audit-labels", "--data", found.data, "--out", str(found.folder), "--json")
+    return _started(Job("audit", str(key), str(found.folder), arguments))
 
 
 @blueprint.get("/api/audit")
@@ -339,5 +349,3 @@ def tile(index: int) -> Response | tuple[Response, int]:
     except MidasError as error:
         return refuse(404, str(error))
     return Response(content, mimetype="image/png")
-
-

@@ -99,4 +99,3 @@ def address(host: str, port: int, token: str | None) -> str:
     """
     shown = socket.gethostname() if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
     return f"http://{shown}:{port}/{f'?{TOKEN}={token}' if token else ''}"
-
