@@ -5,8 +5,8 @@ from midas.errors import MidasError
 from midas.studies import custom
 
 
-def train(tmp_path, data=None, description="my set.zip", **settings):
-    return custom.train(data or dataset("AB", 10), description, runs_dir=tmp_path, **{"epochs": 1, **settings})
+def train(tmp_path, data=None, **settings):
+    return custom.train(data or dataset("AB", 10), runs_dir=tmp_path, **{"epochs": 1, "val_fraction": 0.2, **settings})
 
 
 def test_a_run_is_named_after_its_data_and_settings(tmp_path):

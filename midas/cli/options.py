@@ -37,7 +37,7 @@ from midas.recipes import (
 if TYPE_CHECKING:
     from midas.data.entries import Source
     from midas.learning.classifier import Classifier
-    from midas.studies.study import Workspace
+    from midas.studies.workspace import Workspace
 
 Decorator = Callable[[Any], Any]
 
@@ -72,9 +72,9 @@ def _config(ctx: click.Context, param: click.Parameter, value: str | None) -> st
     return value
 
 
-def _read_config(part: str, file: str, record: dict[str, Any]) -> Experiment:
-    """Complete the settings of a file, which may be a few of them, by those of the part."""
-    whole = PARTS[part].to_json()
+def _read_config(base: Experiment, file: str, record: dict[str, Any]) -> Experiment:
+    """Complete the settings of a file, which may be a few of them."""
+    whole = base.to_json()
     strengths = record.get("augmentation", {})
     if isinstance(strengths, dict):
         record = {**record, "augmentation": {**(whole["augmentation"] or {}), **strengths}}
@@ -155,12 +155,12 @@ form_options = apply(
     click.option(
         "--class-names",
         type=click.Path(dir_okay=False, path_type=Path),
-        help="What the labels of --data stand for: a file with lines of label,name, or JSON.",
+        help="What the labels stand for: a file with lines of label,name, or JSON.",
     ),
     click.option(
         "--transpose/--no-transpose",
         default=None,
-        help="Swap rows and columns of the images of --data.  [default: as its form says; EMNIST's are swapped]",
+        help="Swap rows and columns of the images.  [default: as the form says; EMNIST's are swapped]",
     ),
 )
 
@@ -205,6 +205,8 @@ augmentation_options = [
 ]
 
 _RECIPES = {
+    "default": "default: accurate within minutes.",
+    "quick": "quick: a quarter of the steps.",
     "plateau": "plateau: ReduceLROnPlateau.",
     "cosine": "cosine: warm-up and cosine decay.",
     "fast": "fast: 99 % within seconds.",
@@ -216,9 +218,10 @@ def settings_options(part: str, model: bool = True) -> Decorator:
     """Make the options of an experiment, with the part's defaults; without `model` those that suit all models."""
     default = PARTS[part]
     fraction = click.FloatRange(0, 1, min_open=True, max_open=True)
+    by_size = "suits the number of images" if part == "custom" else None
 
     def default_of(value: Any) -> str:
-        return f"[default: {value}, or the recipe's]"
+        return f"[default: {value}]" if value == by_size else f"[default: {value}, or the recipe's]"
 
     model_option = click.option(
         "--model", type=click.Choice(MODEL_NAMES), default=default.model, help=default_of(default.model)
@@ -241,9 +244,11 @@ def settings_options(part: str, model: bool = True) -> Decorator:
             help=" ".join(_RECIPES[name] for name in recipes(part)),
         ),
         click.option(
-            "--epochs", type=click.IntRange(1), help=f"Maximum number of epochs.  {default_of(default.epochs)}"
+            "--epochs",
+            type=click.IntRange(1),
+            help=f"Maximum number of epochs.  {default_of(by_size or default.epochs)}",
         ),
-        click.option("--batch-size", type=click.IntRange(1), help=default_of(default.batch_size)),
+        click.option("--batch-size", type=click.IntRange(1), help=default_of(by_size or default.batch_size)),
         click.option(
             "--learning-rate",
             type=click.FloatRange(0, min_open=True),
@@ -268,8 +273,8 @@ def settings_options(part: str, model: bool = True) -> Decorator:
         click.option(
             "--val-fraction",
             type=fraction,
-            default=default.val_fraction,
-            show_default=True,
+            default=None if by_size else default.val_fraction,
+            show_default=by_size or True,
             help="Fraction of the training images for the validation set.",
         ),
         click.option("--all-data", is_flag=True, help="Train without a validation set, for a final network."),
@@ -295,7 +300,8 @@ def training_options(part: str) -> Decorator:
         type=click.Path(file_okay=False, path_type=Path),
         help="Folder for TensorBoard's logs.",
     )
-    places = [ensemble_option, *workspace_options, *restart_options, tensorboard_option]
+    where = [option for option in workspace_options if part != "custom" or option is not data_dir_option]
+    places = [ensemble_option, *where, *restart_options, tensorboard_option]
     return apply(settings_options(part), *places, wide_option, json_option, common)
 
 
@@ -314,16 +320,20 @@ def protocol_options(ensemble: bool) -> Decorator:
     )
 
 
-def make_experiment(part: str, workspace: Workspace, settings: dict[str, Any]) -> Experiment:
+def make_experiment(
+    part: str, workspace: Workspace, settings: dict[str, Any], suited: Experiment | None = None
+) -> Experiment:
     """Resolve options to an experiment.
 
-    An option, or its environment variable, takes precedence over the `--config` file, and that over the part's default.
+    An option, or its environment variable, takes precedence over the `--config` file, and that over the settings that
+    suit the data, or else the part's defaults.
     """
     ctx = click.get_current_context()
     explicit = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
     given = {name: value for name, value in settings.items() if ctx.get_parameter_source(name) in explicit}
-    config = _read_config(part, *ctx.meta["midas.config"]) if "midas.config" in ctx.meta else None
-    base = config or (for_sample(PARTS[part]) if workspace.is_sample else PARTS[part])
+    usual = suited or PARTS[part]
+    config = _read_config(usual, *ctx.meta["midas.config"]) if "midas.config" in ctx.meta else None
+    base = config or (for_sample(usual) if workspace.is_sample and not suited else usual)
     if base.part != part:
         raise MidasError(f"--config has the settings of {base.part}, not of {part}")
     changes = {key: value for key, value in given.items() if key in Experiment.__dataclass_fields__}
@@ -331,8 +341,12 @@ def make_experiment(part: str, workspace: Workspace, settings: dict[str, Any]) -
         base = with_recipe(base, given["recipe"])
     if "augment" in given:
         changes["augmentation"] = (base.augmentation or PARTS[part].augmentation) if given["augment"] else None
-    if given.get("all_data"):
+    if suited:
+        changes |= {name: getattr(suited, name) for name in ("data", "test")}
+    if given.get("all_data") or given.get("folds"):
         changes["val_fraction"] = 0.0
+    if (given.keys() & {"all_data", "val_fraction"} and not given.get("folds")) or (suited and suited.test):
+        changes["folds"] = None
     if part != "part1":
         changes["init_checkpoint"] = _init_checkpoint(part, base, given)
     try:
@@ -361,7 +375,7 @@ def _init_checkpoint(part: str, base: Experiment, given: dict[str, Any]) -> str 
 
 def make_workspace(data_dir: str, runs_dir: Path, cache_dir: Path) -> Workspace:
     """Make a workspace whose messages go to stderr as far as the user wants them."""
-    from midas.studies.study import Workspace
+    from midas.studies.workspace import Workspace
 
     warn_of_sample(data_dir)
     progress = Progress()
@@ -386,6 +400,28 @@ def open_data(data: str, split: str, class_names: Path | None = None, transpose:
     source = open_any(data, split, class_names, transpose)
     warn_of_notes(source.notes)
     return source
+
+
+def make_suited(
+    workspace: Workspace,
+    data: str,
+    test: str | None,
+    class_names: Path | None,
+    transpose: bool | None,
+    settings: dict[str, Any],
+) -> tuple[Workspace, Experiment]:
+    """Open the data that are given by their path, and choose the settings that suit them.
+
+    Returns:
+        A workspace that knows the data, and the settings.
+    """
+    from midas.studies import custom
+
+    given = custom.open_given(data, test, class_names, transpose)
+    warn_of_notes(given.notes)
+    workspace = given.within(workspace)
+    start = settings.get("from_checkpoint")
+    return workspace, custom.suit(workspace, given, settings["recipe"], settings["size"], settings["limit"], start)
 
 
 def load_network(checkpoints: tuple[str, ...], tta: int | None) -> tuple[Classifier, list[Path]]:

@@ -17,7 +17,7 @@ from midas.metrics import classification
 from midas.metrics.significance import corrected_resampled_interval
 from midas.records import CrossValidationResult, CrossValidationScores, MeanScore
 from midas.runs import CROSS_VALIDATION, Run
-from midas.studies.study import Workspace
+from midas.studies.workspace import Workspace
 
 if TYPE_CHECKING:
     from midas.data.datasets import Dataset
