@@ -24,7 +24,7 @@ from midas.files import atomic, read_json, write_json
 PLAN = ".collection.json"
 NAME = re.compile(r"\w[\w -]{0,38}\w|\w")
 FORBIDDEN = re.compile(r'[\\/:*?"<>|]|^[. ]|[. ]$')
-DRAWING = re.compile(r"[0-9a-z]{8,40}")  # what a drawing is called
+DRAWING = re.compile(r"[0-9a-z][0-9a-z-]{7,39}")  # what a drawing is called
 MAX_CLASSES, MAX_NAME, MAX_WANTED = 500, 40, 1000
 
 
@@ -79,7 +79,7 @@ class Collection:
         if label not in self.classes:
             raise MidasError(f"{self.name}: has no class {label[:MAX_NAME]!r}")
         if not DRAWING.fullmatch(drawing):
-            raise MidasError("a drawing is named by 8 to 40 of the characters 0-9 and a-z")
+            raise MidasError("a drawing is named by 8 to 40 of the characters 0-9, a-z and hyphen")
         return self.folder / label / f"{drawing}.png"
 
     def state(self, skipped: str | None = None) -> dict[str, Any]:

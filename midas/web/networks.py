@@ -31,7 +31,7 @@ from midas.runs import Run, find_run, find_runs
 GUESSES = 5
 NEIGHBORS = 6
 TITLES = {  # of the networks that ship
-    "part1": "network that ships",
+    "part1": "the network that ships",
     "part2-best": "most accurate, random weights",
     "part3-random": "complementary labels, random weights",
     "part3-pretrained": "complementary labels, pretrained on Part 1",
@@ -188,7 +188,7 @@ class Networks:
         if kept is None:
             return None
         images, labels, features = kept
-        hidden = Glyphs.without_places(glyph.images)  # samples are kept without their places
+        hidden = Glyphs.without_places(np.asarray(glyph.images))  # samples are kept without their places
         order, cosines = explanation.nearest(network.features(hidden)[0], features, NEIGHBORS)
         return [
             {

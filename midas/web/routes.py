@@ -277,9 +277,9 @@ def train() -> Response:
     run = Run(runs_dir / "custom" / name / "seed-0")
     if (run / "experiment.json").exists():
         raise MidasError(f"there is a run {name!r}; choose another name")
-    arguments = ["train", path, "--name", name, "--runs-dir", str(runs_dir), "--json"]
-    arguments += ["--epochs", str(epochs)] if epochs else []
-    return _started(Job("train", name, str(run.path), tuple(arguments)))
+    options = ["--name", name, "--runs-dir", str(runs_dir), "--json"]
+    options += ["--epochs", str(epochs)] if epochs else []
+    return _started(Job("train", name, str(run.path), ("train", *options, "--", path)))
 
 
 @blueprint.post("/api/train/resume")
@@ -288,8 +288,9 @@ def resume() -> Response:
     last = services().jobs.last()
     if not last or last.kind != "train":
         raise MidasError("no training to resume")
-    arguments = last.arguments if "--resume" in last.arguments else (*last.arguments, "--resume")
-    return _started(replace(last, arguments=arguments))
+    command, *options = last.arguments
+    resumed = [command, "--resume", *(option for option in options if option != "--resume")]
+    return _started(replace(last, arguments=tuple(resumed)))
 
 
 def _started(job: Job) -> Response:

@@ -12,7 +12,13 @@ let done = []; // drawings that were saved since the collection was opened
 let isBusy = false;
 
 const path = (rest = "") => `/api/collections/${encodeURIComponent(state.name)}${rest}`;
-const newId = () => Date.now().toString(36).padStart(10, "0") + [...crypto.getRandomValues(new Uint8Array(4))].map(b => b.toString(16).padStart(2, "0")).join("");
+
+// The time, so that files are in the order in which they were drawn, and a random number.
+function newId() {
+  const time = new Date().toISOString().replace(/\..*$/, "").replace(/[-:]/g, "").toLowerCase();
+  return `${time}-${crypto.getRandomValues(new Uint32Array(1))[0].toString(16).padStart(8, "0")}`;
+}
+
 
 // A drawing that is not saved yet outlives a browser that is closed or killed.
 const draftKey = () => `midas draft ${state.name}`;

@@ -40,6 +40,7 @@ async function change(isDrawing = false) {
   timer = setTimeout(explain, isDrawing ? 3 * PAUSE : PAUSE);
   if (isAsking) return; // the answer to come asks again
   isAsking = true;
+  const late = setTimeout(() => byId("answers").classList.add("waiting"), PAUSE); // a network is being loaded
   try {
     for (let asked = -1; asked !== version && !isBlank();) {
       asked = version;
@@ -53,6 +54,8 @@ async function change(isDrawing = false) {
     report(error);
   } finally {
     isAsking = false;
+    clearTimeout(late);
+    byId("answers").classList.remove("waiting");
   }
 }
 
@@ -87,7 +90,7 @@ function show(answer) {
   if (answer.kind === "page") boxes(answer);
 }
 
-const title = answer => make("h3", {}, answer.title, make("small", {}, answer.part));
+const title = answer => make("h3", {}, answer.title[0].toUpperCase() + answer.title.slice(1), make("small", {}, answer.part));
 
 function bars(guesses, kind = "") {
   const widest = Math.max(...guesses.map(guess => guess.probability), 1e-9);
@@ -101,7 +104,7 @@ function bars(guesses, kind = "") {
 
 function characterAnswer(answer) {
   const [first] = answer.guesses;
-  const glyph = make("figure", {}, make("img", { src: answer.glyph, alt: "The normalized glyph", class: "ink" }),
+  const glyph = make("figure", {}, make("span", {}, make("img", { src: answer.glyph, alt: "The normalized glyph", class: "ink" })),
     make("figcaption", {}, "As the network sees it"));
   const smallest = answer.smallest && [
     make("p", { class: "explain" }, "Smallest outputs: it was trained on wrong labels as if they were correct, so the class that it holds for the least probable is an answer, too."),
@@ -115,7 +118,7 @@ function characterAnswer(answer) {
 }
 
 function rest(card, found) {
-  const map = make("figure", {}, make("img", { src: found.map, alt: `The parts of the drawing that speak for ${found.label}` }),
+  const map = make("figure", {}, make("span", {}, make("img", { src: found.map, alt: `The parts of the drawing that speak for ${found.label}`, class: "map" })),
     make("figcaption", {}, `Blue speaks for ${found.label}, orange against it`));
   card.querySelector(".sees").append(map);
   const changes = found.strokes.flatMap((each, index) => each.label === found.label ? []
