@@ -87,7 +87,17 @@ def test_names_of_collections_lead_nowhere(tmp_path, name):
 
 @pytest.mark.parametrize(
     "classes",
-    [["A"], ["A", ".."], ["A", "a/b"], ["A", ".b"], ["A", ""], ["A", "x" * 41], ["train", "A"], ["65", "66"], ["A", "b."]],
+    [
+        ["A"],
+        ["A", ".."],
+        ["A", "a/b"],
+        ["A", ".b"],
+        ["A", ""],
+        ["A", "x" * 41],
+        ["train", "A"],
+        ["65", "66"],
+        ["A", "b."],
+    ],
     ids=str,
 )
 def test_class_names_that_would_be_read_otherwise_are_refused(tmp_path, classes):
@@ -95,7 +105,9 @@ def test_class_names_that_would_be_read_otherwise_are_refused(tmp_path, classes)
         Collections(tmp_path).create("x", classes, 1)
 
 
-@pytest.mark.parametrize(("drawing", "label"), [("drawing-1", "B"), ("../../oops", "A"), ("a", "A"), ("drawing-1", "..")])
+@pytest.mark.parametrize(
+    ("drawing", "label"), [("drawing-1", "B"), ("../../oops", "A"), ("a", "A"), ("drawing-1", "..")]
+)
 def test_only_drawings_of_its_classes_are_saved(tmp_path, drawing, label):
     made = Collections(tmp_path).create("x", ["A", "C"], 1)
     with pytest.raises(MidasError):

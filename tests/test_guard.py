@@ -37,7 +37,9 @@ def test_other_names_are_refused_as_they_may_be_rebound(page, host):
     ],
     ids=["origin", "null", "port", "scheme", "cross-site", "same-site"],
 )
-@pytest.mark.parametrize(("method", "path"), [("post", "/api/predict"), ("post", "/api/stop"), ("get", "/api/networks")])
+@pytest.mark.parametrize(
+    ("method", "path"), [("post", "/api/predict"), ("post", "/api/stop"), ("get", "/api/networks")]
+)
 def test_a_foreign_page_can_neither_read_nor_write(page, headers, method, path):
     page.environ_base.pop("HTTP_ORIGIN")
     assert "another page" in refusal(getattr(page, method)(path, headers=headers), 403)

@@ -2,8 +2,13 @@
 
 from pathlib import Path
 
+import keras
 from flask.testing import FlaskClient
 
+from midas.experiments import Experiment
+from midas.learning import models
+from midas.records import Card, Samples
+from midas.runs import Run
 from midas.web.app import make_app
 from midas.web.services import Services, Settings
 
@@ -20,3 +25,14 @@ def client(folder: Path, **changes) -> FlaskClient:
     return made
 
 
+def untrained(root: Path, experiment: Experiment, seed: int = 0, samples: Samples | None = None) -> Run:
+    """Write the run directory of a finished training whose network has its initial weights."""
+    keras.utils.set_random_seed(seed)
+    run = Run(root / experiment.run_path)
+    run.start(experiment)
+    run.write(Card(class_names=tuple("0123456789"), part=experiment.part, name=experiment.name))
+    models.build("compact", 28, 10).save(run / "best.keras")
+    if samples:
+        run.write_samples(samples)
+    (run / "result.json").write_text("{}")
+    return run

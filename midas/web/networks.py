@@ -31,11 +31,11 @@ from midas.runs import Run, find_run, find_runs
 GUESSES = 5
 NEIGHBORS = 6
 TITLES = {  # of the networks that ship
-    "part1": "the network that ships",
-    "part2-best": "most accurate, random weights",
-    "part3-random": "complementary labels, random weights",
-    "part3-pretrained": "complementary labels, pretrained on Part 1",
-    "part3-best": "complementary labels, most accurate",
+    "part1": "The network that ships",
+    "part2-best": "Most accurate, random weights",
+    "part3-random": "Complementary labels, random weights",
+    "part3-pretrained": "Complementary labels, pretrained on Part 1",
+    "part3-best": "Complementary labels, most accurate",
 }
 
 
@@ -97,9 +97,11 @@ class Networks:
         found += [Offer(name, TITLES[name], part_title(name[:5]), find_checkpoint(name)) for name in _shipped()]
         roots = [("", self.runs_dir), (", sample", self.runs_dir / "sample")]
         found += [offer for note, root in roots for run in find_runs(root) for offer in _of_run(run, root, note)]
-        unique = list({offer.path.resolve(): offer for offer in reversed(found)}.values())[::-1]
-        self.known = {offer.key: offer for offer in unique}
-        return unique
+        unique = dict[Path, Offer]()
+        for offer in found:
+            unique.setdefault(offer.path.resolve(), offer)
+        self.known = {offer.key: offer for offer in unique.values()}
+        return list(self.known.values())
 
     def choose(self, keys: Sequence[str]) -> list[Offer]:
         """Find networks by their keys; none stands for the default.
@@ -168,8 +170,8 @@ class Networks:
         glyph = Glyphs.stack([normalize(page, network.size)])
         output = int(network.probabilities(glyph)[0].argmax())
         found = explanation.occlusion_map(replace(network, tta=1), glyph, output)
-        rest = Glyphs.stack(normalize(each, network.size) for each in without)
-        probabilities = network.probabilities(rest)
+        rest = [normalize(each, network.size) for each in without]
+        probabilities = network.probabilities(Glyphs.stack(rest)) if rest else np.zeros((0, len(network.class_names)))
         strokes = make_predictions(probabilities, network.class_names, [Shown("")] * len(rest), 1)
         return {
             "label": network.class_names[output],
@@ -250,7 +252,10 @@ def _of_run(run: Run, root: Path, note: str) -> Iterator[Offer]:
     smallest = experiment.part == "part3" and experiment.loss == "cross-entropy"
     key = run.path.relative_to(root).as_posix() + note.replace(", ", ":")
     part = part_title(experiment.part if experiment.part in PARTS else "custom", sample)
-    yield Offer(key, f"{run_title(experiment)}{seed}{note}{stopped}", part, run.path, smallest)
+    title = run_title(experiment)
+    if experiment.part != "custom":  # whose title is a name
+        title = title[0].upper() + title[1:]
+    yield Offer(key, f"{title}{seed}{note}{stopped}", part, run.path, smallest)
 
 
 def _warm_up(network: SharedClassifier) -> None:

@@ -126,7 +126,10 @@ def _values() -> dict[str, Any]:
     """Give what the request says: fields of a form with an image, or a JSON object."""
     if request.files or request.form:
         return {**request.form, "networks": request.form.getlist("networks")}
-    values = request.get_json()
+    try:
+        values = request.get_json()
+    except RecursionError as error:
+        raise MidasError("send a JSON object") from error
     if not isinstance(values, dict):
         raise MidasError("send a JSON object")
     return values

@@ -9,7 +9,7 @@ const SURE = 0.5;
 const root = byId("read-pad");
 const image = root.querySelector("img");
 const overlay = root.querySelector("svg");
-const pad = new Pad(root, isDrawing => { image.hidden = true; file = null; change(isDrawing); });
+const pad = new Pad(root, () => { image.hidden = true; file = null; change(); });
 let file = null; // the image that is shown instead of a drawing
 let known = []; // networks
 let chosen = []; // their keys
@@ -31,13 +31,12 @@ function request(networks) {
   return form;
 }
 
-async function change(isDrawing = false) {
+async function change() {
   version += 1;
   clearTimeout(timer);
   root.querySelector(".hint").hidden = !isBlank();
   for (const id of ["read-undo", "read-clear"]) byId(id).disabled = isBlank();
   if (isBlank()) return clear();
-  timer = setTimeout(explain, isDrawing ? 3 * PAUSE : PAUSE);
   if (isAsking) return; // the answer to come asks again
   isAsking = true;
   const late = setTimeout(() => byId("answers").classList.add("waiting"), PAUSE); // a network is being loaded
@@ -49,6 +48,7 @@ async function change(isDrawing = false) {
       root.dataset.milliseconds = (performance.now() - start).toFixed(1);
       if (!isBlank()) show(answer);
     }
+    timer = setTimeout(explain, PAUSE);
     report(null);
   } catch (error) {
     report(error);
@@ -90,7 +90,7 @@ function show(answer) {
   if (answer.kind === "page") boxes(answer);
 }
 
-const title = answer => make("h3", {}, answer.title[0].toUpperCase() + answer.title.slice(1), make("small", {}, answer.part));
+const title = answer => make("h3", {}, answer.title, make("small", {}, answer.part));
 
 function bars(guesses, kind = "") {
   const widest = Math.max(...guesses.map(guess => guess.probability), 1e-9);
