@@ -2,9 +2,9 @@
 
     python scripts/serve_load.py
 
-Starts a server on a free port, and posts drawings of the embedded sample to /api/predict from `--clients` threads, each
-of which sends its next drawing when it has its answer. Then one client draws: strokes that grow point by point are posted
-to /api/read, as the page does. Prints JSON; fails if an answer is missing or wrong in form.
+Starts a server on a free port. First one client draws: strokes that grow point by point are posted to /api/read, as the
+page does. Then drawings of the embedded sample are posted to /api/predict by `--clients` threads, each of which sends its
+next one when it has its answer. Prints JSON; fails if an answer is missing or wrong in form.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def draw(host: str, port: int, drawings: int) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     times = []
     for _ in range(drawings):
-        points = np.cumsum(rng.normal(0, 25, (60, 2)), axis=0) + (600, 450)
+        points = np.cumsum(rng.normal(0, 25, (60, 2)), axis=0) + np.array([600, 450])
         for count in range(2, len(points), 4):
             body = json.dumps({"strokes": [points[:count].round(1).tolist()], "mode": "character"}).encode()
             took, answer = ask(connection, "/api/read", body, headers)
