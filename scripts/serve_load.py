@@ -3,8 +3,8 @@
     python scripts/serve_load.py
 
 Starts a server on a free port. First one client draws: strokes that grow point by point are posted to /api/read, as the
-page does. Then drawings of the embedded sample are posted to /api/predict by `--clients` threads, each of which sends its
-next one when it has its answer. Prints JSON; fails if an answer is missing or wrong in form.
+page does. Then drawings of the embedded sample are posted to /api/predict by `--clients` threads, each of which sends
+its next one when it has its answer. Prints JSON; fails if an answer is missing or wrong in form.
 """
 
 from __future__ import annotations

@@ -1,10 +1,13 @@
 """Label audits as galleries: what an audit suspects, and what a person decided about each suspect.
 
-Decisions are written at once, beside the audit; the data set itself is never changed.
+Decisions are written at once, beside the audit, as a list that `midas audit-labels --apply` takes. The data set itself
+is never changed.
 """
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,14 +15,14 @@ from typing import Any
 import cv2
 import numpy as np
 
+from midas.data.corrections import DECISIONS, RELABEL, Correction, read_corrections
 from midas.data.datasets import open_any
 from midas.errors import MidasError
-from midas.files import read_json, write_json
+from midas.files import atomic, read_json
 from midas.report.plot_images import thumbnail
 
-KEEP, RELABEL, DROP = ACTIONS = ("keep", "relabel", "drop")
 MAX_TILES = 300
-DECISIONS = "decisions.json"
+COLUMNS = ("file", "label", "suggested", "decision")
 
 
 @dataclass(eq=False)
@@ -50,16 +53,22 @@ class Audit:
         found = read_json(self.folder / "audit.json")
         decisions = self.decisions()
         try:
-            listed = [{**each, "decision": decisions.get(each["file"])} for each in found["suspects"]]
+            listed = [{**each, **_decided(decisions.get(each["file"]))} for each in found["suspects"]]
             summary = {key: found[key] for key in ("action", "sentence", "class_names", "images")}
         except (LookupError, TypeError) as error:
             raise MidasError(f"{self.folder / 'audit.json'}: damaged; audit the labels again") from error
         return {**summary, "total": len(listed), "suspects": listed[:MAX_TILES]}
 
-    def decisions(self) -> dict[str, dict[str, str]]:
+    @property
+    def decisions_file(self) -> Path:
+        """The list of decisions."""
+        return self.folder / "decisions.csv"
+
+    def decisions(self) -> dict[str, Correction]:
         """Read what was decided, by the names of the images."""
-        file = self.folder / DECISIONS
-        return read_json(file) if file.exists() else {}
+        return (
+            {each.file: each for each in read_corrections(self.decisions_file)} if self.decisions_file.exists() else {}
+        )
 
     def decide(self, index: int, action: str, label: str | None) -> dict[str, Any]:
         """Write what was decided about a suspect; "" takes a decision back.
@@ -70,18 +79,24 @@ class Audit:
         gallery = self.gallery()
         if not 0 <= index < len(gallery["suspects"]):
             raise MidasError("no such image in this audit")
-        if action not in (*ACTIONS, ""):
-            raise MidasError(f"decide for one of {', '.join(ACTIONS)}")
+        if action not in (*DECISIONS, ""):
+            raise MidasError(f"decide for one of {', '.join(DECISIONS)}")
         if action == RELABEL and label not in gallery["class_names"]:
             raise MidasError("the label is not a class of these data")
         suspect = gallery["suspects"][index]
         decisions = self.decisions()
         decisions.pop(suspect["file"], None)
         if action:
-            chosen = label if action == RELABEL else suspect["label"]
-            decisions[suspect["file"]] = {"action": action, "label": str(chosen)}
-        write_json(self.folder / DECISIONS, decisions)
-        return {**suspect, "decision": decisions.get(suspect["file"])}
+            chosen = str(label) if action == RELABEL else suspect["looks_like"]
+            decisions[suspect["file"]] = Correction(suspect["file"], suspect["label"], action, chosen)
+        self._write(decisions.values())
+        return {**suspect, **_decided(decisions.get(suspect["file"]))}
+
+    def _write(self, decisions: Iterable[Correction]) -> None:
+        with atomic(self.decisions_file) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+            rows = csv.writer(file, lineterminator="\n")
+            rows.writerow(COLUMNS)
+            rows.writerows([each.file, each.label, each.suggested, each.decision] for each in decisions)
 
     def tile(self, index: int) -> bytes:
         """Give the small picture of a suspect, as PNG.
@@ -106,3 +121,10 @@ class Audit:
                 for name, page in entry.pages():
                     if isinstance(page, np.ndarray):
                         self.tiles[name] = cv2.imencode(".png", thumbnail(page))[1].tobytes()
+
+
+def _decided(decision: Correction | None) -> dict[str, Any]:
+    """Describe a decision for the page."""
+    if not decision:
+        return {"decision": None}
+    return {"decision": {"action": decision.decision, "label": decision.suggested}}

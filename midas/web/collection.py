@@ -6,6 +6,7 @@ each are wanted; every command that takes `--data` reads the folder as it is.
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 from collections.abc import Iterator, Sequence
@@ -137,6 +138,12 @@ class Collections:
             return Collection(folder, _checked_classes(plan["classes"]), _checked_count(plan["wanted"]))
         except (LookupError, TypeError) as error:
             raise MidasError(f"{folder / PLAN}: damaged; remove it, the drawings stay") from error
+
+    def free_name(self, wish: str) -> Path:
+        """Give a folder that does not exist yet, named as is wished or with a number."""
+        words = " ".join(re.sub(r"[^\w-]+", " ", wish).split()).lstrip("-")[-30:].strip() or "data"
+        names = (f"{words} {number}" if number > 1 else words for number in itertools.count(1))
+        return next(self.root / name for name in names if not (self.root / name).exists())
 
     def create(self, name: str, classes: Sequence[str], wanted: int) -> Collection:
         """Make a collection, or add classes to one and change how many drawings are wanted.

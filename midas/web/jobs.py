@@ -7,6 +7,7 @@ stopped with the terminal's Ctrl-C but by the server, with the same signal, so t
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from midas.errors import MidasError
 from midas.files import make_directory, parse, read_json, write_json
@@ -144,6 +146,13 @@ class Jobs:
         text = (self.folder / "job.err").read_text(encoding="utf-8", errors="replace")
         lines = [line for line in text.splitlines() if line.strip()]
         return lines[-1].removeprefix("Error: ")[:LAST_LINE] if lines else "it ended without a word"
+
+    def result(self) -> Any:
+        """Give the JSON that the last job printed; None if it printed none."""
+        try:
+            return json.loads((self.folder / "job.out").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
 
     def progress(self) -> str:
         """Give the last line that the job printed about its progress."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -251,6 +252,8 @@ def job() -> Response:
     running = jobs.is_running()
     told: dict[str, Any] = {"job": {"kind": last.kind, "name": last.name}, "running": running}
     told["failure"], told["progress"] = jobs.failure(), jobs.progress() if running else ""
+    if last.kind == "copy" and not running and not told["failure"]:
+        told["copy"] = jobs.result()
     if last.kind == "train":
         run = Run(last.folder)
         told["epochs"] = [_epoch(each) for each in run.epochs()]
@@ -343,6 +346,27 @@ def decide() -> Response:
     with services().turn:
         decided = services().audit(values.get("data")).decide(index, str(values.get("action", "")), label)
     return jsonify(decided)
+
+
+@blueprint.post("/api/audit/write")
+def write_copy() -> Response:
+    """Start writing a corrected copy, which is a new folder among the collections."""
+    key = _values().get("data")
+    found = services().audit(key)
+    if not found.decisions_file.exists():
+        raise MidasError("nothing was decided yet")
+    out = services().collections.free_name(f"{Path(str(key)).stem} corrected")
+    arguments = (
+        "audit-labels",
+        "--data",
+        found.data,
+        "--apply",
+        str(found.decisions_file),
+        "--out",
+        str(out),
+        "--json",
+    )
+    return _started(Job("copy", str(key), str(out), arguments))
 
 
 @blueprint.get("/api/audit/<int:index>.png")

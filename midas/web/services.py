@@ -74,7 +74,7 @@ class Services:
             MidasError: there is none of this name.
         """
         paths = self.data_sets()
-        if key not in paths:
+        if not isinstance(key, str) or key not in paths:
             raise MidasError(f"no data set {str(key)[:80]!r}")
         return paths[key]
 

@@ -13,10 +13,14 @@ let wasRunning = false;
 
 function showJob(answer) {
   const isAudit = answer.job?.kind === "audit";
+  const isCopy = answer.job?.kind === "copy";
   form.querySelector("button").disabled = answer.running;
-  const state = !isAudit ? "" : answer.running ? `Auditing ${answer.job.name}: ${answer.progress || "starting"}`
-    : answer.failure ? `The audit failed: ${answer.failure}` : "";
-  byId("check-state").textContent = answer.running && !isAudit ? "A training is running; an audit can start when it has ended." : state;
+  byId("check-stop").hidden = !(answer.running && isAudit);
+  const what = isAudit ? `Auditing ${answer.job.name}` : isCopy ? "Writing the copy" : "A training is running";
+  byId("check-state").textContent = answer.running ? `${what}: ${answer.progress || "starting"}`
+    : answer.failure && answer.job.kind !== "train" ? `It failed: ${answer.failure}` : "";
+  byId("check-written").textContent = answer.copy && answer.job.name === data
+    ? `Wrote ${answer.copy.images} images to ${answer.copy.path}: ${answer.copy.relabeled} relabeled, ${answer.copy.dropped} left out.` : "";
   if (wasRunning && !answer.running && isAudit && !answer.failure) load();
   wasRunning = answer.running;
 }
@@ -32,7 +36,6 @@ async function load() {
   byId("check-sentence").textContent = `${found.action} ${found.sentence.replace(/^./, first => first.toUpperCase())}.`
     + (found.total > found.suspects.length ? ` The first ${found.suspects.length} of ${found.total} are shown.` : "");
   gallery.replaceChildren(...found.suspects.map(tile));
-  byId("check-written").textContent = "";
   count();
 }
 
@@ -110,12 +113,13 @@ form.addEventListener("submit", async event => {
     report(error);
   }
 });
+byId("check-stop").addEventListener("click", () => post("/api/stop", {}).catch(report));
 form.elements.data.addEventListener("change", () => load().catch(report));
 byId("check-write").addEventListener("click", async () => {
   try {
-    const { folder, kept, relabeled, dropped } = await post("/api/audit/write", { data });
-    byId("check-written").textContent = `Wrote ${kept + relabeled} images to ${folder}: ${relabeled} relabeled, ${dropped} left out.`;
+    await post("/api/audit/write", { data });
     report(null);
+    watch(byId("check"), showJob);
   } catch (error) {
     report(error);
   }

@@ -21,15 +21,16 @@ function newId() {
 
 
 // A drawing that is not saved yet outlives a browser that is closed or killed.
-const draftKey = () => `midas draft ${state.name}`;
+const draftKey = collection => `midas draft ${collection.name}`;
 function keep(isDrawing) {
   if (!state || isDrawing) return;
-  if (pad.isEmpty) localStorage.removeItem(draftKey());
-  else localStorage.setItem(draftKey(), JSON.stringify({ id, label: asked, strokes: pad.strokes }));
+  if (pad.isEmpty) localStorage.removeItem(draftKey(state));
+  else localStorage.setItem(draftKey(state), JSON.stringify({ id, label: asked, strokes: pad.strokes }));
 }
 
-function restore() {
-  const draft = JSON.parse(localStorage.getItem(draftKey()) ?? "null");
+function goOn(collection) {
+  const draft = JSON.parse(localStorage.getItem(draftKey(collection)) ?? "null");
+  begin(collection);
   if (!draft || !state.classes.some(each => each.label === draft.label)) return;
   ({ id, label: asked } = draft);
   pad.set(draft.strokes);
@@ -153,7 +154,7 @@ function card(each) {
   const bar = make("progress", { max: wanted || 1, value: each.drawn, "aria-label": `Drawings of ${each.name}` });
   return make("article", { class: "card" }, make("h3", {}, each.name),
     make("p", { class: "explain" }, `${each.classes.length} classes, ${each.drawn} of ${wanted} drawings`), bar,
-    make("p", {}, make("button", { type: "button", onclick: () => { begin(each); restore(); } }, "Go on")));
+    make("p", {}, make("button", { type: "button", onclick: () => goOn(each) }, "Go on")));
 }
 
 export async function shown() {
