@@ -179,6 +179,7 @@ def test_training_and_trying(page, folder):
     page.locator("#train-form button").click()
     expect(page.locator("#curves circle").first).to_be_visible()
     expect(page.locator("#train-state")).to_contain_text("of 400")
+    expect(page.locator("#train-try")).to_be_visible()  # the network is on disk
     page.locator("#train-stop").click()
     expect(page.locator("#train-state")).to_contain_text("It can be resumed")
     expect(page.locator("#train-resume")).to_be_visible()
@@ -186,7 +187,7 @@ def test_training_and_trying(page, folder):
     draw(page, "#read-pad", SEVEN)
     answer = page.locator(".answer[data-network='custom/mine/seed-0']")
     expect(answer.locator(".bars dt")).to_have_count(2)
-    assert (folder / "runs" / "custom" / "mine" / "seed-0" / "last.keras").exists()
+    assert (folder / "runs" / "custom" / "mine" / "seed-0" / "metrics.jsonl").exists()
 
 
 def test_checking(page, folder):

@@ -66,9 +66,8 @@ class Audit:
 
     def decisions(self) -> dict[str, Correction]:
         """Read what was decided, by the names of the images."""
-        return (
-            {each.file: each for each in read_corrections(self.decisions_file)} if self.decisions_file.exists() else {}
-        )
+        listed = read_corrections(self.decisions_file) if self.decisions_file.exists() else []
+        return {each.file: each for each in listed}
 
     def decide(self, index: int, action: str, label: str | None) -> dict[str, Any]:
         """Write what was decided about a suspect; "" takes a decision back.

@@ -262,7 +262,7 @@ def job() -> Response:
         told["accuracy"] = plain(run.result.accuracy) if told["finished"] else None
         told["scored"] = f"{run.result.scored}, {run.result.n:,} images" if told["finished"] else None
         told["network"] = f"custom/{last.name}/{run.path.name}" if run.checkpoint.is_file() else None
-        told["resumable"] = not running and not told["finished"] and (run / "last.keras").exists()
+        told["resumable"] = not running and not told["finished"] and (run / "experiment.json").exists()
     return jsonify(told)
 
 
@@ -356,17 +356,8 @@ def write_copy() -> Response:
     if not found.decisions_file.exists():
         raise MidasError("nothing was decided yet")
     out = services().collections.free_name(f"{Path(str(key)).stem} corrected")
-    arguments = (
-        "audit-labels",
-        "--data",
-        found.data,
-        "--apply",
-        str(found.decisions_file),
-        "--out",
-        str(out),
-        "--json",
-    )
-    return _started(Job("copy", str(key), str(out), arguments))
+    applied = ("--apply", str(found.decisions_file), "--out", str(out), "--json")
+    return _started(Job("copy", str(key), str(out), ("audit-labels", "--data", found.data, *applied)))
 
 
 @blueprint.get("/api/audit/<int:index>.png")
