@@ -10,13 +10,12 @@ from webs import SEVEN, untrained
 import midas
 from midas.data import sample
 from midas.data.levels import UnreadableImage
-from midas.data.preprocessing import normalize
 from midas.data.strokes import draw_strokes
 from midas.errors import MidasError
 from midas.learning.checkpoints import SHIPPED
 from midas.recipes import PARTS
 from midas.records import Samples
-from midas.web.networks import Networks, upload
+from midas.web.networks import Networks, Uploads
 
 PAGE = draw_strokes([np.array(stroke, float) for stroke in SEVEN])
 CROSS_ENTROPY = dataclasses.replace(PARTS["part3"], loss="cross-entropy", name="random-cross-entropy")
@@ -126,8 +125,11 @@ def test_threads_get_the_same_answers_as_one_after_another(networks):
 
 def test_an_upload_is_decoded_up_to_a_limit_of_pixels():
     tiff = cv2.imencodemulti(".tiff", [np.full((100, 100), 255, np.uint8)] * 5)[1].tobytes()
-    entry = next(upload(tiff, "pages.tiff", 30_000).entries())
+    uploads = Uploads(30_000)
+    entry = next(uploads.source(tiff, "pages.tiff").entries())
     pages = [page for _, page in entry.pages()]
     assert [isinstance(page, np.ndarray) for page in pages] == [True, True, True, False]
     assert isinstance(pages[-1], UnreadableImage) and "more than 0.03 million pixels" in str(pages[-1])
-    assert normalize(PAGE).place[0] == 1
+    assert uploads.exceeded
+    (refused,) = [page for _, page in next(uploads.source(tiff, "more.tiff").entries()).pages()]
+    assert isinstance(refused, UnreadableImage)

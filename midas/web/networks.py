@@ -279,19 +279,32 @@ def _sample_features(offer: Offer, network: SharedClassifier) -> tuple[np.ndarra
 # ---- uploads
 
 
-def upload(data: bytes, name: str, max_pixels: int) -> Source:
-    """Make a source of an uploaded image, of whose pages no more than so many pixels are decoded."""
+class Uploads:
+    """The uploaded images of a request, whose pages may have so many pixels together."""
 
-    def limited() -> Iterator[Page]:
-        left = max_pixels
+    def __init__(self, max_pixels: int) -> None:
+        self.left = self.max_pixels = max_pixels
+
+    def source(self, data: bytes, name: str) -> Source:
+        """Make a source of an image; what is beyond the limit is not decoded, and refused."""
+        entry = Entry(name, None, partial(self._pages, data))
+        return Source(name, (), "", lambda: iter([entry]), 1, is_image=True)
+
+    @property
+    def exceeded(self) -> bool:
+        """Whether there were more pixels."""
+        return self.left < 0
+
+    def _pages(self, data: bytes) -> Iterator[Page]:
+        refusal = UnreadableImage(f"the upload has more than {self.max_pixels / 1e6:g} million pixels")
+        if self.exceeded:
+            yield refusal
+            return
         for page in decode_pages(data):
-            if isinstance(page, np.ndarray):
-                left -= page.size
-            yield page if left >= 0 else UnreadableImage(f"has more than {max_pixels / 1e6:g} million pixels")
-            if left < 0:
+            self.left -= page.size if isinstance(page, np.ndarray) else 0
+            yield refusal if self.exceeded else page
+            if self.exceeded:
                 return
-
-    return Source(name, (), "", lambda: iter([Entry(name, None, partial(limited))]), 1, is_image=True)
 
 
 # ---- as JSON

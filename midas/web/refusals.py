@@ -15,7 +15,7 @@ from midas.web.jobs import BusyError
 WORDS = {  # what is said where werkzeug explains too much
     404: "there is nothing here",
     405: "this address does not take such requests",
-    413: "the upload is too large",
+    413: "the upload is too large: too many bytes, pixels or points",
     415: "send JSON, or a form with an image",
 }
 

@@ -29,7 +29,7 @@ from midas.runs import Run
 from midas.web.collection import parse_classes
 from midas.web.guard import PREDICT
 from midas.web.jobs import Job
-from midas.web.networks import Offer, about, upload
+from midas.web.networks import Offer, Uploads, about
 from midas.web.refusals import refuse
 from midas.web.services import Services
 
@@ -65,8 +65,9 @@ def predict() -> Response | tuple[Response, int]:
     (offer,) = services().networks.choose([])
     network = services().networks.classifier(offer)
     answers, skipped = network.answers(), list[dict[str, str]]()
-    images = _uploads()
-    sources = [upload(image.read(), _name(image), services().settings.limits.pixels) for image in images]
+    images = _images()
+    uploads = Uploads(services().settings.limits.pixels)
+    sources = [uploads.source(image.read(), _name(image)) for image in images]
 
     def skip(name: str, reason: str) -> None:
         skipped.append({"file": name, "reason": reason})
@@ -83,8 +84,8 @@ def predict() -> Response | tuple[Response, int]:
     answer: dict[str, Any] = {"predictions": [as_record(each) for each in found], "skipped": skipped}
     if found or not skipped:
         return jsonify(answer)
-    too_large = "million pixels" in skipped[0]["reason"]
-    return jsonify({"error": "{file}: {reason}".format(**skipped[0]), **answer}), 413 if too_large else 422
+    status = 413 if uploads.exceeded else 422
+    return jsonify({"error": "{file}: {reason}".format(**skipped[0]), **answer}), status
 
 
 @blueprint.get("/api/networks")
@@ -152,13 +153,14 @@ def _page(values: dict[str, Any]) -> tuple[np.ndarray, list[np.ndarray]]:
     if "strokes" in values:
         strokes = _strokes(values["strokes"])
         return draw_strokes(strokes, FINE_PEN if values.get("mode") == "page" else PEN), strokes
-    (image, *_) = _uploads()
+    (image, *_) = _images()
     reasons = list[str]()
-    source = upload(image.read(), _name(image), services().settings.limits.pixels)
+    uploads = Uploads(services().settings.limits.pixels)
+    source = uploads.source(image.read(), _name(image))
     found = next(pages([source], lambda name, reason: reasons.append(reason)), None)
     if found is None:
-        if "million pixels" in reasons[0]:
-            raise RequestEntityTooLarge(reasons[0])
+        if uploads.exceeded:
+            raise RequestEntityTooLarge
         raise UnreadableImage(f"{_name(image)}: {reasons[0]}")
     return found[1], []
 
@@ -185,7 +187,7 @@ def _numbers(stroke: Any) -> Iterator[float]:
         yield from point
 
 
-def _uploads() -> list[FileStorage]:
+def _images() -> list[FileStorage]:
     images = request.files.getlist("image")
     if not 1 <= len(images) <= MAX_UPLOADS:
         raise MidasError(f"send 1 to {MAX_UPLOADS} files in the multipart field 'image'")
