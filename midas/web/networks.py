@@ -24,8 +24,7 @@ from midas.learning import explanation
 from midas.learning.checkpoints import SHIPPED, card_file, checkpoint_files, find_checkpoint, read_card
 from midas.learning.classifier import Classifier
 from midas.predictions import Alternative, Shown, make_predictions
-from midas.recipes import PARTS
-from midas.report.titles import part_title, run_title
+from midas.report.titles import part_title, run_title, section_of
 from midas.runs import Run, find_run, find_runs
 
 GUESSES = 5
@@ -236,7 +235,9 @@ def _given(checkpoint: str) -> Offer:
 
 def _plain(path: Path, checkpoint: str) -> Offer:
     card = read_card(card_file(checkpoint_files(path)[0]))
-    return Offer(checkpoint, checkpoint, part_title(card.part or "custom", card.sample), path)
+    own = card.part in (None, "custom")
+    part = card.data or "Other data" if own else part_title(card.part or "", card.sample)
+    return Offer(checkpoint, checkpoint, part, path)
 
 
 def _of_run(run: Run, root: Path, note: str) -> Iterator[Offer]:
@@ -251,7 +252,7 @@ def _of_run(run: Run, root: Path, note: str) -> Iterator[Offer]:
     seed = f", seed {experiment.seed}" if experiment.seed else ""
     smallest = experiment.part == "part3" and experiment.loss == "cross-entropy"
     key = run.path.relative_to(root).as_posix() + note.replace(", ", ":")
-    part = part_title(experiment.part if experiment.part in PARTS else "custom", sample)
+    part = part_title(section_of(experiment), sample)
     title = run_title(experiment)
     if experiment.part != "custom":  # whose title is a name
         title = title[0].upper() + title[1:]

@@ -129,7 +129,7 @@ function rest(card, found) {
   const near = found.nearest
     ? [make("p", { class: "explain" }, "Most alike among the training images that the run kept:"),
       make("ul", { class: "near" }, ...found.nearest.map(each => make("li", {},
-        make("img", { src: each.image, alt: "", class: "ink" }), `${each.label} ${each.similarity.toFixed(2)}`)))]
+        make("span", {}, make("img", { src: each.image, alt: "", class: "ink" })), `${each.label} ${each.similarity.toFixed(2)}`)))]
     : [];
   card.querySelector(".rest").replaceChildren(...[depends || null, ...near].filter(Boolean));
 }
