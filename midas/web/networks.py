@@ -19,6 +19,7 @@ from midas.data.glyphs import Glyphs
 from midas.data.images import Page, decode_pages
 from midas.data.levels import UnreadableImage
 from midas.data.preprocessing import normalize
+from midas.data.strokes import draw_strokes
 from midas.errors import MidasError
 from midas.learning import explanation
 from midas.learning.checkpoints import SHIPPED, card_file, checkpoint_files, find_checkpoint, read_card
@@ -132,6 +133,15 @@ class Networks:
             self.samples.pop(offer.path, None)
         _warm_up(shared)
         return shared
+
+    def warm_up(self) -> None:
+        """Load the networks of the command line, or the default, and read a drawing, so that no first answer waits."""
+        page = draw_strokes([np.array([[450.0, 250.0], [750.0, 250.0], [600.0, 700.0]])])
+        content = cv2.imencode(".png", page)[1].tobytes()
+        for offer in self.choose(self.checkpoints):
+            self.read(offer, page)
+            source = Uploads(page.size).source(content, "drawing.png")
+            list(self.classifier(offer).predict_stream([source], lambda name, reason: None))
 
     # ---- answers
 

@@ -55,9 +55,7 @@ def serve(settings: Settings, port: int, ready: Callable[[str], None]) -> None:
     services = Services.of(settings)
     listening = _listen(settings.host, port)
     try:
-        for key in settings.checkpoints or ("",):  # a first answer should not wait for its network
-            for offer in services.networks.choose([key] if key else []):
-                services.networks.classifier(offer)
+        services.networks.warm_up()
         server = create_server(
             make_app(services),
             sockets=[listening],
