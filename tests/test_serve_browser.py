@@ -214,3 +214,25 @@ def test_checking(page, folder):
     copy = folder / "collections" / "scans corrected"
     assert sum(1 for _ in copy.glob("*/*.png")) == 4
     assert sum(1 for _ in (folder / "collections" / "scans").glob("*/*.png")) == 5
+
+
+def test_a_pen_keeps_the_palm_off(page):
+    """Events as a tablet sends them: the palm touches first, then the pen writes with pressure."""
+    box = page.locator("#read-pad canvas").bounding_box()
+
+    def send(kind, pointer, number, x, y):
+        where = {"clientX": box["x"] + x * box["width"], "clientY": box["y"] + y * box["height"]}
+        about = {"pointerId": number, "pointerType": pointer, "bubbles": True, "pressure": 0.2, "button": 0}
+        page.locator("#read-pad canvas").dispatch_event(kind, {**where, **about})
+
+    # Chromium captures only pointers that it knows.
+    page.evaluate("HTMLCanvasElement.prototype.setPointerCapture = () => {}")
+    send("pointerdown", "touch", 1, 0.9, 0.9)
+    send("pointerdown", "pen", 2, *SEVEN[0][0])
+    for point in SEVEN[0][1:]:
+        send("pointermove", "touch", 1, 0.1, 0.1)
+        send("pointermove", "pen", 2, *point)
+    send("pointerup", "pen", 2, *SEVEN[0][-1])
+    send("pointerdown", "touch", 3, 0.1, 0.1)
+    expect(page.locator(".answer[data-label='7']")).to_be_visible()
+    expect(page.locator(".rest p").first).to_have_count(0)  # one stroke: there is nothing to leave out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import socket
 from collections.abc import Callable
 
@@ -52,6 +53,7 @@ def serve(settings: Settings, port: int, ready: Callable[[str], None]) -> None:
         MidasError: the port cannot be listened on, or something in the settings cannot be read.
         KeyboardInterrupt: the process was interrupted; what the page started has been interrupted, too.
     """
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # it warns of every request that waits
     services = Services.of(settings)
     listening = _listen(settings.host, port)
     try:
@@ -90,10 +92,20 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def address(host: str, port: int, token: str | None) -> str:
-    """Give the address of the page, with the token in it.
+    """Give the address of the page, with the token in it; of a server on all addresses, one that others can reach.
 
     >>> address("0.0.0.0", 8765, "abc")[-16:], address("::1", 8765, None)
     (':8765/?token=abc', 'http://[::1]:8765/')
     """
-    shown = socket.gethostname() if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
+    shown = _own_address() if host in ("", "0.0.0.0", "::") else f"[{host}]" if ":" in host else host
     return f"http://{shown}:{port}/{f'?{TOKEN}={token}' if token else ''}"
+
+
+def _own_address() -> str:
+    """Find the address of this machine in its network; nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # an address that is reserved for documentation
+            return probe.getsockname()[0]
+        except OSError:
+            return socket.gethostname()

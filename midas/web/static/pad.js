@@ -13,6 +13,7 @@ export class Pad {
     this.mode = "character";
     this.strokes = [];
     this.pointer = null;
+    this.hasPen = false; // then fingers and the palm do not draw
     const listen = (name, handle) => this.canvas.addEventListener(name, handle);
     listen("pointerdown", event => this.begin(event));
     listen("pointermove", event => this.move(event));
@@ -24,7 +25,11 @@ export class Pad {
   get isEmpty() { return !this.strokes.length; }
 
   begin(event) {
-    if (this.pointer !== null || event.button > 0) return; // one finger, or the first button
+    const isPen = event.pointerType === "pen";
+    if (isPen && this.pointer !== null && !this.hasPen) this.strokes.pop(); // the palm came first
+    else if (this.pointer !== null || event.button > 0) return; // one finger, or the first button
+    if (event.pointerType === "touch" && this.hasPen) return;
+    this.hasPen ||= isPen;
     event.preventDefault();
     this.canvas.focus({ preventScroll: true });
     this.canvas.setPointerCapture(event.pointerId);

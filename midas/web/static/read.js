@@ -212,6 +212,8 @@ function choose(keys) {
   change();
 }
 
+const firstSeeds = networks => networks.filter(each => !/, seed \d/.test(each.title)).slice(0, 6).map(each => each.network);
+
 function list() {
   const parts = Map.groupBy ? [...Map.groupBy(known, each => each.part)]
     : [...new Set(known.map(each => each.part))].map(part => [part, known.filter(each => each.part === part)]);
@@ -220,7 +222,7 @@ function list() {
     ...networks.map(each => make("label", { class: "choice" },
       make("input", { type: "checkbox", value: each.network, onchange: () => choose([...byId("networks").querySelectorAll(":checked")].map(box => box.value)) }),
       make("span", {}, each.title))),
-    networks.length > 1 ? make("button", { type: "button", onclick: () => choose(networks.slice(0, 6).map(each => each.network)) }, "Side by side") : null)));
+    networks.length > 1 ? make("button", { type: "button", onclick: () => choose(firstSeeds(networks)) }, "Side by side") : null)));
 }
 
 export async function tryNetwork(key) {
