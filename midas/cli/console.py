@@ -31,6 +31,7 @@ INTERRUPTED = 130
 STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGALRM") if hasattr(signal, name)]
 REPEAT_AFTER = 5  # seconds until an interruption is repeated: libraries that catch every exception catch it, too
 SECTIONS = ("Use", "Train", "Study", "Data")
+SHORT = 0.3  # seconds; epochs that take no longer have no line of their own in a log
 MAX_LINE = 100_000  # of messages that are not for a terminal
 OPENERS = {"darwin": "open", "win32": "start"}  # Linux and others have xdg-open
 
@@ -262,7 +263,10 @@ def end_progress() -> None:
 
 
 class Progress:
-    """A progress bar on a terminal; lines where stderr is a file, a pipe or a terminal without cursor."""
+    """A progress bar on a terminal; lines where stderr is a file, a pipe or a terminal without cursor.
+
+    There, epochs have a line each, unless they take only a moment.
+    """
 
     def __init__(self) -> None:
         self.meta = click.get_current_context().meta
@@ -284,7 +288,11 @@ class Progress:
             del names["val_loss"]
         values = ((title, getattr(record, key)) for key, title in names.items())
         numbers = "  ".join(f"{title} {value:.3f}" for title, value in values if value is not None)
-        self._show(f"{', '.join(filter(None, parts))}  {numbers}".rstrip(), record.epoch, epochs)
+        line = f"{', '.join(filter(None, parts))}  {numbers}".rstrip()
+        if self.is_terminal or record.epoch == epochs or record.epoch_seconds > SHORT:
+            self._show(line, record.epoch, epochs)
+        else:
+            self._now_and_then(line, record.epoch, epochs)
 
     def images(self, done: int, total: int) -> None:
         """Show how many images have been read."""
