@@ -186,9 +186,13 @@ def warn_of_notes(notes: Iterable[str]) -> None:
         warn(f"Note: {note}")
 
 
-def warn_of_skipped(skipped: Iterable[Skipped], data: str) -> None:
-    """Say how many images of a data set could not be used."""
-    if listed := list(skipped):
+def warn_of_skipped(skipped: Iterable[Skipped], data: str, most: int = 0) -> None:
+    """Say how many images of a data set could not be used, or name them if there are no more than `most`."""
+    listed = list(skipped)
+    if 0 < len(listed) <= most:
+        for each in listed:
+            warn(f"{data}: skipped {each.name}: {each.reason}")
+    elif listed:
         first = f"{listed[0].name}: {listed[0].reason}"
         warn(f"{data}: {len(listed):,} images skipped, the first is {first} ('midas preprocess' lists all)")
 
