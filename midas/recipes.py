@@ -129,7 +129,7 @@ STEPS = {"quick": 250, "default": 1000, "best": 2500}
 MIN_EPOCHS = {"quick": 2, "default": 6, "best": 12}
 MAX_EPOCHS = {"quick": 100, "default": 300, "best": 600}  # an epoch of a single step takes as long as one of five
 BATCH_SIZES = ((50_000, 256), (5_000, 128), (100, 64), (0, 32))
-FEW_PER_CLASS, FEW_IMAGES, MANY_IMAGES = 10, 300, 2_000  # cross-validation below, unless there are many images
+FEW_PER_CLASS, FEW_IMAGES, MANY_IMAGES = 10, 200, 2_000  # cross-validation below, unless there are many images
 MAX_FOLDS, MAX_VALIDATION = 5, 10_000
 
 # Settings that do not tell one recipe from another.
