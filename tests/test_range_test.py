@@ -12,10 +12,12 @@ from midas.learning.range_test import find_learning_rate, has_diverged, smooth, 
 from midas.report import plots
 
 
-def test_the_suggestion_is_a_tenth_of_the_rate_of_the_lowest_loss():
+def test_the_suggestion_is_a_tenth_of_the_middle_of_the_rates_of_low_loss():
     rates = np.geomspace(1e-4, 1, 100)
     losses = (np.log10(rates) + 1.5) ** 2 + 0.5  # lowest at 10 ** -1.5
     assert suggest(rates.tolist(), losses.tolist()) == pytest.approx(10**-2.5, rel=0.06)
+    flat = np.where(rates < 1e-3, 3.0, np.where(rates > 0.1, 9.0, 0.1))
+    assert suggest(rates.tolist(), flat.tolist()) == pytest.approx(1e-3, rel=0.1)
 
 
 def test_the_moving_average_starts_at_the_first_loss_and_lags_behind():
@@ -38,10 +40,10 @@ def test_rates_grow_until_the_loss_diverges(loss):
     assert 10 < len(found.rates) == len(found.losses) == len(found.smoothed) <= range_test.STEPS
     assert np.diff(found.rates).min() > 0 and found.rates[0] == pytest.approx(range_test.LOWEST)
     assert min(found.smoothed) < found.smoothed[0]  # it learns
-    assert 1e-4 < found.suggestion < 0.1 and seen[-1] == (range_test.STEPS, range_test.STEPS)
+    assert 1e-4 < found.learning_rate < 0.1 and seen[-1] == (range_test.STEPS, range_test.STEPS)
     again = find_learning_rate(tiny, dataset("0123456789"))
     assert again.losses == found.losses
-    figure = plots.learning_rates(found.rates, found.losses, found.smoothed, found.suggestion)
+    figure = plots.learning_rates(found.rates, found.losses, found.smoothed, found.learning_rate)
     assert figure.axes[0].get_xscale() == "log"
 
 

@@ -74,6 +74,8 @@ def _prepare(
     form = settings.pop("class_names"), settings.pop("transpose")
     workspace = make_workspace(data or data_dir, runs_dir, cache_dir)
     if data is None:
+        if form != (None, None):
+            raise click.UsageError("what the labels stand for, or how images lie, goes with --data")
         return workspace, make_experiment("part1", workspace, settings)
     workspace, suited = make_suited(workspace, data, None, *form, settings)
     return workspace, make_experiment("custom", workspace, settings, replace(suited, test=None, folds=None))
