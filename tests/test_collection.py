@@ -29,6 +29,14 @@ def test_drawings_are_pages_in_class_folders_that_every_command_reads(tmp_path):
     assert (data.glyphs.places[:, 0] == 1).all()  # size and place on the page count
 
 
+def test_classes_without_drawings_do_not_keep_from_training(tmp_path):
+    made = Collections(tmp_path).create("abc", list("ABC"), 2)
+    for number, label in enumerate("ABC"):
+        made.save(f"drawing-{number}", label, SEVEN)
+    made.remove("drawing-2", "C")
+    assert read(open_any(made.folder, "train"), 28).class_names == ("A", "B") and made.counts() == [1, 1, 0]
+
+
 def test_what_is_asked_for_is_random_and_ends_when_all_is_there(tmp_path):
     made = Collections(tmp_path).create("digits", list("012"), 3)
     asked = Counter()

@@ -6,6 +6,7 @@ each are wanted; every command that takes `--data` reads the folder as it is.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import random
 import re
@@ -74,7 +75,9 @@ class Collection:
         Raises:
             MidasError: as `save`.
         """
-        self._path(drawing, label).unlink(missing_ok=True)
+        path = self._path(drawing, label)
+        path.unlink(missing_ok=True)
+        _remove_empty(path.parent)
 
     def _path(self, drawing: str, label: str) -> Path:
         if label not in self.classes:
@@ -156,9 +159,12 @@ class Collections:
         before = self.open(name).classes if name in self.names() else ()
         checked = _checked_classes([*before, *classes])
         collection = Collection(self.root / name, checked, _checked_count(wanted))
-        for label in checked:
-            (collection.folder / label).mkdir(parents=True, exist_ok=True)
+        folders = [collection.folder / label for label in checked]
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
         there = {path.name for path in collection.folder.iterdir()}
+        for folder in folders:  # a class without drawings has none, as it would be an error in training
+            _remove_empty(folder)
         if lost := [label for label in checked if label not in there]:
             raise MidasError(f"{collection.folder}: this disk takes {lost[0]!r} and another class for the same folder")
         write_json(collection.folder / PLAN, {"classes": list(checked), "wanted": collection.wanted})
@@ -200,6 +206,11 @@ def _checked_classes(names: Sequence[str]) -> tuple[str, ...]:
     if (found := convention(classes))[1]:
         raise MidasError(f"folders of these names would be read as {found[0]}; add a letter to one of them")
     return classes
+
+
+def _remove_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def _checked_count(wanted: int) -> int:
