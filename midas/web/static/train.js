@@ -18,7 +18,7 @@ function show(answer) {
   if (!isTraining) return;
   byId("train-name").textContent = answer.job.name;
   byId("train-state").textContent = sentence(answer);
-  byId("train-progress").textContent = answer.running ? answer.progress : "";
+  byId("train-progress").textContent = answer.running && !answer.progress.startsWith("epoch") ? answer.progress : "";
   const values = key => answer.epochs.map(each => each[key]);
   byId("curves").replaceChildren(...[
     chart("Accuracy", [{ name: "training", kind: "training", values: values("accuracy") },
