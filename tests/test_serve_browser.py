@@ -19,6 +19,15 @@ pytestmark = pytest.mark.skipif(not BROWSER, reason="no Chromium on this machine
 
 SEVEN = [[(0.35, 0.28), (0.62, 0.28), (0.46, 0.8)]]
 FINE_ONES = [[(0.3, 0.3), (0.3, 0.6)], [(0.5, 0.3), (0.5, 0.6)], [(0.7, 0.3), (0.7, 0.6)]]
+GIVE = """async event => {
+  const canvas = new OffscreenCanvas(120, 90), context = canvas.getContext("2d"), data = new DataTransfer();
+  context.fillStyle = "white"; context.fillRect(0, 0, 120, 90);
+  context.fillStyle = "black"; context.fillRect(55, 20, 9, 50);
+  data.items.add(new File([await canvas.convertToBlob()], "one.png", {type: "image/png"}));
+  const options = {bubbles: true, cancelable: true};
+  dispatchEvent(event === "drop" ? new DragEvent("drop", {...options, dataTransfer: data})
+    : new ClipboardEvent("paste", {...options, clipboardData: data}));
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +47,8 @@ def address(folder):
         for file, other in (("A/2.png", "B"), ("B/4.png", "A"), ("A/5.png", "B"))
     ]
     found = {"action": "3 images to check.", "sentence": "noisy", "class_names": ["A", "B"], "images": 5}
-    write_json(folder / "runs" / "audits" / "scans" / "audit.json", {**found, "suspects": suspects})
     services = Services.of(Settings(collections=folder / "collections", runs_dir=folder / "runs"))
+    write_json(services.audit("scans").folder / "audit.json", {**found, "suspects": suspects})
     (offer,) = services.networks.choose([])
     services.networks.classifier(offer)
     server = create_server(make_app(services), host="127.0.0.1", port=0, threads=4)
@@ -110,6 +119,11 @@ def test_reading(page, tmp_path):
     cv2.imwrite(str(tmp_path / "two.png"), two)
     page.set_input_files("#read-file", str(tmp_path / "two.png"))
     expect(page.locator(".characters li")).to_have_count(2)
+    for event in ("drop", "paste"):
+        page.locator("#read-clear").click()
+        page.evaluate(GIVE, event)
+        expect(page.locator(".answer")).to_have_count(1)
+        expect(page.locator("#read-pad img")).to_be_visible()
     page.locator(".networks summary").click()
     page.locator("#networks fieldset", has_text="Part 3").locator("button").click()
     page.set_input_files("#read-file", {"name": "x.png", "mimeType": "image/png", "buffer": b"no image"})

@@ -10,8 +10,10 @@ def test_data_sets_are_the_collections_and_those_of_the_settings(tmp_path):
     services = Services.of(Settings(collections=tmp_path / "c", runs_dir=tmp_path / "runs", data=(data,)))
     services.collections.create("mine", ["A", "B"], 1)
     assert services.data_sets() == {"mine": str(tmp_path / "c" / "mine"), data: data}
-    assert services.audit("mine").folder == tmp_path / "runs" / "audits" / "mine"
-    assert services.audit(data).folder.parent == tmp_path / "runs" / "audits"
+    services.collections.create("mine 2", ["A", "B"], 1)
+    services.collections.create("mine-2", ["A", "B"], 1)
+    folders = {services.audit(key).folder for key in ("mine", "mine 2", "mine-2", data)}
+    assert len(folders) == 4 and {folder.parent for folder in folders} == {tmp_path / "runs" / "audits"}
     assert services.audit(data) is services.audit(data)
     for unknown in ("none", "/etc", None, 3, ["mine"]):
         with pytest.raises(MidasError, match="no data set"):

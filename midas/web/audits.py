@@ -7,6 +7,7 @@ is never changed.
 from __future__ import annotations
 
 import csv
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,11 +34,15 @@ class Audit:
         data: path of the data set.
         folder: where the audit was written.
         tiles: small pictures of the suspects by their names, filled when they are first looked at.
+        kept: audit.json, and when it was changed.
+        turn: held while the pictures are made.
     """
 
     data: str
     folder: Path
     tiles: dict[str, bytes] = field(default_factory=dict)
+    kept: tuple[int, Any] = (0, None)
+    turn: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def exists(self) -> bool:
@@ -50,8 +55,7 @@ class Audit:
         Raises:
             MidasError: there is no audit, or it is damaged.
         """
-        found = read_json(self.folder / "audit.json")
-        decisions = self.decisions()
+        found, decisions = self._audit(), self.decisions()
         try:
             listed = [{**each, **_decided(decisions.get(each["file"]))} for each in found["suspects"]]
             summary = {key: found[key] for key in ("action", "sentence", "class_names", "images")}
@@ -68,6 +72,14 @@ class Audit:
         """Read what was decided, by the names of the images."""
         listed = read_corrections(self.decisions_file) if self.decisions_file.exists() else []
         return {each.file: each for each in listed}
+
+    def _audit(self) -> Any:
+        """Read audit.json, once as long as it does not change."""
+        file = self.folder / "audit.json"
+        changed = file.stat().st_mtime_ns if file.exists() else 0
+        if self.kept[0] != changed or not changed:
+            self.kept = changed, read_json(file)
+        return self.kept[1]
 
     def decide(self, index: int, action: str, label: str | None) -> dict[str, Any]:
         """Write what was decided about a suspect; "" takes a decision back.
@@ -107,8 +119,9 @@ class Audit:
         if not 0 <= index < len(suspects):
             raise MidasError("no such image in this audit")
         name = suspects[index]["file"]
-        if name not in self.tiles:
-            self._fill({each["file"] for each in suspects})
+        with self.turn:
+            if name not in self.tiles:
+                self._fill({each["file"] for each in suspects})
         if name not in self.tiles:
             raise MidasError(f"{name}: is not in the data any more")
         return self.tiles[name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import threading
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from midas.data.datasets import open_any
+from midas.data.entries import text_digest
 from midas.errors import MidasError
 from midas.web.audits import Audit
 from midas.web.collection import Collections
@@ -85,7 +87,8 @@ class Services:
             MidasError: there is no such data set.
         """
         path = self.data_set(key)
-        name = "-".join(filter(None, ("".join(c if c.isalnum() else " " for c in key)).split()))[-60:] or "data"
+        words = re.sub(r"[^\w]+", "-", Path(key).stem).strip("-")[:40]
+        name = f"{words}-{text_digest([key])[:8]}"  # no two data sets share a folder
         return self.audits.setdefault(path, Audit(path, self.settings.runs_dir / "audits" / name))
 
     @classmethod

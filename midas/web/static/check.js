@@ -41,10 +41,10 @@ async function load() {
 
 function tile(suspect, index) {
   const decide = action => () => decided(item, index, action, labels.value);
-  const labels = make("select", { "aria-label": "Right label", onchange: () => decided(item, index, "relabel", labels.value) },
+  const labels = make("select", { "aria-label": "Right label", tabindex: -1, onchange: () => decided(item, index, "relabel", labels.value) },
     ...classes.map(name => make("option", { value: name }, name)));
   labels.value = suspect.decision?.action === "relabel" ? suspect.decision.label : suspect.looks_like;
-  const item = make("li", { tabindex: index ? -1 : 0, "data-index": index },
+  const item = make("li", { tabindex: index ? -1 : 0, "data-index": index, "aria-label": `Labeled ${suspect.label}, looks like ${suspect.looks_like}` },
     make("img", { src: `/api/audit/${index}.png?data=${encodeURIComponent(data)}`, alt: "", loading: "lazy" }),
     make("p", {}, "Labeled ", make("b", {}, suspect.label), ", looks like ", make("b", {}, suspect.looks_like),
       ` (${percent(suspect.probability)})`),
@@ -91,11 +91,16 @@ function focus(index) {
 
 gallery.addEventListener("keydown", event => {
   const item = event.target.closest("li");
-  if (!item || event.target.tagName === "SELECT" || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (!item || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target.tagName === "SELECT") {
+    if (event.key === "Enter" || event.key === "Escape") item.focus();
+    return;
+  }
   const index = Number(item.dataset.index);
   const columns = getComputedStyle(gallery).gridTemplateColumns.split(" ").length;
   const steps = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns };
-  if (event.key in steps) focus(index + steps[event.key]);
+  if (event.key.toLowerCase() === "l") item.querySelector("select").focus();
+  else if (event.key in steps) focus(index + steps[event.key]);
   else if (event.key.toLowerCase() in KEYS) {
     decided(item, index, KEYS[event.key.toLowerCase()], item.querySelector("select").value);
     focus(index + 1);

@@ -96,8 +96,9 @@ const save = () => act(async () => {
   say(`Saved ${drawing.label}.`);
 });
 
-const undo = () => {
+const undo = isRepeated => {
   if (!pad.isEmpty) return pad.undo();
+  if (isRepeated) return; // a key that is held does not remove what is saved
   act(async () => {
     const last = done.at(-1);
     if (!last) return;
@@ -128,7 +129,7 @@ function leave() {
 }
 
 byId("collect-save").addEventListener("click", save);
-byId("collect-undo").addEventListener("click", undo);
+byId("collect-undo").addEventListener("click", () => undo());
 byId("collect-skip").addEventListener("click", skip);
 byId("collect-leave").addEventListener("click", leave);
 pad.canvas.addEventListener("keydown", event => {
@@ -136,7 +137,7 @@ pad.canvas.addEventListener("keydown", event => {
   const isUndo = event.key === "z" && (event.ctrlKey || event.metaKey);
   if (!isUndo && (event.ctrlKey || event.metaKey || event.altKey || !(event.key in actions))) return;
   event.preventDefault();
-  (isUndo ? undo : actions[event.key])();
+  (isUndo ? undo : actions[event.key])(event.repeat);
 });
 byId("new-collection").addEventListener("submit", async event => {
   event.preventDefault();
