@@ -25,6 +25,7 @@ setup(
     package_data={
         "midas": ["py.typed"],
         "midas.report": ["templates/*.html"],
+        "midas.web": ["templates/*.html", "static/*"],
         "midas.checkpoints": ["*.keras", "*.json", "part3-best/*"],
     },
     install_requires=requirements("requirements.txt"),
@@ -33,7 +34,7 @@ setup(
         "audit": ["cleanlab"],
         "parquet": ["pyarrow"],
         "heic": ["pillow-heif>=0.21"],
-        "dev": [*test, "ruff>=0.12", "mypy>=1.15", "build"],
+        "dev": [*test, "playwright>=1.49", "ruff>=0.12", "mypy>=1.15", "build"],
     },
     entry_points={"console_scripts": ["midas = midas.cli:main"]},
 )

@@ -94,7 +94,7 @@ def train(
     test: Dataset | str | os.PathLike | None = None,
     *,
     name: str | None = None,
-    recipe: str = "plateau",
+    recipe: str = "default",
     runs_dir: str | os.PathLike = "checkpoints",
     resume: bool = False,
     overwrite: bool = False,
@@ -103,14 +103,16 @@ def train(
 ) -> TrainedRun:
     """Train a network on labeled images of any classes.
 
-    The validation set, a fifth unless `val_fraction` says otherwise, is split off first. Calling it again with the same
-    settings and data returns the finished run.
+    Epochs, batch size and how the accuracy is measured suit the size of the data, unless settings say otherwise.
+    Calling it again with the same settings and data returns the finished run.
 
     Args:
         data: training set, or a path as `load_dataset` takes it.
-        test: test set, scored once at the end; without one the validation set is scored.
+        test: test set, scored once at the end, or its path. None takes the test part of the data, if a path is given
+            and it has one; otherwise the accuracy is measured on a validation set or, for small data, by
+            cross-validation.
         name: of the run; by default made from the data's path and the settings.
-        recipe: "plateau" (ReduceLROnPlateau) or "cosine" (warm-up and cosine decay).
+        recipe: "default", "quick" (a quarter of the steps) or "best" (the most accurate).
         runs_dir: root of the run directories; the run is written to `custom/NAME/seed-SEED` below it.
         resume: continue an interrupted run.
         overwrite: train again.
@@ -130,20 +132,13 @@ def train(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     numpy.savez(f"{folder}/bars.npz", images=images, labels=["up"] * 10 + ["flat"] * 10)
     ...     run = train(f"{folder}/bars.npz", epochs=1, runs_dir=folder)
-    ...     run.result.n, run.classifier().class_names
-    (4, ('flat', 'up'))
+    ...     run.result.scored, run.result.n, run.classifier().class_names
+    ('5-fold cross-validation', 20, ('flat', 'up'))
     """
     from midas.studies import custom
 
-    size = settings.get("size", 28)
-    description = str(data) if isinstance(data, str | os.PathLike) else "array"
-    if isinstance(data, str | os.PathLike):
-        data = load_dataset(data, size=size, split="train")
-    if isinstance(test, str | os.PathLike):
-        test = load_dataset(test, size=size, split="test")
     return custom.train(
         data,
-        description,
         test,
         name=name,
         recipe=recipe,

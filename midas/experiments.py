@@ -44,7 +44,7 @@ CHOICES = {
     "optimizer": OPTIMIZERS,
     "schedule": ("plateau", "cosine"),
 }
-LOWEST = {"size": 14, "seed": 0, "epochs": 1, "batch_size": 1, "tta": 1, "patience": 1, "limit": 1}
+LOWEST = {"size": 14, "seed": 0, "epochs": 1, "batch_size": 1, "tta": 1, "patience": 1, "limit": 1, "folds": 2}
 RETIRED = {"rounds": 0}  # settings of earlier versions, by the value that changed nothing
 PROBE_STEPS = (0, 1, 3, 10, 30, 100, 300)  # steps of the first epochs after which the validation set is scored
 # Upper limits of the augmentation: beyond them little is legible, and with `stroke` gray levels would overflow.
@@ -130,6 +130,7 @@ class Experiment:
             included (test-time augmentation).
         augmentation: strengths, or None for no augmentation.
         val_fraction: fraction of the training images, stratified, that is split off as the validation set; 0 for none.
+        folds: of a cross-validation that measures the accuracy where all images are trained on; None for none.
         limit: train on this many images only; None for all.
         seed: random seed.
 
@@ -160,6 +161,7 @@ class Experiment:
     tta: int = 1
     augmentation: Augmentation | None = field(default_factory=Augmentation)
     val_fraction: float = 0.2
+    folds: int | None = None
     limit: int | None = None
     seed: int = 0
 
@@ -181,6 +183,8 @@ class Experiment:
                 raise MidasError(f"{name} must be at least {lowest}, not {getattr(self, name)}")
         if not 0 <= self.val_fraction < 1:
             raise MidasError(f"val_fraction must lie in [0, 1), not {self.val_fraction}")
+        if self.folds and (self.val_fraction or self.test):
+            raise MidasError("folds need val_fraction 0 and no test set: one accuracy is measured, not two")
         if not 0 <= self.label_smoothing < 1 or (self.label_smoothing and self.loss != "cross-entropy"):
             raise MidasError("label_smoothing must lie in [0, 1), and be 0 unless the loss is 'cross-entropy'")
         if self.freeze_backbone and self.init == "random":

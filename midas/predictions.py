@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -115,3 +116,26 @@ def join_text(labels: Sequence[str], lines: Sequence[int], after_space: Sequence
         between = "\n" * (number - line) or (" " if space else "")
         text, line = text + between + (UNSURE_IN_TEXT if label == UNSURE else label), number
     return text
+
+
+def as_record(found: Prediction | PageReading) -> dict[str, Any]:
+    """Describe a prediction, or all of a page, as `midas predict --json` prints it.
+
+    >>> as_record(Prediction("A", 0.96, (), "x.png"))
+    {'file': 'x.png', 'label': 'A', 'probability': 0.96, 'alternatives': [], 'several': False}
+    """
+    if isinstance(found, Prediction):
+        return {"file": found.source, **_guesses(found), "several": found.several}
+    characters = [
+        {**_guesses(each), "line": line, "box": list(box)}
+        for each, line, box in zip(found.characters, found.lines, found.boxes, strict=True)
+    ]
+    return {"file": found.source, "text": found.text, "characters": characters, "touching": found.touching}
+
+
+def _guesses(prediction: Prediction) -> dict[str, Any]:
+    alternatives = [
+        {"label": each.label, "probability": round(each.probability, 4)} for each in prediction.alternatives
+    ]
+    scores = {"label": prediction.label, "probability": round(prediction.probability, 4)}
+    return {**scores, "alternatives": alternatives}

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from midas.errors import MidasError
@@ -59,7 +62,9 @@ PARTS = {
         stop_patience=None,
         augmentation=_AFFINE,
     ),
-    "custom": Experiment(part="custom", name="compact", data="custom", test=None),
+    "custom": Experiment(
+        part="custom", name="compact", data="custom", test=None, schedule="cosine", learning_rate=4e-3
+    ),
 }
 
 # Initializations of Parts 2 and 3, as settings, by the name that comparisons give them.
@@ -99,7 +104,11 @@ _RECIPES: dict[str, dict[str, dict[str, Any]]] = {
     },
     "part2": {**_PLATEAU_OR_COSINE, "fast": _FAST, "best": _DEEPER},
     "part3": {"cosine": {}},
-    "custom": _PLATEAU_OR_COSINE,
+    "custom": {
+        "default": {},
+        "quick": {"augmentation": _AFFINE},
+        "best": {**_ADAMW, "label_smoothing": 0.1},
+    },
 }
 
 # What replaces the settings of Parts 2 and 3 for data sets of about a thousand images, as in the embedded sample.
@@ -115,6 +124,14 @@ SMALL_DATA: dict[str, Any] = {
 # Of the trainings on the sample's drawings, which are easier than real ones.
 SAMPLE_EPOCHS = 40
 
+# How many steps, and so epochs, suit data of any size; with which batches, by the number of images from which on.
+STEPS = {"quick": 250, "default": 1000, "best": 2500}
+MIN_EPOCHS = {"quick": 2, "default": 6, "best": 12}
+MAX_EPOCHS = {"quick": 100, "default": 300, "best": 600}  # an epoch of a single step takes as long as one of five
+BATCH_SIZES = ((50_000, 256), (5_000, 128), (100, 64), (0, 32))
+FEW_PER_CLASS, FEW_IMAGES, MANY_IMAGES = 10, 200, 2_000  # cross-validation below, unless there are many images
+MAX_FOLDS, MAX_VALIDATION = 5, 10_000
+
 # Settings that do not tell one recipe from another.
 _FREE = ("model", "size", "epochs", "batch_size", "learning_rate")
 
@@ -126,6 +143,35 @@ def for_sample(experiment: Experiment) -> Experiment:
     (40, 32)
     """
     return replace(experiment, **(SMALL_DATA if experiment.test else {"epochs": SAMPLE_EPOCHS}))
+
+
+def suited(experiment: Experiment, recipe: str, images: int, smallest: int | None) -> Experiment:
+    """Give an experiment on other data than those of the parts the settings that suit their size.
+
+    Args:
+        experiment: follows the recipe.
+        recipe: one of `recipes("custom")`.
+        images: number of training images.
+        smallest: number of images of the smallest class; None if only some of the images are used.
+
+    >>> few = suited(PARTS["custom"], "default", images=15, smallest=3)
+    >>> few.epochs, few.batch_size, few.val_fraction, few.folds
+    (300, 32, 0.0, 3)
+    >>> many = suited(PARTS["custom"], "default", images=1_000_000, smallest=100_000)
+    >>> many.epochs, many.batch_size, many.val_fraction, many.folds
+    (6, 256, 0.01, None)
+    """
+    batch_size = next(size for least, size in BATCH_SIZES if images >= least)
+    is_small = images < MANY_IMAGES and smallest is not None and (smallest < FEW_PER_CLASS or images < FEW_IMAGES)
+    share = 0.2 if images <= 10_000 else min(0.1, MAX_VALIDATION / images)
+    epochs = math.ceil(STEPS[recipe] / math.ceil(images * (1 - (0 if is_small else share)) / batch_size))
+    return replace(
+        experiment,
+        batch_size=batch_size,
+        epochs=min(max(epochs, MIN_EPOCHS[recipe]), MAX_EPOCHS[recipe]),
+        val_fraction=0.0 if is_small else share,
+        folds=max(2, min(MAX_FOLDS, smallest)) if is_small and smallest and not experiment.test else None,
+    )
 
 
 def recipes(part: str) -> dict[str, dict[str, Any]]:
@@ -201,8 +247,10 @@ def named(experiment: Experiment) -> Experiment:
     """
     recipe = recipe_of(experiment)
     expected = replace(PARTS[experiment.part], **recipes(experiment.part)[recipe])
-    if experiment.part in ("part1", "custom"):
+    if experiment.part == "part1":
         words = [experiment.model]
+    elif experiment.part == "custom":
+        words = [re.sub(r"[^\w-]+", "-", Path(experiment.data).stem).strip("-") or "data", experiment.model]
     else:
         words = [experiment.init]
         words += [experiment.loss] if experiment.part == "part3" else []
@@ -211,6 +259,7 @@ def named(experiment: Experiment) -> Experiment:
         words.append(experiment.init_checkpoint if experiment.init_checkpoint in ("digits", "part1") else "from")
     words += [recipe] if recipes(experiment.part)[recipe] else []
     words += [f"{experiment.size}px"] if experiment.size != 28 else []
-    words += ["all-data"] if not experiment.val_fraction else []
+    is_all = not (experiment.val_fraction or experiment.folds or (experiment.part == "custom" and experiment.test))
+    words += ["all-data"] if is_all else []
     words += [f"limit-{experiment.limit}"] if experiment.limit else []
     return replace(experiment, name="-".join(words))

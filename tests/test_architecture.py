@@ -15,9 +15,11 @@ LAYERS = (
     ("report",),
     ("studies",),
     ("api",),
+    ("web",),
     ("cli", "__init__", "__main__"),
 )
 LIBRARIES = {"click": ("cli",), "tensorflow": ("learning", "cli"), "keras": ("learning",), "jinja2": ("report",)}
+LIBRARIES |= dict.fromkeys(("flask", "werkzeug", "waitress"), ("web",))
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from midas.cli import data, study, train, use
+from midas.cli import data, study, train, use, web
 from midas.cli.console import Commands
 
 
@@ -18,6 +18,6 @@ def main() -> None:
     """Read handwriting with small networks trained on few drawings, and learn from labels that are all wrong."""
 
 
-for module in (use, train, study, data):
+for module in (use, web, train, study, data):
     for command in module.COMMANDS:
         main.add_command(command)

@@ -13,7 +13,7 @@ import textwrap
 import time
 import traceback
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -31,6 +31,8 @@ INTERRUPTED = 130
 STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGALRM") if hasattr(signal, name)]
 REPEAT_AFTER = 5  # seconds until an interruption is repeated: libraries that catch every exception catch it, too
 SECTIONS = ("Use", "Train", "Study", "Data")
+SECTION_OF = {"web": "Use"}  # of modules that are not named after their section
+SHORT = 0.3  # seconds; epochs that take no longer have no line of their own in a log
 MAX_LINE = 100_000  # of messages that are not for a terminal
 OPENERS = {"darwin": "open", "win32": "start"}  # Linux and others have xdg-open
 
@@ -94,7 +96,8 @@ class Commands(click.Group):
 
 def _section(command: click.Command) -> str:
     """Name the section of a command, which is that of the module it is defined in."""
-    return getattr(command.callback, "__module__", "").rpartition(".")[2].capitalize()
+    module = getattr(command.callback, "__module__", "").rpartition(".")[2]
+    return SECTION_OF.get(module, module.capitalize())
 
 
 def _one_line(ctx: click.Context, message: str) -> click.ClickException:
@@ -102,6 +105,12 @@ def _one_line(ctx: click.Context, message: str) -> click.ClickException:
     if ctx.meta.get("midas.verbose"):
         traceback.print_exc()
     return click.ClickException(printable(message))
+
+
+def again(without: Sequence[str], *more: str) -> str:
+    """Give the command line of this call without some of its options, which take no value, and with others."""
+    words = [word for word in sys.argv[1:] if word not in without]
+    return " ".join(map(_quoted, [*_program(), *words, *more]))
 
 
 def how_to_continue(command: click.Command) -> str:
@@ -179,9 +188,13 @@ def warn_of_notes(notes: Iterable[str]) -> None:
         warn(f"Note: {note}")
 
 
-def warn_of_skipped(skipped: Iterable[Skipped], data: str) -> None:
-    """Say how many images of a data set could not be used."""
-    if listed := list(skipped):
+def warn_of_skipped(skipped: Iterable[Skipped], data: str, most: int = 0) -> None:
+    """Say how many images of a data set could not be used, or name them if there are no more than `most`."""
+    listed = list(skipped)
+    if 0 < len(listed) <= most:
+        for each in listed:
+            warn(f"{data}: skipped {each.name}: {each.reason}")
+    elif listed:
         first = f"{listed[0].name}: {listed[0].reason}"
         warn(f"{data}: {len(listed):,} images skipped, the first is {first} ('midas preprocess' lists all)")
 
@@ -256,7 +269,10 @@ def end_progress() -> None:
 
 
 class Progress:
-    """A progress bar on a terminal; lines where stderr is a file, a pipe or a terminal without cursor."""
+    """A progress bar on a terminal; lines where stderr is a file, a pipe or a terminal without cursor.
+
+    There, epochs have a line each, unless they take only a moment.
+    """
 
     def __init__(self) -> None:
         self.meta = click.get_current_context().meta
@@ -278,7 +294,11 @@ class Progress:
             del names["val_loss"]
         values = ((title, getattr(record, key)) for key, title in names.items())
         numbers = "  ".join(f"{title} {value:.3f}" for title, value in values if value is not None)
-        self._show(f"{', '.join(filter(None, parts))}  {numbers}".rstrip(), record.epoch, epochs)
+        line = f"{', '.join(filter(None, parts))}  {numbers}".rstrip()
+        if self.is_terminal or record.epoch == epochs or record.epoch_seconds > SHORT:
+            self._show(line, record.epoch, epochs)
+        else:
+            self._now_and_then(line, record.epoch, epochs)
 
     def images(self, done: int, total: int) -> None:
         """Show how many images have been read."""
@@ -287,6 +307,10 @@ class Progress:
     def predictions(self, done: int, total: int) -> None:
         """Show how many images have been predicted."""
         self._now_and_then(f"predicted {done:,} of {total:,} images", done, total)
+
+    def steps(self, done: int, total: int) -> None:
+        """Show how many steps of a learning rate range test are done."""
+        self._now_and_then(f"step {done} of {total}", done, total)
 
     def files(self, done: int, total: int) -> None:
         """Show how many images have been written."""

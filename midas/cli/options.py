@@ -35,9 +35,12 @@ from midas.recipes import (
 )
 
 if TYPE_CHECKING:
+    from midas.data.datasets import Dataset
     from midas.data.entries import Source
     from midas.learning.classifier import Classifier
-    from midas.studies.study import Workspace
+    from midas.studies.workspace import Workspace
+
+MAX_SKIPPED = 20  # images that could not be used and are named, one a line
 
 Decorator = Callable[[Any], Any]
 
@@ -72,9 +75,9 @@ def _config(ctx: click.Context, param: click.Parameter, value: str | None) -> st
     return value
 
 
-def _read_config(part: str, file: str, record: dict[str, Any]) -> Experiment:
-    """Complete the settings of a file, which may be a few of them, by those of the part."""
-    whole = PARTS[part].to_json()
+def _read_config(base: Experiment, file: str, record: dict[str, Any]) -> Experiment:
+    """Complete the settings of a file, which may be a few of them."""
+    whole = base.to_json()
     strengths = record.get("augmentation", {})
     if isinstance(strengths, dict):
         record = {**record, "augmentation": {**(whole["augmentation"] or {}), **strengths}}
@@ -155,12 +158,12 @@ form_options = apply(
     click.option(
         "--class-names",
         type=click.Path(dir_okay=False, path_type=Path),
-        help="What the labels of --data stand for: a file with lines of label,name, or JSON.",
+        help="What the labels stand for: a file with lines of label,name, or JSON.",
     ),
     click.option(
         "--transpose/--no-transpose",
         default=None,
-        help="Swap rows and columns of the images of --data.  [default: as its form says; EMNIST's are swapped]",
+        help="Swap rows and columns of the images.  [default: as the form says; EMNIST's are swapped]",
     ),
 )
 
@@ -205,6 +208,8 @@ augmentation_options = [
 ]
 
 _RECIPES = {
+    "default": "default: accurate within minutes.",
+    "quick": "quick: a quarter of the steps.",
     "plateau": "plateau: ReduceLROnPlateau.",
     "cosine": "cosine: warm-up and cosine decay.",
     "fast": "fast: 99 % within seconds.",
@@ -212,18 +217,31 @@ _RECIPES = {
 }
 
 
-def settings_options(part: str, model: bool = True) -> Decorator:
-    """Make the options of an experiment, with the part's defaults; without `model` those that suit all models."""
-    default = PARTS[part]
+def settings_options(part: str, model: bool = True, other_data: bool = False) -> Decorator:
+    """Make the options of an experiment.
+
+    Args:
+        part: has the defaults.
+        model: whether to have those that do not suit all models.
+        other_data: whether to take other data than those of the part.
+    """
+    default, chosen = PARTS[part], recipes(part)
+    if other_data:
+        chosen = chosen | recipes("custom")
+    data_option = click.option(
+        "--data", help="Any labeled images instead of those of Part 1; settings then suit their number."
+    )
     fraction = click.FloatRange(0, 1, min_open=True, max_open=True)
+    by_size = "suits the number of images" if part == "custom" else None
 
     def default_of(value: Any) -> str:
-        return f"[default: {value}, or the recipe's]"
+        return f"[default: {value}]" if value == by_size else f"[default: {value}, or the recipe's]"
 
     model_option = click.option(
         "--model", type=click.Choice(MODEL_NAMES), default=default.model, help=default_of(default.model)
     )
     return apply(
+        *([data_option, form_options] if other_data else []),
         click.option(
             "--config",
             type=click.Path(dir_okay=False),
@@ -235,15 +253,17 @@ def settings_options(part: str, model: bool = True) -> Decorator:
         *([model_option] if model else []),
         click.option(
             "--recipe",
-            type=click.Choice(list(recipes(part))),
-            default=next(iter(recipes(part))),
-            show_default=True,
-            help=" ".join(_RECIPES[name] for name in recipes(part)),
+            type=click.Choice(list(chosen)),
+            default=next(iter(chosen)),
+            show_default="plateau; with --data, default" if other_data else True,
+            help=" ".join(_RECIPES[name] for name in chosen),
         ),
         click.option(
-            "--epochs", type=click.IntRange(1), help=f"Maximum number of epochs.  {default_of(default.epochs)}"
+            "--epochs",
+            type=click.IntRange(1),
+            help=f"Maximum number of epochs.  {default_of(by_size or default.epochs)}",
         ),
-        click.option("--batch-size", type=click.IntRange(1), help=default_of(default.batch_size)),
+        click.option("--batch-size", type=click.IntRange(1), help=default_of(by_size or default.batch_size)),
         click.option(
             "--learning-rate",
             type=click.FloatRange(0, min_open=True),
@@ -268,8 +288,8 @@ def settings_options(part: str, model: bool = True) -> Decorator:
         click.option(
             "--val-fraction",
             type=fraction,
-            default=default.val_fraction,
-            show_default=True,
+            default=None if by_size else default.val_fraction,
+            show_default=by_size or True,
             help="Fraction of the training images for the validation set.",
         ),
         click.option("--all-data", is_flag=True, help="Train without a validation set, for a final network."),
@@ -295,7 +315,14 @@ def training_options(part: str) -> Decorator:
         type=click.Path(file_okay=False, path_type=Path),
         help="Folder for TensorBoard's logs.",
     )
-    places = [ensemble_option, *workspace_options, *restart_options, tensorboard_option]
+    where = [option for option in workspace_options if part != "custom" or option is not data_dir_option]
+    range_test_option = click.option(
+        "--find-learning-rate",
+        is_flag=True,
+        help="Train nothing: find a learning rate by a range test of a few hundred steps, and draw it "
+        "(learning-rate.png).",
+    )
+    places = [range_test_option, ensemble_option, *where, *restart_options, tensorboard_option]
     return apply(settings_options(part), *places, wide_option, json_option, common)
 
 
@@ -314,25 +341,35 @@ def protocol_options(ensemble: bool) -> Decorator:
     )
 
 
-def make_experiment(part: str, workspace: Workspace, settings: dict[str, Any]) -> Experiment:
+def make_experiment(
+    part: str, workspace: Workspace, settings: dict[str, Any], suited: Experiment | None = None
+) -> Experiment:
     """Resolve options to an experiment.
 
-    An option, or its environment variable, takes precedence over the `--config` file, and that over the part's default.
+    An option, or its environment variable, takes precedence over the `--config` file, and that over the settings that
+    suit the data, or else the part's defaults.
     """
     ctx = click.get_current_context()
     explicit = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
     given = {name: value for name, value in settings.items() if ctx.get_parameter_source(name) in explicit}
-    config = _read_config(part, *ctx.meta["midas.config"]) if "midas.config" in ctx.meta else None
-    base = config or (for_sample(PARTS[part]) if workspace.is_sample else PARTS[part])
+    usual = suited or PARTS[part]
+    config = _read_config(usual, *ctx.meta["midas.config"]) if "midas.config" in ctx.meta else None
+    base = config or (for_sample(usual) if workspace.is_sample and not suited else usual)
     if base.part != part:
         raise MidasError(f"--config has the settings of {base.part}, not of {part}")
     changes = {key: value for key, value in given.items() if key in Experiment.__dataclass_fields__}
     if "recipe" in given:
+        if given["recipe"] not in recipes(part):
+            raise click.UsageError(f"--recipe {given['recipe']}: here, there are {', '.join(recipes(part))}")
         base = with_recipe(base, given["recipe"])
     if "augment" in given:
         changes["augmentation"] = (base.augmentation or PARTS[part].augmentation) if given["augment"] else None
-    if given.get("all_data"):
+    if suited:
+        changes |= {name: getattr(suited, name) for name in ("data", "test")}
+    if given.get("all_data") or given.get("folds"):
         changes["val_fraction"] = 0.0
+    if (given.keys() & {"all_data", "val_fraction"} and not given.get("folds")) or (suited and suited.test):
+        changes["folds"] = None
     if part != "part1":
         changes["init_checkpoint"] = _init_checkpoint(part, base, given)
     try:
@@ -361,7 +398,14 @@ def _init_checkpoint(part: str, base: Experiment, given: dict[str, Any]) -> str 
 
 def make_workspace(data_dir: str, runs_dir: Path, cache_dir: Path) -> Workspace:
     """Make a workspace whose messages go to stderr as far as the user wants them."""
-    from midas.studies.study import Workspace
+    told: set[str] = set()
+
+    def warn_once(dataset: Dataset, name: str) -> None:
+        if name not in told:
+            warn_of_skipped(dataset.skipped, name, MAX_SKIPPED)
+        told.add(name)
+
+    from midas.studies.workspace import Workspace
 
     warn_of_sample(data_dir)
     progress = Progress()
@@ -370,10 +414,11 @@ def make_workspace(data_dir: str, runs_dir: Path, cache_dir: Path) -> Workspace:
         data_dir=data_dir,
         cache_dir=cache_dir,
         say=say,
-        skipped=lambda dataset, name: warn_of_skipped(dataset.skipped, name),
+        skipped=warn_once,
         epoch=progress.epoch,
         stage=progress.stage,
         progress=progress.images,
+        steps=progress.steps,
         start=load_tensorflow,
     )
 
@@ -386,6 +431,32 @@ def open_data(data: str, split: str, class_names: Path | None = None, transpose:
     source = open_any(data, split, class_names, transpose)
     warn_of_notes(source.notes)
     return source
+
+
+def make_suited(
+    workspace: Workspace,
+    data: str,
+    test: str | None,
+    class_names: Path | None,
+    transpose: bool | None,
+    settings: dict[str, Any],
+) -> tuple[Workspace, Experiment]:
+    """Open the data that are given by their path, and choose the settings that suit them.
+
+    Returns:
+        A workspace that knows the data, and the settings.
+    """
+    is_default = click.get_current_context().get_parameter_source("recipe") == ParameterSource.DEFAULT
+    recipe = "default" if is_default else settings["recipe"]
+    if recipe not in recipes("custom"):
+        raise click.UsageError(f"--recipe {recipe}: for other data, there are {', '.join(recipes('custom'))}")
+    from midas.studies import custom
+
+    given = custom.open_given(data, test, class_names, transpose)
+    warn_of_notes(given.notes)
+    workspace = given.within(workspace)
+    start = settings.get("from_checkpoint")
+    return workspace, custom.suit(workspace, given, recipe, settings["size"], settings["limit"], start)
 
 
 def load_network(checkpoints: tuple[str, ...], tta: int | None) -> tuple[Classifier, list[Path]]:

@@ -1,16 +1,30 @@
-"""Commands that train networks: one per part, and the list of architectures."""
+"""Commands that train networks: on any data, on the data of each part; and the list of architectures."""
 
 from __future__ import annotations
 
 import shlex
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from midas.cli.console import command, emit, load_tensorflow, table_width
-from midas.cli.options import apply, common, json_option, make_experiment, make_workspace, size_option, training_options
-from midas.experiments import LOSSES
+from midas.cli.console import again, command, emit, load_tensorflow, table_width
+from midas.cli.options import (
+    apply,
+    common,
+    form_options,
+    json_option,
+    make_experiment,
+    make_suited,
+    make_workspace,
+    size_option,
+    training_options,
+)
+from midas.experiments import LOSSES, Experiment
 from midas.recipes import PARTS
+
+if TYPE_CHECKING:
+    from midas.studies.workspace import Workspace
 
 init_option = click.option(
     "--init",
@@ -20,6 +34,39 @@ init_option = click.option(
     help="Initialization of the weights.",
 )
 from_option = click.option("--from", "from_checkpoint", help="Start from this checkpoint instead.")
+
+
+@command("train", epilog="Example: midas train my_symbols/ --name symbols")
+@click.argument("data")
+@click.option(
+    "--test",
+    help="Test set, scored once at the end.  [default: the test part of DATA, if it has one]",
+)
+@click.option(
+    "--from",
+    "from_checkpoint",
+    metavar="PATH|NAME",
+    help="Fine-tune this network, with a new last layer unless the classes are the same.",
+)
+@click.option("--freeze-backbone", is_flag=True, help="With --from: train the last layer only.")
+@click.option(
+    "--folds",
+    type=click.IntRange(2),
+    help="Train on all images, and measure the accuracy by a cross-validation with this many folds.  [default: 5 or "
+    "fewer for small data without a test set]",
+)
+@apply(form_options, training_options("custom"))
+def train(data: str, test: str | None, class_names: Path | None, transpose: bool | None, **settings: Any) -> None:
+    """Train on any labeled images, of any classes.
+
+    DATA is a folder of class folders, a zip, a table or any other form of data set. Epochs, batch size and how the
+    accuracy is measured suit its size.
+    """
+    if settings["freeze_backbone"] and not settings["from_checkpoint"]:
+        raise click.UsageError("--freeze-backbone goes with --from")
+    workspace = make_workspace(data, settings.pop("runs_dir"), settings.pop("cache_dir"))
+    workspace, suited = make_suited(workspace, data, test, class_names, transpose, settings)
+    _perform(make_experiment("custom", workspace, settings, suited), workspace, settings)
 
 
 @command("train-part1", epilog="Example: midas train-part1 --epochs 40 --seed 1")
@@ -61,16 +108,38 @@ def train_part3(**settings: Any) -> None:
 
 
 def _train(part: str, settings: dict[str, Any]) -> None:
-    names = ("ensemble", "resume", "overwrite", "tensorboard", "as_json")
-    networks, resume, overwrite, tensorboard, as_json = (settings.pop(name) for name in names)
     workspace = make_workspace(*(settings.pop(key) for key in ("data_dir", "runs_dir", "cache_dir")))
-    experiment = make_experiment(part, workspace, settings)
-    from midas.studies.evaluation import summarize_seeds
+    _perform(make_experiment(part, workspace, settings), workspace, settings)
+
+
+def _perform(experiment: Experiment, workspace: Workspace, settings: dict[str, Any]) -> None:
+    if settings["find_learning_rate"]:
+        _find_learning_rate(experiment, workspace, settings["as_json"])
+        return
+    from midas.report.tables import folded
+    from midas.studies.evaluation import outcome, summarize_seeds
     from midas.studies.study import perform_seeds
 
-    runs = perform_seeds(experiment, networks, workspace, resume, overwrite, tensorboard)
+    names = ("ensemble", "resume", "overwrite", "tensorboard")
+    runs = perform_seeds(experiment, settings["ensemble"], workspace, *(settings[name] for name in names[1:]))
     found, table = summarize_seeds(runs, table_width())
-    emit(found, as_json, f"{table}\nUse it with: midas predict --checkpoint {shlex.quote(found['path'])} drawing.png")
+    told = outcome(runs[0]) if experiment.part == "custom" else []
+    lines = [table, *(folded(line, table_width()) for line in told)]
+    lines += [f"Use it with: midas predict --checkpoint {shlex.quote(found['path'])} drawing.png"]
+    emit(found, settings["as_json"], "\n".join(lines))
+
+
+def _find_learning_rate(experiment: Experiment, workspace: Workspace, as_json: bool) -> None:
+    from midas.studies.study import find_learning_rate
+
+    found, figure = find_learning_rate(experiment, workspace)
+    rate = f"{found.learning_rate:g}"
+    lines = [
+        f"Suggested learning rate: {rate} (this training's own is {experiment.learning_rate:g}).",
+        str(figure),
+        f"Train with it: {again(('--find-learning-rate', '--json'), '--learning-rate', rate)}",
+    ]
+    emit({**vars(found), "figure": str(figure)}, as_json, "\n".join(lines))
 
 
 @command(epilog="Example: midas models --classes 10")
@@ -86,4 +155,4 @@ def models(classes: int, size: int, as_json: bool) -> None:
     emit({"models": rows}, as_json, models_table(rows))
 
 
-COMMANDS = (train_part1, train_part2, train_part3, models)
+COMMANDS = (train, train_part1, train_part2, train_part3, models)

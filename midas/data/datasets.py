@@ -93,6 +93,25 @@ class Dataset:
         labels = np.array([positions[label] for label in kept.labels], np.int64)
         return replace(kept, labels=labels, class_names=tuple(class_names))
 
+    def with_classes(self, class_names: tuple[str, ...], data: str, others: str) -> Dataset:
+        """Let labels count these classes, of which some may not occur.
+
+        Args:
+            class_names: of another data set.
+            data: the name of this data set, for messages.
+            others: the name of the other one.
+
+        Raises:
+            MidasError: there is an image of another class.
+        """
+        if unknown := sorted(set(self.class_names) - set(class_names)):
+            raise MidasError(
+                f"{data}: has the class {some(map(repr, unknown))}, which {others} has no images of; remove it, or add "
+                "images of it"
+            )
+        positions = np.array([class_names.index(name) for name in self.class_names], np.int64)
+        return replace(self, labels=positions[self.labels], class_names=class_names)
+
     @cached_property
     def digest(self) -> str:
         """Digest of glyphs, labels and class names: 16 hexadecimal digits."""
@@ -162,6 +181,33 @@ def open_any(
         source = open_source(data, None, names, transpose)
         part = "training" if split == "train" else split
         return replace(source, notes=(*source.notes, f"{data}: has no {part} part; all that it has is taken"))
+
+
+def open_test_part(
+    data: str | os.PathLike,
+    training: Source,
+    class_names: str | os.PathLike | None = None,
+    transpose: bool | None = None,
+) -> Source | None:
+    """Open the test part of a data set, or else its validation part; None if it has neither.
+
+    Args:
+        data: as in `open_any`.
+        training: its training part, or all that it has.
+        class_names: as in `open_any`.
+        transpose: as in `open_any`.
+
+    Raises:
+        MidasError: as `open_any`.
+    """
+    if data == SAMPLE:
+        return None
+    names = None if class_names is None else read_class_names(Path(class_names))
+    try:
+        source = open_source(data, "test", names, transpose)
+    except MissingPartError:
+        return None
+    return source if source.digest != training.digest else None  # the same where everything is taken
 
 
 def open_named(name: str, data_dir: str | os.PathLike) -> Source:
@@ -304,7 +350,7 @@ def cached(
 
 def _code_digest() -> str:
     """Digest of the code that determines glyphs and labels: all of `midas.data`, as far as it reads."""
-    others = ("augmentation.py", "complementary_mnist.py", "download.py", "export.py")
+    others = ("augmentation.py", "complementary_mnist.py", "corrections.py", "download.py", "export.py")
     modules = sorted(path for path in Path(__file__).parent.glob("*.py") if path.name not in others)
     return hashlib.sha256(b"".join(path.read_bytes() for path in modules)).hexdigest()
 

@@ -20,17 +20,16 @@ import numpy as np
 
 from midas.data.complementary_mnist import complementary_labels
 from midas.data.entries import Entry, Source
+from midas.data.strokes import HEIGHT, PEN, WIDTH, draw_strokes
 
 CHARACTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 WRITERS = 40
-HEIGHT, WIDTH = 900, 1200
 MARGIN = 12  # pixels of white along the border of the page
 
 # Strokes are in font units, y down from the baseline: capitals are 21 high, x is 14, descenders reach 7 below.
 CAPITAL = 21
 UNIT = 19.2  # pixels per font unit, of the average writer
 LOWERCASE = np.array([1.04, 0.97])  # people draw lowercase letters wider and lower than the font
-PEN = 66  # pixels; nearly all real drawings have exactly this pen width
 MIDDLE = (590, 476)  # pixels; where people center a capital on the page
 ALIGNED = 0.5  # 1: letters stand on a common baseline, 0: each is centered on the page; people are in between
 STEP = 0.6  # font units between the points of a stroke
@@ -117,11 +116,7 @@ def draw(character: str, writer: int, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng((seed, writer, CHARACTERS.index(character) + 1))
     strokes = [_draw_stroke(stroke, hand, rng) for stroke in _form(character, hand, rng)]
     strokes = _on_page(strokes, LOWERCASE if character.islower() else np.ones(2), hand, rng)
-    page = np.full((HEIGHT, WIDTH), 255, np.uint8)
-    fraction_bits = 4
-    points = [np.rint(stroke * 2**fraction_bits).astype(np.int32) for stroke in strokes]
-    cv2.polylines(page, points, False, 0, hand.pen, cv2.LINE_8, fraction_bits)
-    return page
+    return draw_strokes(strokes, hand.pen)
 
 
 def _hand(writer: int, seed: int) -> _Hand:

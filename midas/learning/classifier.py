@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import html
 import itertools
 import os
@@ -348,9 +349,12 @@ class Classifier:
 
     def features(self, glyphs: Glyphs) -> np.ndarray:
         """Compute the inputs of the last layer of the only network: float32 (n, width of that layer)."""
-        network = self.network
-        backbone = keras.Model(network.inputs, network.layers[-1].input)
-        return backbone.predict(models.inputs(backbone, glyphs), batch_size=BATCH, verbose=0)
+        return _logits(self.backbone, glyphs)
+
+    @functools.cached_property
+    def backbone(self) -> keras.Model:
+        """The only network without its last layer."""
+        return keras.Model(self.network.inputs, self.network.layers[-1].input)
 
 
 def score_source(

@@ -7,7 +7,6 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -32,12 +31,13 @@ from midas.learning.classifier import Classifier
 from midas.learning.input_pipeline import feed, split, steps_per_epoch
 from midas.learning.writer_adaptation import place_statistics
 from midas.metrics import classification, complementary
-from midas.records import Card, EpochRecord, Result
+from midas.records import Card, EpochRecord, Predictions, Result
 from midas.runs import Run
 
 WARM_UP = 0.1  # fraction of the epochs, in the cosine schedule
 MIN_RATE = 1 / 200  # of the learning rate: neither schedule goes below it
 PLATEAU_FACTOR = 0.5
+SAVE_EVERY = 3.0  # seconds of training that an interruption may cost, or one epoch if that takes longer
 EMBEDDED = 1000  # scored images, drawn at random, whose features are kept
 
 
@@ -90,7 +90,7 @@ def train(
         raise MidasError("--tensorboard needs the package tensorboard: pip install tensorboard")
     set_seed(experiment.seed)
     training, validation = split(data, experiment)
-    start, initialization = _initialize(experiment, data.class_names, init_checkpoint)
+    start, initialization = initialize(experiment, data.class_names, init_checkpoint)
     if overwrite:  # not before everything that can be refused is known to be right
         run.clear()
     run.start(experiment)
@@ -101,12 +101,13 @@ def train(
     return Training(experiment, run, training, validation, initialization)
 
 
-def score(training: Training, test: Dataset | None = None) -> Result:
+def score(training: Training, test: Dataset | None = None, cross_validation: Run | None = None) -> Result:
     """Score what `train` has trained, and finish the run.
 
     Args:
         training: what `train` returned.
         test: test set; None scores the validation set.
+        cross_validation: of the same training, whose predictions of all images are scored instead.
 
     Returns:
         What result.json then holds.
@@ -115,17 +116,18 @@ def score(training: Training, test: Dataset | None = None) -> Result:
         MidasError: the test set has other classes.
     """
     experiment, run, validation = training.experiment, training.run, training.validation
-    if test is not None and test.class_names != validation.class_names:
-        raise MidasError(
-            f"{experiment.test}: its classes {test.class_names} are not those of {experiment.data}, "
-            f"{validation.class_names}"
-        )
+    if test is not None:
+        test = test.with_classes(validation.class_names, experiment.test or "test", experiment.data)
     set_seed(experiment.seed)
     scored, name = test, experiment.test or "test"
     if scored is None:
         scored, name = (validation, "validation") if len(validation) else (training.training, "training")
     network, records = Classifier.load(run.path), run.epochs()
-    probabilities = network.probabilities(scored.glyphs)
+    if cross_validation:
+        name = f"{experiment.folds}-fold cross-validation"
+        probabilities = cross_validation.predictions().probabilities
+    else:
+        probabilities = network.probabilities(scored.glyphs)
     best = best_epoch(records, experiment.min_delta)
     more: dict[str, Any] = {}
     if experiment.part == "part3":
@@ -154,17 +156,34 @@ def score(training: Training, test: Dataset | None = None) -> Result:
         skipped=len(validation.skipped),
         **more,
     )
-    if experiment.loss == "cross-entropy" and experiment.part != "part3" and len(validation):
-        unseen = probabilities if scored is validation else network.probabilities(validation.glyphs)
-        threshold = classification.reject_threshold(unseen, validation.labels)
-        run.write(replace(run.card, reject_below=threshold))
-    embedded = np.sort(np.random.default_rng(experiment.seed).permutation(len(scored))[:EMBEDDED])
-    limit = float(np.finfo(np.float16).max)
-    features = network.features(scored.glyphs.take(embedded)).clip(-limit, limit).astype(np.float16)
-    run.write_predictions(scored.predictions(probabilities, embedded, features))
+    if experiment.loss == "cross-entropy" and experiment.part != "part3" and (len(validation) or cross_validation):
+        unseen = scored if cross_validation or scored is validation else validation
+        of_unseen = probabilities if unseen is scored else network.probabilities(unseen.glyphs)
+        threshold = classification.reject_threshold(of_unseen, unseen.labels)
+        card = replace(run.card, reject_below=threshold)
+        if (
+            cross_validation and threshold is not None
+        ):  # of enough images, with the temperature that they were fitted to
+            scores = cross_validation.cross_validation.scores
+            card = replace(card, temperature=scores[0].temperature, tta_temperature=scores[-1].temperature)
+        run.write(card)
+    if cross_validation:
+        run.write_predictions(scored.predictions(probabilities))
+    else:
+        run.write_predictions(_with_features(experiment, scored, network, probabilities))
     run.write(replace(run.environment, finished_utc=provenance.now()))
     run.write(result)
     return result
+
+
+def _with_features(
+    experiment: Experiment, scored: Dataset, network: Classifier, probabilities: np.ndarray
+) -> Predictions:
+    """Join predictions with the features of some of the images, drawn at random."""
+    embedded = np.sort(np.random.default_rng(experiment.seed).permutation(len(scored))[:EMBEDDED])
+    limit = float(np.finfo(np.float16).max)
+    features = network.features(scored.glyphs.take(embedded)).clip(-limit, limit).astype(np.float16)
+    return scored.predictions(probabilities, embedded, features)
 
 
 def _estimates(probabilities: np.ndarray, validation: Dataset) -> dict[str, Any]:
@@ -185,10 +204,14 @@ def _zero_shot(initialization: Classifier, scored: Dataset) -> dict[str, Any]:
     return {f"zero_shot_{key}": getattr(found, key) for key in ("accuracy", "macro_f1", "per_class")}
 
 
-def _initialize(
+def initialize(
     experiment: Experiment, class_names: tuple[str, ...], init_checkpoint: str | os.PathLike | None
 ) -> tuple[keras.Model, Classifier]:
-    """Build the network that training starts from, and what predicts before any training."""
+    """Build the network that training starts from, and what predicts before any training.
+
+    Raises:
+        MidasError: the checkpoint does not fit the experiment.
+    """
     model, untrained = (models.build(experiment.model, experiment.size, len(class_names)) for _ in range(2))
     for layer in model.layers[:-1] if experiment.freeze_backbone else ():
         layer.trainable = False
@@ -337,7 +360,7 @@ def _fit(
         callbacks.append(keras.callbacks.TensorBoard(str(tensorboard)))
     callbacks += [
         EpochRecorder(run, records, experiment.stop_patience, report, probe),
-        AtomicCheckpoint(Path(run / "last.keras")),
+        AtomicCheckpoint(run / "last.keras", interval=SAVE_EVERY),
     ]
     with feed(training, experiment, model, first_epoch=len(records)) as batches:
         model.fit(

@@ -67,14 +67,16 @@ def write_copies_preview(dataset: Dataset, path: Path, copies: int, strengths: A
         figure.savefig(temporary, format="png")
 
 
-def keep_samples(run: Run, experiment: Experiment, data: Dataset, source: Source, test: Dataset | None) -> None:
+def keep_samples(
+    run: Run, experiment: Experiment, data: Dataset, source: Source | Dataset, test: Dataset | None
+) -> None:
     """Write data.json and samples.npz of a run: what its report shows of the data.
 
     Args:
         run: the run's directory.
         experiment: whose augmentation is shown.
         data: the training set, validation images included.
-        source: where its images come from.
+        source: where its images come from; no samples are kept of a data set in memory.
         test: the test set, if there is one.
 
     Raises:
@@ -83,6 +85,8 @@ def keep_samples(run: Run, experiment: Experiment, data: Dataset, source: Source
     from midas.report.plot_images import thumbnail
 
     run.write(DataRecord(data.summary(), test.summary() if test else None))
+    if isinstance(source, Dataset):
+        return
     classes = len(data.class_names)
     chosen = _first_of_each_class(data, max(SAMPLE_IMAGES // classes, 1))
     paged = _first_of_each_class(data, 2 if classes <= MAX_PAIRED_CLASSES else 1)

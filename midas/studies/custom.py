@@ -1,21 +1,31 @@
-"""Training on any labeled data set."""
+"""Training on any labeled data set: what is needed of it, and the settings that suit its size."""
 
 from __future__ import annotations
 
-import re
+import os
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from midas.data.datasets import Dataset, open_any, open_test_part
 from midas.errors import MidasError
-from midas.recipes import PARTS, named, recipes, with_recipe
-from midas.records import DataRecord, EpochRecord
+from midas.experiments import Experiment
+from midas.recipes import PARTS, named, recipes, suited, with_recipe
+from midas.records import EpochRecord
 from midas.runs import Run
+from midas.studies.study import perform_seeds
+from midas.studies.workspace import Workspace
 
 if TYPE_CHECKING:
-    from midas.data.datasets import Dataset
+    from midas.data.entries import Source
     from midas.learning.classifier import Classifier
+
+IN_MEMORY = "array"  # name of a data set that is not on disk
+BEST_SIZE = 36  # pixels of the glyphs of `placed` in the recipe "best", as in Part 1
+PLACES_KNOWN, PLACES_VARY = 0.9, 0.1  # share of the glyphs, and standard deviation, from which on places say something
 
 
 class TrainedRun(Run):
@@ -28,13 +38,140 @@ class TrainedRun(Run):
         return Classifier.load(self.path)
 
 
+@dataclass(frozen=True)
+class GivenData:
+    """The data sets of a training.
+
+    Attributes:
+        name: of the training set, as experiments and messages have it.
+        training: opened, or in memory.
+        test_name: of the test set; None without one.
+        test: opened, or in memory; None without one.
+    """
+
+    name: str
+    training: Source | Dataset
+    test_name: str | None = None
+    test: Source | Dataset | None = None
+
+    def within(self, workspace: Workspace) -> Workspace:
+        """Let a workspace find these data sets by their names."""
+        found = {self.name: self.training}
+        if self.test_name is not None and self.test is not None:
+            found[self.test_name] = self.test
+        return replace(workspace, given=found)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know about how they are read."""
+        opened = [each for each in (self.training, self.test) if each is not None and not isinstance(each, Dataset)]
+        return tuple(dict.fromkeys(note for source in opened for note in source.notes))
+
+
+def open_given(
+    data: Dataset | str | os.PathLike,
+    test: Dataset | str | os.PathLike | None = None,
+    class_names: str | os.PathLike | None = None,
+    transpose: bool | None = None,
+) -> GivenData:
+    """Open what to train on, and the test set: the one given, or else the data set's own test part.
+
+    Args:
+        data: a data set, or a path as `datasets.open_any` takes it.
+        test: the same.
+        class_names: what the labels of either stand for, as in `datasets.open_any`.
+        transpose: whether to swap rows and columns of the images of either, as there.
+
+    Raises:
+        MidasError: one cannot be opened.
+    """
+    training: Source | Dataset
+    if isinstance(data, Dataset):
+        name, training = IN_MEMORY, data
+        if test is None:
+            return GivenData(name, training)
+    else:
+        name, source = _name(data), open_any(data, "train", class_names, transpose)
+        if test is None or (not isinstance(test, Dataset) and _name(test) == name):
+            part = open_test_part(data, source, class_names, transpose)
+            if test is not None and part is None:
+                raise MidasError(f"{name}: has no test part, and is trained on; give other images with --test")
+            return GivenData(name, source, f"{name}, test part" if part else None, part)
+        training = source
+    if isinstance(test, Dataset):
+        return GivenData(name, training, "test", test)
+    return GivenData(name, training, _name(test), open_any(test, "test", class_names, transpose))
+
+
+def _name(path: str | os.PathLike) -> str:
+    return str(Path(path))
+
+
+def suit(
+    workspace: Workspace,
+    given: GivenData,
+    recipe: str = "default",
+    size: int | None = None,
+    limit: int | None = None,
+    init_checkpoint: str | None = None,
+) -> Experiment:
+    """Read the data, and choose the settings that suit them.
+
+    Args:
+        workspace: one that finds them.
+        given: the data sets.
+        recipe: one of `recipes.recipes("custom")`.
+        size: side of the glyphs in pixels; None for what the recipe or the checkpoint needs.
+        limit: train on this many images only.
+        init_checkpoint: start from this network, and take its architecture and size.
+
+    Raises:
+        MidasError: the data cannot be read, or no classes can be learned from them.
+    """
+    if recipe not in recipes("custom"):
+        raise MidasError(f"no recipe {recipe!r}; there are {', '.join(recipes('custom'))}")
+    experiment = with_recipe(replace(PARTS["custom"], data=given.name, test=given.test_name), recipe)
+    if init_checkpoint is not None:
+        experiment = _start_from(experiment, init_checkpoint)
+    in_memory = given.training.glyphs.size if isinstance(given.training, Dataset) else None
+    experiment = replace(experiment, size=size or in_memory or experiment.size)
+    quiet = replace(workspace, skipped=lambda dataset, name: None)
+    data = quiet.load(given.name, experiment.size)
+    _check(data, given, quiet, experiment.size)
+    if recipe == "best" and init_checkpoint is None and places_matter(data):
+        experiment = replace(experiment, model="placed", size=size or in_memory or BEST_SIZE)
+    counts = np.bincount(data.labels, minlength=len(data.class_names))
+    images = min(limit or len(data), len(data))
+    return suited(experiment, recipe, images, int(counts.min()) if images == len(data) else None)
+
+
+def _start_from(experiment: Experiment, checkpoint: str) -> Experiment:
+    from midas.learning.checkpoints import card_file, checkpoint_files, find_checkpoint, read_card
+
+    card = read_card(card_file(checkpoint_files(find_checkpoint(checkpoint))[0]))
+    return replace(experiment, init="pretrained", init_checkpoint=checkpoint, model=card.model, size=card.size)
+
+
+def _check(data: Dataset, given: GivenData, workspace: Workspace, size: int) -> None:
+    """Refuse data that nothing can be learned from, and a test set of other classes."""
+    if len(data.class_names) < 2:
+        raise MidasError(f"{given.name}: has one class only, {data.class_names[0]!r}; training needs at least two")
+    if given.test_name is not None:
+        workspace.load(given.test_name, size).with_classes(data.class_names, given.test_name, given.name)
+
+
+def places_matter(data: Dataset) -> bool:
+    """Tell whether size and position on the page are known of nearly all images, and vary."""
+    known = data.glyphs.places[:, 0] > 0
+    return bool(known.mean() >= PLACES_KNOWN and data.glyphs.places[known, 1:].std(axis=0).max() >= PLACES_VARY)
+
+
 def train(
-    data: Dataset,
-    description: str,
-    test: Dataset | None = None,
+    data: Dataset | str | os.PathLike,
+    test: Dataset | str | os.PathLike | None = None,
     *,
     name: str | None = None,
-    recipe: str = "plateau",
+    recipe: str = "default",
     runs_dir: str | Path = "checkpoints",
     resume: bool = False,
     overwrite: bool = False,
@@ -44,10 +181,10 @@ def train(
     """Train a network on a data set and score it; nothing is done for a finished run on the same data.
 
     Args:
-        data: training set; the validation set is split off.
-        description: of the data, e.g. its path, for the records and the name of the run.
-        test: test set, scored once at the end; None scores the validation set.
-        name: of the run; by default made from the description and the settings.
+        data: training set, or the path of one.
+        test: test set, scored once at the end, or its path; None takes the data set's own test part, or else measures
+            the accuracy on a validation set or by cross-validation.
+        name: of the run; by default made from the data's name and the settings.
         recipe: settings that are replaced together, one of `recipes.recipes("custom")`.
         runs_dir: root of the run directories.
         resume: continue an unfinished run.
@@ -58,33 +195,17 @@ def train(
     Raises:
         MidasError: a setting is not allowed, the data cannot be split, or the run directory holds something else.
     """
-    from midas.learning import backend
-
-    if recipe not in recipes("custom"):
-        raise MidasError(f"no recipe {recipe!r}; there are {', '.join(recipes('custom'))}")
-    base = with_recipe(replace(PARTS["custom"], size=data.glyphs.size), recipe)
-    try:
-        experiment = replace(base, data=description, test="test" if test else None, **settings)
-    except TypeError as error:
-        raise MidasError(f"no such setting: {str(error).split('argument ')[-1]}") from error
-    if experiment.init == "pretrained" and experiment.init_checkpoint is None:
+    if unknown := sorted(settings.keys() - Experiment.__dataclass_fields__.keys()):
+        raise MidasError(f"no such setting: {unknown[0]!r}")
+    if settings.get("init") == "pretrained" and settings.get("init_checkpoint") is None:
         raise MidasError("init 'pretrained' needs init_checkpoint, a path or the name of a network")
-    stem = re.sub(r"[^\w-]+", "-", Path(description).stem).strip("-") or "data"
-    experiment = replace(experiment, name=name or f"{stem}-{named(experiment).name}")
-    run = TrainedRun(Path(runs_dir) / experiment.run_path)
-    if not overwrite:
-        run.check(experiment, resume)
-        if run.finished:
-            if run.card.data_digest != data.digest:
-                raise MidasError(f"{run.path}: was trained on other data; choose another name, or overwrite it")
-            return run
-    backend.start_tensorflow()
-    from midas.learning import trainer
-    from midas.learning.checkpoints import find_checkpoint
-
-    init_checkpoint = find_checkpoint(experiment.init_checkpoint) if experiment.init == "pretrained" else None
-    with run.locked():
-        training = trainer.train(experiment, run, data, init_checkpoint, report=report, overwrite=overwrite)
-        run.write(DataRecord(data.summary(), test.summary() if test else None))
-        trainer.score(training, test)
-    return run
+    given = open_given(data, test)
+    workspace = given.within(Workspace(Path(runs_dir), ".", None, epoch=report))
+    start = settings.get("init_checkpoint") if settings.get("init") != "random" else None
+    base = suit(workspace, given, recipe, settings.get("size"), settings.get("limit"), start)
+    if settings.get("val_fraction") is not None:
+        base = replace(base, folds=None)
+    experiment = replace(base, **settings)
+    experiment = replace(experiment, name=name or named(experiment).name)
+    runs = perform_seeds(experiment, 1, workspace, resume, overwrite)
+    return TrainedRun(runs[0].path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,12 +17,20 @@ from midas.metrics import classification
 from midas.metrics.classification import Scores
 from midas.records import Skipped
 from midas.report import analysis, page, tables
+from midas.report.titles import scored_title
 from midas.runs import Run, find_run
 
 if TYPE_CHECKING:
     from midas.data.datasets import Dataset
     from midas.data.entries import Source
     from midas.learning.classifier import Classifier
+
+# What a run scored, in words, where it is no test set.
+MEASURED = {
+    "validation": "{n:,} validation images, which also chose the epoch",
+    "training": "the {n:,} training images themselves, which says nothing about others",
+}
+MAX_CONFUSED = 3  # pairs of classes that a training reports
 
 Progress = Callable[[int, int], None]
 
@@ -170,21 +179,51 @@ def summarize_seeds(runs: Sequence[Run], width: int | None = None) -> tuple[dict
     """Summarize finished runs that differ in their seed alone, for a terminal of some width (None: any).
 
     Returns:
-        For one run its result with its path; for several the list of these, their folder, and the scores of the
-        ensemble if they scored the same test set. And the same as a table.
+        For one run its result with its path, the class names and the images that were skipped; for several the list of
+        results, their folder, the same, and the scores of the ensemble if they scored the same images, or else their
+        mean accuracy. And the same as a table.
     """
     states, results = (
         [page.run_state(run) for run in runs],
         [{**plain(run.result), "path": str(run.path)} for run in runs],
     )
     rows = [{**state, "state": None} for state in states]
+    data = runs[0].data
+    about = {
+        "class_names": list(runs[0].card.class_names),
+        "skipped_files": plain(data.data.skipped) if data else [],
+    }
     if len(runs) == 1:
-        return results[0], tables.results_table(rows, width)
-    found: dict[str, Any] = {"runs": results, "path": str(runs[0].path.parent)}
-    if runs[0].experiment.test:  # otherwise each has scored its own validation set
+        return {**results[0], **about}, tables.results_table(rows, width)
+    found: dict[str, Any] = {"runs": results, "path": str(runs[0].path.parent), **about}
+    if runs[0].experiment.val_fraction and not runs[0].experiment.test:  # each has scored its own validation set
+        found |= {"accuracy": mean(run.result.accuracy for run in runs), "n": runs[0].result.n}
+    else:
         found["together"] = analysis.score_together(runs)
+        found |= {name: found["together"][name] for name in ("accuracy", "n")}
         rows.append(found["together"])
     return found, tables.results_table(rows, width)
+
+
+def outcome(run: Run) -> list[str]:
+    """Say in sentences how accurate a finished training is, and what it confuses.
+
+    Raises:
+        MidasError: its records cannot be read.
+    """
+    result, predictions, class_names = run.result, run.predictions(), run.card.class_names
+    low, high = (100 * bound for bound in result.accuracy_interval)
+    images = MEASURED.get(result.scored, f"{{n:,}} images of {scored_title(result.scored)}")
+    if run.experiment.folds:
+        images = f"all {{n:,}} images, in {result.scored}; the network itself is trained on all of them"
+    lines = [
+        f"Accuracy {100 * result.accuracy:.1f} % (95 % interval {low:.1f}-{high:.1f} %) on {images.format(n=result.n)}."
+    ]
+    matrix = classification.confusion_matrix(predictions.probabilities, predictions.labels, len(class_names))
+    if pairs := classification.confused_pairs(matrix, class_names, MAX_CONFUSED):
+        words = ", ".join(f"{pair.label} taken for {pair.predicted} ({pair.count})" for pair in pairs)
+        lines.append(f"Most confused: {words}.")
+    return lines
 
 
 def as_json(evaluation: Evaluation, **about: Any) -> dict[str, Any]:

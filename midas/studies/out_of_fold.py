@@ -13,7 +13,7 @@ import numpy as np
 from midas.data.datasets import Dataset
 from midas.errors import MidasError
 from midas.experiments import Experiment
-from midas.recipes import PARTS, with_recipe
+from midas.recipes import PARTS
 from midas.records import EpochRecord
 from midas.runs import Run
 from midas.studies.cross_validation import stratified_folds
@@ -91,7 +91,7 @@ def predict(
 
 def _experiment(dataset: Dataset, images: int) -> Experiment:
     return dataclasses.replace(
-        with_recipe(PARTS["custom"], "cosine"),
+        PARTS["custom"],
         size=dataset.glyphs.size,
         batch_size=256 if images > LARGE else 64,
         val_fraction=0.0,

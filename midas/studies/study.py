@@ -1,76 +1,23 @@
-"""The study of the three parts: which run needs which data, and which other run first."""
+"""Performs experiments, and the study of the three parts: which run needs which other run first."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from midas.errors import MidasError
 from midas.experiments import Experiment
+from midas.files import atomic
 from midas.recipes import INITIALIZATIONS, PARTS, SMALL_DATA, for_sample, named
-from midas.records import EpochRecord
 from midas.runs import Run
+from midas.studies.cross_validation import Protocol, cross_validate, stratified_folds
+from midas.studies.workspace import Workspace
 
 if TYPE_CHECKING:
-    from midas.data.datasets import Dataset
+    from midas.learning.range_test import RangeTest
 
 QUICK_EPOCHS = {"part1": 12, "part1-digits": 12, "mnist": 2, "part3": 2}  # by training set
-
-
-def _start_tensorflow() -> None:
-    from midas.learning.backend import start_tensorflow
-
-    start_tensorflow()
-
-
-@dataclass(frozen=True)
-class Workspace:
-    """Where data and runs are, and how the user is informed.
-
-    Attributes:
-        runs_dir: root of the run directories.
-        data_dir: folder of the data sets, or "sample".
-        cache_dir: where preprocessed data are cached.
-        say: called with a line of text.
-        skipped: called with each data set that is loaded and its name, to report images that could not be used.
-        epoch: called after each epoch with its record and the number of epochs.
-        stage: called with the part of the whole that comes next, such as "run 3 of 9".
-        progress: called with (done, total) images while data are read.
-        start: called before TensorFlow is needed.
-    """
-
-    runs_dir: Path
-    data_dir: str
-    cache_dir: Path
-    say: Callable[[str], None] = lambda line: None
-    skipped: Callable[[Dataset, str], None] = lambda dataset, name: None
-    epoch: Callable[[EpochRecord, int], None] = lambda record, epochs: None
-    stage: Callable[[str], None] = lambda title: None
-    progress: Callable[[int, int], None] | None = None
-    start: Callable[[], None] = _start_tensorflow
-
-    @property
-    def is_sample(self) -> bool:
-        """Whether the data are the embedded sample."""
-        return self.data_dir == "sample"
-
-    @property
-    def root(self) -> Path:
-        """Root of these runs; those on the sample are kept apart from real ones."""
-        return self.runs_dir / "sample" if self.is_sample else self.runs_dir
-
-    def run(self, experiment: Experiment) -> Run:
-        """Give the run directory of an experiment."""
-        return Run(self.root / experiment.run_path)
-
-    def load(self, name: str, size: int) -> Dataset:
-        """Load a data set that experiments name, and report images that could not be used."""
-        from midas.data import datasets
-
-        data = datasets.load(name, self.data_dir, size, self.cache_dir, progress=self.progress)
-        self.skipped(data, name)
-        return data
 
 
 def perform(
@@ -93,26 +40,57 @@ def perform(
             return run
     init_checkpoint = _init_checkpoint(experiment, workspace)
     workspace.start()
-    from midas.data import datasets
     from midas.learning.trainer import score, train  # imports TensorFlow
     from midas.report import previews
 
     data = workspace.load(experiment.data, experiment.size)
     if experiment.test:
-        datasets.open_named(experiment.test, workspace.data_dir)  # must exist before hours are spent; not read yet
+        workspace.open(experiment.test)  # must exist before hours are spent; not read yet
+    if experiment.folds:
+        stratified_folds(
+            data, experiment.data, experiment.folds, experiment.seed
+        )  # or refuse before anything is trained
     with run.locked():
         if not overwrite:  # another process may have worked on it meanwhile
             run.check(experiment, resume=True)
             if run.finished:
                 return run
         images = min(experiment.limit or len(data), len(data))
-        workspace.say(f"{experiment.run_path}: {images:,} images of {experiment.data}, validation set included")
+        included = ", validation set included" if experiment.val_fraction else ""
+        workspace.say(f"{experiment.run_path}: {images:,} images of {experiment.data}{included}")
         training = train(experiment, run, data, init_checkpoint, workspace.epoch, tensorboard, overwrite=overwrite)
         test = workspace.load(experiment.test, experiment.size) if experiment.test else None
-        source = datasets.open_named(experiment.data.removesuffix("-digits"), workspace.data_dir)
-        previews.keep_samples(run, experiment, data, source, test)
-        score(training, test)
+        previews.keep_samples(run, experiment, data, workspace.open(experiment.data), test)
+        score(training, test, _cross_validate(experiment, workspace, resume, overwrite))
     return run
+
+
+def _cross_validate(experiment: Experiment, workspace: Workspace, resume: bool, overwrite: bool) -> Run | None:
+    """Cross-validate a training on all images, if that is to measure its accuracy."""
+    if experiment.folds is None:
+        return None
+    protocol = Protocol(experiment.folds, tta=experiment.tta)
+    return cross_validate(replace(experiment, folds=None), workspace, protocol, resume, overwrite)
+
+
+def find_learning_rate(experiment: Experiment, workspace: Workspace) -> tuple[RangeTest, Path]:
+    """Find a learning rate for an experiment by a range test, and draw it beside its run directory. Trains nothing.
+
+    Raises:
+        MidasError: the data cannot be read, or do not fit the experiment.
+    """
+    init_checkpoint = _init_checkpoint(experiment, workspace)
+    workspace.start()
+    from midas.learning import range_test  # imports TensorFlow
+    from midas.report import plots
+
+    data = workspace.load(experiment.data, experiment.size)
+    found = range_test.find_learning_rate(experiment, data, init_checkpoint, workspace.steps)
+    path = workspace.run(experiment).path.parent / "learning-rate.png"
+    with atomic(path) as temporary:
+        figure = plots.learning_rates(found.rates, found.losses, found.smoothed, found.learning_rate)
+        figure.savefig(temporary, format="png", dpi=150)
+    return found, path
 
 
 def perform_seeds(
@@ -130,6 +108,7 @@ def perform_seeds(
     """
     seeds = [replace(experiment, seed=experiment.seed + index) for index in range(networks)]
     for each in seeds if not overwrite else ():
+        _check_data(each, workspace)
         workspace.run(each).check(each, resume)
     logs = [tensorboard / f"seed-{each.seed}" if tensorboard and networks > 1 else tensorboard for each in seeds]
     runs = []
@@ -137,6 +116,25 @@ def perform_seeds(
         workspace.stage(f"network {number} of {networks}" if networks > 1 else "")
         runs.append(perform(each, workspace, resume, overwrite, log))
     return runs
+
+
+def _check_data(experiment: Experiment, workspace: Workspace) -> None:
+    """Refuse to take other data for those that a run was trained on.
+
+    Raises:
+        MidasError: they differ.
+    """
+    run = workspace.run(experiment)
+    if not (run / "card.json").exists() or run.card.size != experiment.size:
+        return
+    try:
+        data = workspace.load(experiment.data, experiment.size)
+    except MidasError:
+        if run.finished:  # data that are gone are not other data
+            return
+        raise
+    if run.card.data_digest != data.digest:
+        raise MidasError(f"{run.path}: was trained on other data; choose another --name, or use --overwrite")
 
 
 def run_study(workspace: Workspace, quick: bool, seed: int, resume: bool = False, overwrite: bool = False) -> list[Run]:
@@ -186,6 +184,11 @@ def _init_checkpoint(experiment: Experiment, workspace: Workspace) -> Path | Non
     """Find the checkpoint of a pretrained initialization; a network of Part 1 is trained if there is none yet."""
     if experiment.init == "random" or experiment.init_checkpoint is None:
         return None
+    if experiment.part == "custom":
+        workspace.start()
+        from midas.learning.checkpoints import find_checkpoint
+
+        return find_checkpoint(experiment.init_checkpoint)
     if experiment.init_checkpoint not in PARTS:
         return Path(experiment.init_checkpoint)
     shared = {name: getattr(experiment, name) for name in ("model", "size", "seed")}

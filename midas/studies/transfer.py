@@ -15,7 +15,8 @@ from midas.recipes import INITIALIZATIONS, PARTS, SMALL_DATA
 from midas.records import Comparison
 from midas.report import comparison
 from midas.runs import COMPARISON, Run
-from midas.studies.study import Workspace, perform
+from midas.studies.study import perform
+from midas.studies.workspace import Workspace
 
 SHORT = {"model": "compact", "epochs": 10, "stop_patience": None}  # two minutes each on two cores
 FEW_STEPS = 300  # of a training on few images, as far as that takes 10 to 100 epochs

@@ -1,0 +1,1 @@
+"""The local page of `midas serve`; the only package that knows Flask."""

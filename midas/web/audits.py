@@ -1,0 +1,142 @@
+"""Label audits as galleries: what an audit suspects, and what a person decided about each suspect.
+
+Decisions are written at once, beside the audit, as a list that `midas audit-labels --apply` takes. The data set itself
+is never changed.
+"""
+
+from __future__ import annotations
+
+import csv
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from midas.data.corrections import DECISIONS, RELABEL, Correction, read_corrections
+from midas.data.datasets import open_any
+from midas.errors import MidasError
+from midas.files import atomic, read_json
+from midas.report.plot_images import thumbnail
+
+MAX_TILES = 300
+COLUMNS = ("file", "label", "suggested", "decision")
+
+
+@dataclass(eq=False)
+class Audit:
+    """The audit of one data set.
+
+    Attributes:
+        data: path of the data set.
+        folder: where the audit was written.
+        tiles: small pictures of the suspects by their names, filled when they are first looked at.
+        kept: audit.json, and when it was changed.
+        turn: held while the pictures are made.
+    """
+
+    data: str
+    folder: Path
+    tiles: dict[str, bytes] = field(default_factory=dict)
+    kept: tuple[int, Any] = (0, None)
+    turn: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def exists(self) -> bool:
+        """Whether the data set was audited."""
+        return (self.folder / "audit.json").exists()
+
+    def gallery(self) -> dict[str, Any]:
+        """Describe the suspects, the likeliest first, and the decisions.
+
+        Raises:
+            MidasError: there is no audit, or it is damaged.
+        """
+        found, decisions = self._audit(), self.decisions()
+        try:
+            listed = [{**each, **_decided(decisions.get(each["file"]))} for each in found["suspects"]]
+            summary = {key: found[key] for key in ("action", "sentence", "class_names", "images")}
+        except (LookupError, TypeError) as error:
+            raise MidasError(f"{self.folder / 'audit.json'}: damaged; audit the labels again") from error
+        return {**summary, "total": len(listed), "suspects": listed[:MAX_TILES]}
+
+    @property
+    def decisions_file(self) -> Path:
+        """The list of decisions."""
+        return self.folder / "decisions.csv"
+
+    def decisions(self) -> dict[str, Correction]:
+        """Read what was decided, by the names of the images."""
+        listed = read_corrections(self.decisions_file) if self.decisions_file.exists() else []
+        return {each.file: each for each in listed}
+
+    def _audit(self) -> Any:
+        """Read audit.json, once as long as it does not change."""
+        file = self.folder / "audit.json"
+        changed = file.stat().st_mtime_ns if file.exists() else 0
+        if self.kept[0] != changed or not changed:
+            self.kept = changed, read_json(file)
+        return self.kept[1]
+
+    def decide(self, index: int, action: str, label: str | None) -> dict[str, Any]:
+        """Write what was decided about a suspect; "" takes a decision back.
+
+        Raises:
+            MidasError: there is no such suspect, action or class.
+        """
+        gallery = self.gallery()
+        if not 0 <= index < len(gallery["suspects"]):
+            raise MidasError("no such image in this audit")
+        if action not in (*DECISIONS, ""):
+            raise MidasError(f"decide for one of {', '.join(DECISIONS)}")
+        if action == RELABEL and label not in gallery["class_names"]:
+            raise MidasError("the label is not a class of these data")
+        suspect = gallery["suspects"][index]
+        decisions = self.decisions()
+        decisions.pop(suspect["file"], None)
+        if action:
+            chosen = str(label) if action == RELABEL else suspect["looks_like"]
+            decisions[suspect["file"]] = Correction(suspect["file"], suspect["label"], action, chosen)
+        self._write(decisions.values())
+        return {**suspect, **_decided(decisions.get(suspect["file"]))}
+
+    def _write(self, decisions: Iterable[Correction]) -> None:
+        with atomic(self.decisions_file) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+            rows = csv.writer(file, lineterminator="\n")
+            rows.writerow(COLUMNS)
+            rows.writerows([each.file, each.label, each.suggested, each.decision] for each in decisions)
+
+    def tile(self, index: int) -> bytes:
+        """Give the small picture of a suspect, as PNG.
+
+        Raises:
+            MidasError: there is no such suspect, or its image is gone.
+        """
+        suspects = self.gallery()["suspects"]
+        if not 0 <= index < len(suspects):
+            raise MidasError("no such image in this audit")
+        name = suspects[index]["file"]
+        with self.turn:
+            if name not in self.tiles:
+                self._fill({each["file"] for each in suspects})
+        if name not in self.tiles:
+            raise MidasError(f"{name}: is not in the data any more")
+        return self.tiles[name]
+
+    def _fill(self, names: set[str]) -> None:
+        entries = {name.partition("[")[0] for name in names} | names
+        for entry in open_any(self.data, "train").entries():
+            if entry.name in entries:
+                for name, page in entry.pages():
+                    if isinstance(page, np.ndarray):
+                        self.tiles[name] = cv2.imencode(".png", thumbnail(page))[1].tobytes()
+
+
+def _decided(decision: Correction | None) -> dict[str, Any]:
+    """Describe a decision for the page."""
+    if not decision:
+        return {"decision": None}
+    return {"decision": {"action": decision.decision, "label": decision.suggested}}
