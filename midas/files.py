@@ -11,6 +11,7 @@ import math
 import os
 import platform
 import re
+import shutil
 import types
 import typing
 from collections.abc import Iterator
@@ -75,6 +76,25 @@ def make_directory(directory: Path) -> None:
     _sweep(directory)
 
 
+def refuse_nonempty(directory: Path, overwrite: bool | None = None) -> None:
+    """Refuse a directory in which new files would be mixed with others.
+
+    Args:
+        directory: which need not exist.
+        overwrite: whether the user allows it; None if there is no such option.
+
+    Raises:
+        MidasError: it is not empty, is not a directory, or cannot be read.
+    """
+    try:
+        is_free = overwrite or not directory.exists() or not any(directory.iterdir())
+    except OSError as error:
+        raise cannot("be read", directory, error) from error
+    if not is_free:
+        way_out = "or empty it" if overwrite is None else "or use --overwrite"
+        raise MidasError(f"{directory}: not empty; choose another --out, {way_out}")
+
+
 @functools.cache  # once per directory, which may be large
 def _sweep(directory: Path) -> None:
     if not fcntl:  # Windows has no harmless way to ask whether a process is alive
@@ -83,7 +103,7 @@ def _sweep(directory: Path) -> None:
         for path in directory.iterdir():
             match = re.fullmatch(rf"\..*\.{TEMPORARY}(\d{{1,9}})\.tmp(\..*)?", path.name, re.DOTALL)
             if match and not _is_alive(int(match[1])):
-                path.unlink()
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _is_alive(process: int) -> bool:

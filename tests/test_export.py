@@ -137,14 +137,6 @@ def test_augmented_copies_of_a_batch_do_not_depend_on_other_batches(monkeypatch)
     assert np.array_equal(export.augmented_copy(images, 8, 0, Augmentation(), 0), images[8:])
 
 
-def test_a_nonempty_folder_is_refused(tmp_path):
-    export.refuse_nonempty(tmp_path / "new")
-    export.refuse_nonempty(tmp_path)
-    (tmp_path / "file").touch()
-    with pytest.raises(MidasError, match="not empty; choose another --out"):
-        export.refuse_nonempty(tmp_path)
-
-
 def test_csv_has_the_class_name_and_the_pixels_of_each_image(tmp_path):
     written = dataset(["a,b", "é"], list("xyz"))
     export.write_csv(written, tmp_path / "new" / "pixels.csv")

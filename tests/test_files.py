@@ -7,7 +7,18 @@ from dataclasses import dataclass, field
 import pytest
 
 from midas.errors import MidasError
-from midas.files import TEMPORARY, atomic, check_types, json_key, locked, parse, plain, read_json, write_json
+from midas.files import (
+    TEMPORARY,
+    atomic,
+    check_types,
+    json_key,
+    locked,
+    parse,
+    plain,
+    read_json,
+    refuse_nonempty,
+    write_json,
+)
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
@@ -18,6 +29,19 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
         raise ZeroDivisionError
     assert read_json(path) == {"a": 1}
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_nonempty_folder_is_refused_unless_it_may_be_overwritten(tmp_path):
+    refuse_nonempty(tmp_path / "new")
+    refuse_nonempty(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(MidasError, match="not empty; choose another --out, or empty it"):
+        refuse_nonempty(tmp_path)
+    with pytest.raises(MidasError, match="not empty; choose another --out, or use --overwrite"):
+        refuse_nonempty(tmp_path, overwrite=False)
+    refuse_nonempty(tmp_path, overwrite=True)
+    with pytest.raises(MidasError, match="cannot be read"):
+        refuse_nonempty(tmp_path / "file")
 
 
 def test_a_full_disk_is_one_line(tmp_path):

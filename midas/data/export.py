@@ -88,16 +88,6 @@ def augmented_copy(
     return augment(batch, strengths, np.random.default_rng([seed, copy, start])) if copy else batch
 
 
-def refuse_nonempty(out: Path) -> None:
-    """Refuse a folder that would mix copies with other files.
-
-    Raises:
-        MidasError: the folder is not empty.
-    """
-    if out.exists() and any(out.iterdir()):
-        raise MidasError(f"{out}: not empty; choose another --out, or empty it")
-
-
 def write_copies(
     dataset: Dataset,
     out: Path,
