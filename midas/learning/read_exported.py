@@ -130,6 +130,8 @@ def load_network() -> tuple[Callable[[dict[str, np.ndarray]], np.ndarray], list[
 
 def main() -> None:
     """Print the label of each image, its probability, and the next two guesses."""
+    if len(sys.argv) < 2:
+        raise SystemExit(__doc__)
     card = json.loads((HERE / "card.json").read_text(encoding="utf-8"))
     network, names = load_network()
     for path in sys.argv[1:]:
