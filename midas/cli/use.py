@@ -399,7 +399,7 @@ def export(
 
     The network has everything in it: an ensemble, test-time augmentation, and calibration. Beside it are its card and
     read.py, a page of Python that reads drawings with it. It is compared with Keras, and written only if no probability
-    differs by more than 0.0001; with --int8 the accuracy of both is printed instead.
+    differs by more than 0.0001, or with --int8 whatever the difference.
     """
     if int8 and export_format != "litert":
         raise click.UsageError("--int8 goes with --format litert")
