@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,8 +79,11 @@ def perform(
     resume: bool = False,
     overwrite: bool = False,
     tensorboard: Path | None = None,
+    others: Sequence[Run] = (),
 ) -> Run:
     """Train and score one experiment, after those that it builds on. Nothing is done for a finished run.
+
+    With `overwrite`, the runs in `others`, which come next, are deleted together with that of the experiment.
 
     Raises:
         MidasError: the directory holds something else, or an unfinished run and neither `resume` nor `overwrite`.
@@ -107,7 +110,7 @@ def perform(
                 return run
         images = min(experiment.limit or len(data), len(data))
         workspace.say(f"{experiment.run_path}: {images:,} images of {experiment.data}, validation set included")
-        training = train(experiment, run, data, init_checkpoint, workspace.epoch, tensorboard, overwrite=overwrite)
+        training = train(experiment, run, data, init_checkpoint, workspace.epoch, tensorboard, overwrite, others)
         test = workspace.load(experiment.test, experiment.size) if experiment.test else None
         source = datasets.open_named(experiment.data.removesuffix("-digits"), workspace.data_dir)
         previews.keep_samples(run, experiment, data, source, test)
@@ -135,7 +138,22 @@ def perform_seeds(
     runs = []
     for number, (each, log) in enumerate(zip(seeds, logs, strict=True), 1):
         workspace.stage(f"network {number} of {networks}" if networks > 1 else "")
-        runs.append(perform(each, workspace, resume, overwrite, log))
+        later = _later(seeds[number:], workspace) if overwrite else ()
+        runs.append(perform(each, workspace, resume, overwrite, log, later))
+    return runs
+
+
+def _later(experiments: Sequence[Experiment], workspace: Workspace) -> list[Run]:
+    """List the runs of experiments that come next.
+
+    Raises:
+        MidasError: another process is working on one of them.
+    """
+    runs = [workspace.run(each) for each in experiments]
+    for run in runs:
+        if run.path.exists():
+            with run.locked():
+                pass
     return runs
 
 
@@ -153,7 +171,8 @@ def run_study(workspace: Workspace, quick: bool, seed: int, resume: bool = False
     runs = []
     for number, each in enumerate(listed, 1):
         workspace.stage(f"run {number} of {len(listed)}")
-        runs.append(perform(each, workspace, resume, overwrite))
+        later = _later(listed[number:], workspace) if overwrite else ()
+        runs.append(perform(each, workspace, resume, overwrite, others=later))
     return runs
 
 
