@@ -37,5 +37,5 @@ setup(
         "export": export,
         "dev": [*test, *export, "ruff>=0.12", "mypy>=1.15", "build"],
     },
-    entry_points={"console_scripts": ["midas = midas.cli:main"]},
+    entry_points={"console_scripts": ["midas = midas.__main__:main"]},
 )
