@@ -14,16 +14,12 @@ import re
 import shutil
 import types
 import typing
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 from midas.errors import MidasError, cannot
-
-try:
-    import fcntl
-except ImportError:  # Windows: two processes in one directory are then not detected
-    fcntl = None  # type: ignore[assignment]
 
 Record = TypeVar("Record")
 
@@ -97,7 +93,7 @@ def refuse_nonempty(directory: Path, overwrite: bool | None = None) -> None:
 
 @functools.cache  # once per directory, which may be large
 def _sweep(directory: Path) -> None:
-    if not fcntl:  # Windows has no harmless way to ask whether a process is alive
+    if os.name == "nt":  # Windows has no harmless way to ask whether a process is alive
         return
     with contextlib.suppress(OSError):
         for path in directory.iterdir():
@@ -117,28 +113,37 @@ def _is_alive(process: int) -> bool:
 
 
 @contextlib.contextmanager
-def locked(directory: Path, busy: str) -> Iterator[None]:
+def locked(directory: Path, busy: str, name: str = ".lock") -> Iterator[None]:
     """Keep other processes out of a directory, which is made if it does not exist.
 
+    On file systems without locks, another file holds the number of the process, and counts as long as that is alive.
+
     Args:
-        directory: where the lock file `.lock` lies.
+        directory: where the lock file lies.
         busy: the message if another process holds the lock.
+        name: of the lock file.
 
     Raises:
         MidasError: another process holds the lock, or the directory cannot be made.
     """
+    from filelock import FileLock, SoftFileLock, Timeout
+
+    with writing(directory):
+        make_directory(directory)
     with contextlib.ExitStack() as stack:
-        with writing(directory):
-            make_directory(directory)
-            file = stack.enter_context((directory / ".lock").open("w"))
         try:
-            if fcntl:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # it may say that it falls back to another kind of lock
+                    stack.enter_context(FileLock(directory / name, timeout=0))
+            except (OSError, NotImplementedError) as error:
+                if isinstance(error, Timeout) or getattr(error, "errno", errno.ENOSYS) not in NO_LOCKS:
+                    raise
+                stack.enter_context(SoftFileLock(directory / f"{name}.held", timeout=0))
+        except Timeout as error:
             raise MidasError(busy) from error
         except OSError as error:
-            if error.errno not in NO_LOCKS:
-                raise cannot("be locked", directory / ".lock", error) from error
+            raise cannot("be locked", directory / name, error) from error
         yield
 
 

@@ -2,6 +2,7 @@ import errno
 import json
 import os
 import subprocess
+import sys
 from dataclasses import dataclass, field
 
 import pytest
@@ -96,6 +97,22 @@ def test_a_thousand_folders_in_each_other_are_one_line(tmp_path):
 def test_only_one_process_holds_the_lock_of_a_directory(tmp_path):
     with locked(tmp_path, "busy"), pytest.raises(MidasError, match="busy"), locked(tmp_path, "busy"):
         pass
+    with locked(tmp_path, "busy"):
+        pass
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has locks of its own")
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_locks_on_file_systems_without_locks(code, tmp_path, monkeypatch):
+    def no_locks(*_):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    for _ in range(2):
+        with locked(tmp_path, "busy"), pytest.raises(MidasError, match="busy"), locked(tmp_path, "busy"):
+            pass
+    script = "import os, sys; from filelock import SoftFileLock; SoftFileLock(sys.argv[1]).acquire(); os._exit(0)"
+    subprocess.run([sys.executable, "-c", script, str(tmp_path / ".lock.held")], check=True)  # killed with the lock
     with locked(tmp_path, "busy"):
         pass
 
