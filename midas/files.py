@@ -15,7 +15,7 @@ import shutil
 import types
 import typing
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -63,6 +63,46 @@ def atomic(path: Path) -> Iterator[Path]:
                 temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def atomic_directory(directory: Path, replacing: Sequence[str] = ()) -> Iterator[Path]:
+    """Yield a temporary directory to write to, which gets the name only if the block succeeds.
+
+    If the directory exists, what was written is moved into it.
+
+    Args:
+        directory: its name.
+        replacing: names in an existing directory that are deleted first; others stay.
+
+    Raises:
+        MidasError: it cannot be written, or a name in it is taken.
+    """
+    directory = directory.resolve()  # "." has no name
+    exists = directory.is_dir()
+    temporary = temporary_name(directory / "new" if exists else directory)
+    with writing(directory):
+        make_directory(temporary.parent)
+        temporary.mkdir()
+    try:
+        yield temporary
+        with writing(directory):
+            if exists:
+                _move_into(directory, temporary, replacing)
+            else:
+                temporary.rename(directory)  # fails if another process has written to it meanwhile
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _move_into(directory: Path, temporary: Path, replacing: Sequence[str]) -> None:
+    for old in (directory / name for name in replacing):
+        shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
+    written = sorted(temporary.iterdir())
+    if taken := [path.name for path in written if (directory / path.name).exists()]:
+        raise MidasError(f"{directory / taken[0]}: another process has written it meanwhile; choose another --out")
+    for path in written:
+        path.rename(directory / path.name)
+
+
 def make_directory(directory: Path) -> None:
     """Make a directory if there is none, and delete temporary files that killed processes left in it."""
     try:
@@ -82,6 +122,7 @@ def refuse_nonempty(directory: Path, overwrite: bool | None = None) -> None:
     Raises:
         MidasError: it is not empty, is not a directory, or cannot be read.
     """
+    _sweep(directory)
     try:
         is_free = overwrite or not directory.exists() or not any(directory.iterdir())
     except OSError as error:

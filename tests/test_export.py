@@ -110,7 +110,7 @@ def test_progress_reaches_its_end(tmp_path, monkeypatch):
 
 def test_a_file_that_cannot_be_written_is_an_error_and_leaves_nothing_incomplete(tmp_path):
     (tmp_path / "Sample001").write_text("in the way")
-    with pytest.raises(MidasError, match="cannot be written"):
+    with pytest.raises(MidasError, match="Sample001: another process has written it"):
         export.write_copies(dataset(["0"], ["a.png"]), tmp_path, 1, True, Augmentation(), 0)
     assert [path.name for path in tmp_path.iterdir()] == ["Sample001"]
 

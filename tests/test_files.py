@@ -11,6 +11,7 @@ from midas.errors import MidasError
 from midas.files import (
     TEMPORARY,
     atomic,
+    atomic_directory,
     check_types,
     json_key,
     locked,
@@ -43,6 +44,38 @@ def test_a_nonempty_folder_is_refused_unless_it_may_be_overwritten(tmp_path):
     refuse_nonempty(tmp_path, overwrite=True)
     with pytest.raises(MidasError, match="cannot be read"):
         refuse_nonempty(tmp_path / "file")
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_directory_is_complete_or_absent(exists, tmp_path):
+    out = tmp_path / "out"
+    if exists:
+        out.mkdir()
+    with pytest.raises(ZeroDivisionError), atomic_directory(out) as temporary:
+        (temporary / "half").touch()
+        raise ZeroDivisionError
+    assert list(tmp_path.rglob("*")) == [out] * exists
+    with atomic_directory(out) as temporary:
+        (temporary / "folder").mkdir()
+        (temporary / "folder" / "file").touch()
+        assert not (out / "folder").exists()
+    assert sorted(tmp_path.rglob("*")) == [out, out / "folder", out / "folder" / "file"]
+
+
+def test_two_processes_do_not_mix_their_files_in_one_directory(tmp_path):
+    for out in (tmp_path / "new", tmp_path):
+        with (
+            pytest.raises(MidasError, match=r"new: cannot be written|x: another process"),
+            atomic_directory(out) as ours,
+        ):
+            (ours / "x").write_text("ours")
+            out.mkdir(exist_ok=True)
+            (out / "x").write_text("theirs")
+        assert [path.name for path in out.iterdir() if path.is_file()] == ["x"]
+        assert (out / "x").read_text() == "theirs"
+    with atomic_directory(tmp_path, replacing=("x", "y")) as temporary:
+        (temporary / "x").write_text("new")
+    assert (tmp_path / "x").read_text() == "new" and (tmp_path / "new" / "x").exists()
 
 
 def test_a_full_disk_is_one_line(tmp_path):

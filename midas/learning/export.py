@@ -24,7 +24,7 @@ from midas.data.glyphs import Glyphs
 from midas.data.preprocessing import normalize
 from midas.errors import MidasError
 from midas.experiments import Augmentation
-from midas.files import make_directory, temporary_name, write_json, writing
+from midas.files import atomic_directory, write_json, writing
 from midas.learning import models, read_exported
 from midas.learning.classifier import Classifier
 
@@ -227,25 +227,19 @@ def export(
     require(export_format)
     model = as_one_model(network)
     compared, calibrating = _choose_glyphs(network, dataset, data, int8)
-    temporary = temporary_name(out)
-    try:
-        with writing(out):
-            make_directory(temporary)
-            file = temporary / FILES[export_format]
-            with _quiet():
-                model.export(file, KERAS_NAMES[export_format], verbose=False, **_quantization(model, calibrating))
-            if export_format != "saved-model":
-                shutil.copyfile(read_exported.__file__, temporary / READER)
-        write_json(temporary / CARD, replace(network.card, tta=network.tta))
+    with atomic_directory(out, replacing=(*FILES.values(), CARD, READER)) as folder:
+        file = folder / FILES[export_format]
+        with _quiet(), writing(out):
+            model.export(file, KERAS_NAMES[export_format], verbose=False, **_quantization(model, calibrating))
+        if export_format != "saved-model":
+            with writing(out):
+                shutil.copyfile(read_exported.__file__, folder / READER)
+        write_json(folder / CARD, replace(network.card, tta=network.tta))
         found = _compare(network, export_format, file, compared)
         if not int8 and not found.largest_difference <= TOLERANCE:  # nor if it is NaN
             raise MidasError(
                 f"{out}: not exported: probabilities differ by up to {found.largest_difference:.2g} from those of Keras"
             )
-        with writing(out):
-            _publish(temporary, out)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return replace(found, path=str(out / file.name), int8=int8, compared_on=data)
 
 
@@ -273,22 +267,6 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
-
-
-def _publish(temporary: Path, out: Path) -> None:
-    """Give the folder its name, or put its files into one that is there in place of those of an earlier export."""
-    if out.is_dir() and not any(out.iterdir()):
-        out.rmdir()
-    if not out.exists():
-        temporary.rename(out)
-        return
-    for name in (*FILES.values(), CARD, READER):
-        if (out / name).is_dir():
-            shutil.rmtree(out / name)
-        else:
-            (out / name).unlink(missing_ok=True)
-    for path in sorted(temporary.iterdir(), key=lambda path: path.stem == "network"):  # the network last
-        path.rename(out / path.name)
 
 
 # ---- comparison with Keras
