@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import fabricate
 import pytest
@@ -7,7 +8,7 @@ from tiny import experiment, write_drawings
 from midas.errors import MidasError
 from midas.runs import Run
 from midas.studies import study
-from midas.studies.study import Workspace, perform_seeds, run_study
+from midas.studies.study import Workspace, perform, perform_seeds, run_study
 
 
 class Stopped(Exception):
@@ -45,6 +46,22 @@ def test_a_study_that_overwrites_deletes_all_old_runs_when_the_first_training_st
     with pytest.raises(Stopped):
         run_study(replace(workspace, epoch=stop), quick=False, seed=0, overwrite=True)
     assert finished(workspace) == [False, False]
+
+
+def test_a_finished_run_on_other_data_is_refused(workspace):
+    tiny, data = experiment(name="tiny"), workspace.load("part1", 28)
+    run = fabricate.run(workspace.runs_dir, "part1", "tiny")
+    run.start(tiny)
+    with pytest.raises(MidasError, match=r"trained on other data than part1 in .*--overwrite"):
+        perform(tiny, workspace)
+    run.write(replace(run.card, data_digest=data.digest))
+    said = []
+    for data_dir in (workspace.data_dir, "nowhere"):
+        perform(tiny, replace(workspace, data_dir=data_dir, say=said.append))
+    assert len(said) == 2 and all("nothing to do" in line for line in said)
+    write_drawings(Path(workspace.data_dir), "2", 6)
+    with pytest.raises(MidasError, match="trained on other data"):
+        perform(tiny, workspace)
 
 
 def test_the_study_does_what_another_needs_first():

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from midas.errors import MidasError
 from midas.experiments import Experiment
 from midas.recipes import INITIALIZATIONS, PARTS, SMALL_DATA, for_sample, named
 from midas.records import EpochRecord
@@ -92,6 +93,7 @@ def perform(
     if not overwrite:
         run.check(experiment, resume)
         if run.finished:
+            _check_data(run, experiment, workspace)
             workspace.say(f"{run.path}: already finished, nothing to do (--overwrite trains it again)")
             return run
     init_checkpoint = _init_checkpoint(experiment, workspace)
@@ -116,6 +118,30 @@ def perform(
         previews.keep_samples(run, experiment, data, source, test)
         score(training, test)
     return run
+
+
+def _check_data(run: Run, experiment: Experiment, workspace: Workspace) -> None:
+    """Check that a finished run was trained on the data that are there now, if there still are any.
+
+    Raises:
+        MidasError: they are others, or cannot be read.
+    """
+    from midas.data import datasets
+
+    if workspace.is_sample:
+        return
+    try:
+        datasets.find_path(experiment.data.removesuffix("-digits"), workspace.data_dir)
+    except MidasError:  # the data are gone; what was trained on them is not
+        return
+    data = datasets.load(
+        experiment.data, workspace.data_dir, experiment.size, workspace.cache_dir, progress=workspace.progress
+    )
+    if data.digest != run.card.data_digest:
+        raise MidasError(
+            f"{run.path}: was trained on other data than {experiment.data} in {workspace.data_dir}, or by a version "
+            "that reads them otherwise; give another --name or --runs-dir, or --overwrite"
+        )
 
 
 def perform_seeds(
