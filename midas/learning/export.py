@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import logging
 import shutil
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -227,20 +228,33 @@ def export(
     require(export_format)
     model = as_one_model(network)
     compared, calibrating = _choose_glyphs(network, dataset, data, int8)
-    with atomic_directory(out, replacing=(*FILES.values(), CARD, READER)) as folder:
-        file = folder / FILES[export_format]
-        with _quiet(), writing(out):
-            model.export(file, KERAS_NAMES[export_format], verbose=False, **_quantization(model, calibrating))
-        if export_format != "saved-model":
-            with writing(out):
-                shutil.copyfile(read_exported.__file__, folder / READER)
-        write_json(folder / CARD, replace(network.card, tta=network.tta))
+    with tempfile.TemporaryDirectory(prefix="midas-") as made:  # whose name any library can encode
+        file = Path(made) / FILES[export_format]
+        try:
+            with _quiet():
+                model.export(file, KERAS_NAMES[export_format], verbose=False, **_quantization(model, calibrating))
+        except tf.errors.OpError as error:
+            raise MidasError(f"{made}: cannot be written: {' '.join(error.message.split())[:200]}") from error
         found = _compare(network, export_format, file, compared)
         if not int8 and not found.largest_difference <= TOLERANCE:  # nor if it is NaN
             raise MidasError(
                 f"{out}: not exported: probabilities differ by up to {found.largest_difference:.2g} from those of Keras"
             )
+        with atomic_directory(out, replacing=(*FILES.values(), CARD, READER)) as folder, writing(out):
+            _copy(file, folder)
+            if export_format != "saved-model":
+                shutil.copyfile(read_exported.__file__, folder / READER)
+            write_json(folder / CARD, replace(network.card, tta=network.tta))
     return replace(found, path=str(out / file.name), int8=int8, compared_on=data)
+
+
+def _copy(file: Path, folder: Path) -> None:
+    """Copy a file, or a folder with its files, into a folder."""
+    for path in (file, *file.rglob("*")):
+        if path.is_file():
+            target = folder / path.relative_to(file.parent)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
 
 
 def _quantization(model: keras.Model, calibrating: Glyphs) -> dict[str, Any]:
