@@ -11,6 +11,7 @@ def requirements(name):
 
 
 test = ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100"]
+export = ["onnx>=1.17", "onnxruntime>=1.20", "tf2onnx>=1.16", "ai-edge-litert>=1.2"]
 
 setup(
     name="midas",
@@ -34,7 +35,8 @@ setup(
         "audit": ["cleanlab"],
         "parquet": ["pyarrow"],
         "heic": ["pillow-heif>=0.21"],
-        "dev": [*test, "playwright>=1.49", "ruff>=0.12", "mypy>=1.15", "build"],
+        "export": export,
+        "dev": [*test, *export, "playwright>=1.49", "ruff>=0.12", "mypy>=1.15", "build"],
     },
-    entry_points={"console_scripts": ["midas = midas.cli:main"]},
+    entry_points={"console_scripts": ["midas = midas.__main__:main"]},
 )

@@ -11,18 +11,15 @@ import math
 import os
 import platform
 import re
+import shutil
 import types
 import typing
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from midas.errors import MidasError, cannot
-
-try:
-    import fcntl
-except ImportError:  # Windows: two processes in one directory are then not detected
-    fcntl = None  # type: ignore[assignment]
 
 Record = TypeVar("Record")
 
@@ -66,6 +63,46 @@ def atomic(path: Path) -> Iterator[Path]:
                 temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def atomic_directory(directory: Path, replacing: Sequence[str] = ()) -> Iterator[Path]:
+    """Yield a temporary directory to write to, which gets the name only if the block succeeds.
+
+    If the directory exists, what was written is moved into it.
+
+    Args:
+        directory: its name.
+        replacing: names in an existing directory that are deleted first; others stay.
+
+    Raises:
+        MidasError: it cannot be written, or a name in it is taken.
+    """
+    directory = directory.resolve()  # "." has no name
+    exists = directory.is_dir()
+    temporary = temporary_name(directory / "new" if exists else directory)
+    with writing(directory):
+        make_directory(temporary.parent)
+        temporary.mkdir()
+    try:
+        yield temporary
+        with writing(directory):
+            if exists:
+                _move_into(directory, temporary, replacing)
+            else:
+                temporary.rename(directory)  # fails if another process has written to it meanwhile
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _move_into(directory: Path, temporary: Path, replacing: Sequence[str]) -> None:
+    for old in (directory / name for name in replacing):
+        shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
+    written = sorted(temporary.iterdir())
+    if taken := [path.name for path in written if (directory / path.name).exists()]:
+        raise MidasError(f"{directory / taken[0]}: another process has written it meanwhile; choose another --out")
+    for path in written:
+        path.rename(directory / path.name)
+
+
 def make_directory(directory: Path) -> None:
     """Make a directory if there is none, and delete temporary files that killed processes left in it."""
     try:
@@ -75,15 +112,35 @@ def make_directory(directory: Path) -> None:
     _sweep(directory)
 
 
+def refuse_nonempty(directory: Path, overwrite: bool | None = None) -> None:
+    """Refuse a directory in which new files would be mixed with others.
+
+    Args:
+        directory: which need not exist.
+        overwrite: whether the user allows it; None if there is no such option.
+
+    Raises:
+        MidasError: it is not empty, is not a directory, or cannot be read.
+    """
+    _sweep(directory)
+    try:
+        is_free = overwrite or not directory.exists() or not any(directory.iterdir())
+    except OSError as error:
+        raise cannot("be read", directory, error) from error
+    if not is_free:
+        way_out = "or empty it" if overwrite is None else "or use --overwrite"
+        raise MidasError(f"{directory}: not empty; choose another --out, {way_out}")
+
+
 @functools.cache  # once per directory, which may be large
 def _sweep(directory: Path) -> None:
-    if not fcntl:  # Windows has no harmless way to ask whether a process is alive
+    if os.name == "nt":  # Windows has no harmless way to ask whether a process is alive
         return
     with contextlib.suppress(OSError):
         for path in directory.iterdir():
             match = re.fullmatch(rf"\..*\.{TEMPORARY}(\d{{1,9}})\.tmp(\..*)?", path.name, re.DOTALL)
             if match and not _is_alive(int(match[1])):
-                path.unlink()
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _is_alive(process: int) -> bool:
@@ -97,28 +154,37 @@ def _is_alive(process: int) -> bool:
 
 
 @contextlib.contextmanager
-def locked(directory: Path, busy: str) -> Iterator[None]:
+def locked(directory: Path, busy: str, name: str = ".lock") -> Iterator[None]:
     """Keep other processes out of a directory, which is made if it does not exist.
 
+    On file systems without locks, another file holds the number of the process, and counts as long as that is alive.
+
     Args:
-        directory: where the lock file `.lock` lies.
+        directory: where the lock file lies.
         busy: the message if another process holds the lock.
+        name: of the lock file.
 
     Raises:
         MidasError: another process holds the lock, or the directory cannot be made.
     """
+    from filelock import FileLock, SoftFileLock, Timeout
+
+    with writing(directory):
+        make_directory(directory)
     with contextlib.ExitStack() as stack:
-        with writing(directory):
-            make_directory(directory)
-            file = stack.enter_context((directory / ".lock").open("w"))
         try:
-            if fcntl:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # it may say that it falls back to another kind of lock
+                    stack.enter_context(FileLock(directory / name, timeout=0))
+            except (OSError, NotImplementedError) as error:
+                if isinstance(error, Timeout) or getattr(error, "errno", errno.ENOSYS) not in NO_LOCKS:
+                    raise
+                stack.enter_context(SoftFileLock(directory / f"{name}.held", timeout=0))
+        except Timeout as error:
             raise MidasError(busy) from error
         except OSError as error:
-            if error.errno not in NO_LOCKS:
-                raise cannot("be locked", directory / ".lock", error) from error
+            raise cannot("be locked", directory / name, error) from error
         yield
 
 

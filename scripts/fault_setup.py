@@ -219,6 +219,7 @@ def writers(baseline: Baseline, out: Path) -> dict[str, list[Any]]:
         "analyze": ["analyze", "--checkpoint", run, "--out", out / "analysis"],
         "audit-labels": ["audit-labels", "--data", data, "--checkpoint", run, "--out", out / "audit", "--quiet"],
         "report": ["report", run, "--out", out / "report.html"],
+        "export": ["export", "--checkpoint", run, "--format", "saved-model", "--out", out / "exported", "--quiet"],
     }
 
 

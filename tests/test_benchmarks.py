@@ -1,6 +1,7 @@
 """The benchmark scripts run, on little data; the numbers themselves are not tested."""
 
 import benchmark
+import benchmark_export
 import benchmark_growth as growth
 import benchmark_mnist
 import benchmark_waste as waste
@@ -22,6 +23,17 @@ def test_speed_of_predictions_is_measured(tmp_path):
     assert len(list(tmp_path.iterdir())) == 40
     (row,) = waste.speed(tmp_path, rounds=1)
     assert row.measured > 0
+
+
+def test_exports_are_timed_in_turns_after_warming_up():
+    called = []
+    names = ("Keras", "ONNX")
+    found = benchmark_export.timed(
+        {name: lambda each, name=name: called.append((name, each)) for name in names}, [1, 2]
+    )
+    assert called == [(name, each) for each in (1, 1, 2) for name in names]
+    assert list(found) == list(names) and min(found.values()) >= 0
+    assert benchmark_export.accuracy(0.876) == "87.60" and benchmark_export.accuracy(None) == "-"
 
 
 def test_the_table_says_which_goals_are_reached():

@@ -565,12 +565,20 @@ def test_an_interruption_that_a_library_swallows_comes_again():
 def test_the_command_to_go_on_with_can_be_pasted(monkeypatch):
     name = ' it\'s "odd"\n$x \\ é字\udcff'
     monkeypatch.setattr(sys, "argv", ["midas", "train-part1", "--runs-dir", name, "--overwrite"])
-    said = how_to_continue(main.commands["train-part1"]).removeprefix("Continue with: ")
+    said = how_to_continue(main.commands["train-part1"], began=True).removeprefix("Continue with: ")
     words = subprocess.run(["bash", "-c", f"printf '%s\\0' {said}"], capture_output=True, check=True).stdout
     assert words.split(b"\0")[1:-1] == [b"train-part1", b"--runs-dir", os.fsencode(name), b"--resume"]
     assert said.isprintable()
     monkeypatch.setattr(sys, "argv", ["x/midas", "preprocess"])
-    assert how_to_continue(main.commands["preprocess"]) == "Start again with: x/midas preprocess"
+    assert how_to_continue(main.commands["preprocess"], began=False) == "Start again with: x/midas preprocess"
+
+
+def test_overwrite_is_repeated_until_the_old_runs_are_deleted(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["midas", "run", "--overwrite"])
+    assert how_to_continue(main.commands["run"], began=False) == "Start again with: midas run --overwrite"
+    assert how_to_continue(main.commands["run"], began=True) == "Continue with: midas run --resume"
+    monkeypatch.setattr(sys, "argv", ["midas", "make-part3", "--overwrite"])
+    assert how_to_continue(main.commands["make-part3"], began=False).endswith("midas make-part3 --overwrite")
 
 
 def test_sigkill_and_resume_end_with_the_same_weights(data, tmp_path):

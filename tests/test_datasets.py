@@ -28,7 +28,7 @@ from midas.data.datasets import (
 from midas.data.export import write_csv
 from midas.data.glyphs import Glyphs
 from midas.data.labels import name_classes
-from midas.data.memmap import ImageFile
+from midas.data.memmap import ImageFile, file_for
 from midas.data.preprocessing import normalize
 from midas.data.reading import stream
 from midas.data.sources import open_source
@@ -319,11 +319,26 @@ def test_glyphs_that_are_too_many_for_memory_stay_on_disk(drawings, tmp_path, mo
     assert not any((tmp_path / "strict").iterdir())
 
 
-def test_a_cache_that_cannot_be_written_is_not_used(drawings, tmp_path, caplog):
+@pytest.mark.parametrize("in_memory", [2**27, 3 * 28**2])
+def test_a_cache_that_cannot_be_written_is_not_used(in_memory, drawings, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr("midas.data.memmap.MAX_IN_MEMORY", in_memory)
     (tmp_path / "file").write_text("a file where a folder is needed")
     dataset = cached(open_source(drawings), 28, tmp_path / "file" / "cache")
     assert same(dataset, read(open_source(drawings)))
     assert len(caplog.messages) == 1 and "continuing without the cache" in caplog.messages[0]
+    if isinstance(dataset.images, ImageFile):
+        assert str(dataset.images.path.parent) in caplog.messages[0]
+        shutil.rmtree(dataset.images.path.parent)  # as the end of the process would
+    assert isinstance(dataset.images, ImageFile) == (in_memory < 2**27)
+
+
+def test_large_images_need_room_in_the_cache(tmp_path, caplog):
+    shape = (2**40, 28, 28)
+    file = file_for(tmp_path / "cache" / "x.glyphs", shape)
+    assert file.name == "x.glyphs" and file.parent.is_dir() and file.parent != tmp_path / "cache"
+    assert "cache: cannot be written: No space left" in caplog.messages[0]
+    file.parent.rmdir()
+    assert file_for(tmp_path / "x", (3, 28, 28)) == tmp_path / "x" and len(caplog.messages) == 1
 
 
 def test_two_processes_can_use_the_cache_at_the_same_time(tmp_path):

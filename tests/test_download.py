@@ -19,6 +19,7 @@ import pytest
 
 from midas.data.download import ATTEMPTS, REMOTES, Remote, check, fetch, fetch_all
 from midas.errors import MidasError
+from midas.files import locked
 
 CONTENT = bytes(range(256)) * 1024  # several chunks
 OTHER = CONTENT[::-1]
@@ -126,7 +127,7 @@ def test_a_file_is_downloaded_once(server, tmp_path, target, part):
     seen = []
     assert fetch(server.remote("/a"), tmp_path, lambda *call: seen.append(call)) == "downloaded"
     assert target.read_bytes() == CONTENT
-    assert not part.exists()
+    assert list(target.parent.iterdir()) == [target]
     assert seen == sorted(seen)
     assert seen[-1] == (len(CONTENT), len(CONTENT))
     assert fetch(server.remote("/a"), tmp_path) == "present"
@@ -276,9 +277,19 @@ def test_an_existing_wrong_file_is_kept(server, tmp_path, target):
     assert server.seen == []
 
 
+def test_a_file_that_another_process_is_downloading_is_left_alone(server, tmp_path, target, part):
+    server.pages["/a"] = Page()
+    part.parent.mkdir()
+    part.write_bytes(CONTENT[:1000])
+    with locked(target.parent, "busy", ".file.gz.lock"):
+        assert "another process is downloading it" in refusal(server.remote("/a"), tmp_path)
+    assert part.read_bytes() == CONTENT[:1000] and not server.seen
+    assert fetch(server.remote("/a"), tmp_path) == "downloaded"
+
+
 def test_a_folder_that_cannot_be_made_is_an_error(server, tmp_path):
     (tmp_path / "mnist").write_text("a file where a folder is needed")
-    assert "cannot be read or written" in refusal(server.remote("/a"), tmp_path)
+    assert "mnist: cannot be written: " in refusal(server.remote("/a"), tmp_path)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

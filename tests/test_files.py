@@ -2,12 +2,25 @@ import errno
 import json
 import os
 import subprocess
+import sys
 from dataclasses import dataclass, field
 
 import pytest
 
 from midas.errors import MidasError
-from midas.files import TEMPORARY, atomic, check_types, json_key, locked, parse, plain, read_json, write_json
+from midas.files import (
+    TEMPORARY,
+    atomic,
+    atomic_directory,
+    check_types,
+    json_key,
+    locked,
+    parse,
+    plain,
+    read_json,
+    refuse_nonempty,
+    write_json,
+)
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
@@ -18,6 +31,51 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
         raise ZeroDivisionError
     assert read_json(path) == {"a": 1}
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_nonempty_folder_is_refused_unless_it_may_be_overwritten(tmp_path):
+    refuse_nonempty(tmp_path / "new")
+    refuse_nonempty(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(MidasError, match="not empty; choose another --out, or empty it"):
+        refuse_nonempty(tmp_path)
+    with pytest.raises(MidasError, match="not empty; choose another --out, or use --overwrite"):
+        refuse_nonempty(tmp_path, overwrite=False)
+    refuse_nonempty(tmp_path, overwrite=True)
+    with pytest.raises(MidasError, match="cannot be read"):
+        refuse_nonempty(tmp_path / "file")
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_directory_is_complete_or_absent(exists, tmp_path):
+    out = tmp_path / "out"
+    if exists:
+        out.mkdir()
+    with pytest.raises(ZeroDivisionError), atomic_directory(out) as temporary:
+        (temporary / "half").touch()
+        raise ZeroDivisionError
+    assert list(tmp_path.rglob("*")) == [out] * exists
+    with atomic_directory(out) as temporary:
+        (temporary / "folder").mkdir()
+        (temporary / "folder" / "file").touch()
+        assert not (out / "folder").exists()
+    assert sorted(tmp_path.rglob("*")) == [out, out / "folder", out / "folder" / "file"]
+
+
+def test_two_processes_do_not_mix_their_files_in_one_directory(tmp_path):
+    for out in (tmp_path / "new", tmp_path):
+        with (
+            pytest.raises(MidasError, match=r"new: cannot be written|x: another process"),
+            atomic_directory(out) as ours,
+        ):
+            (ours / "x").write_text("ours")
+            out.mkdir(exist_ok=True)
+            (out / "x").write_text("theirs")
+        assert [path.name for path in out.iterdir() if path.is_file()] == ["x"]
+        assert (out / "x").read_text() == "theirs"
+    with atomic_directory(tmp_path, replacing=("x", "y")) as temporary:
+        (temporary / "x").write_text("new")
+    assert (tmp_path / "x").read_text() == "new" and (tmp_path / "new" / "x").exists()
 
 
 def test_a_full_disk_is_one_line(tmp_path):
@@ -72,6 +130,22 @@ def test_a_thousand_folders_in_each_other_are_one_line(tmp_path):
 def test_only_one_process_holds_the_lock_of_a_directory(tmp_path):
     with locked(tmp_path, "busy"), pytest.raises(MidasError, match="busy"), locked(tmp_path, "busy"):
         pass
+    with locked(tmp_path, "busy"):
+        pass
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has locks of its own")
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_locks_on_file_systems_without_locks(code, tmp_path, monkeypatch):
+    def no_locks(*_):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    for _ in range(2):
+        with locked(tmp_path, "busy"), pytest.raises(MidasError, match="busy"), locked(tmp_path, "busy"):
+            pass
+    script = "import os, sys; from filelock import SoftFileLock; SoftFileLock(sys.argv[1]).acquire(); os._exit(0)"
+    subprocess.run([sys.executable, "-c", script, str(tmp_path / ".lock.held")], check=True)  # killed with the lock
     with locked(tmp_path, "busy"):
         pass
 

@@ -77,7 +77,8 @@ class Commands(click.Group):
             for signum in STOP_SIGNALS:  # a second request changes nothing
                 signal.signal(signum, signal.SIG_IGN)
             end_progress()
-            click.echo(f"\nInterrupted. {how_to_continue(self.commands[ctx.invoked_subcommand or ''])}", err=True)
+            way_on = how_to_continue(self.commands[ctx.invoked_subcommand or ""], ctx.meta.get("midas.began", False))
+            click.echo(f"\nInterrupted. {way_on}", err=True)
             ctx.exit(INTERRUPTED)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -113,12 +114,17 @@ def again(without: Sequence[str], *more: str) -> str:
     return " ".join(map(_quoted, [*_program(), *words, *more]))
 
 
-def how_to_continue(command: click.Command) -> str:
-    """Give the command line that continues an interrupted command, or starts it again if it keeps no state."""
-    words = [word for word in sys.argv[1:] if word != "--overwrite"]
-    resumes = any(option.name == "resume" for option in command.params)
-    if resumes and "--resume" not in words:
-        words.append("--resume")
+def how_to_continue(command: click.Command, began: bool) -> str:
+    """Give the command line that continues an interrupted command, or starts it again if it keeps no state.
+
+    Args:
+        command: the command.
+        began: whether it has finished an epoch. Otherwise --overwrite may not have deleted the old runs yet.
+    """
+    words = sys.argv[1:]
+    resumes = any(option.name == "resume" for option in command.params) and (began or "--overwrite" not in words)
+    if resumes:
+        words = [*(word for word in words if word not in ("--overwrite", "--resume")), "--resume"]
     return f"{'Continue' if resumes else 'Start again'} with: {' '.join(map(_quoted, [*_program(), *words]))}"
 
 
@@ -286,6 +292,7 @@ class Progress:
 
     def epoch(self, record: EpochRecord, epochs: int) -> None:
         """Show an epoch."""
+        self.meta["midas.began"] = True
         seconds = (epochs - record.epoch) * record.epoch_seconds
         left = f"{int(seconds // 60)}:{int(seconds % 60):02d} left" if record.epoch < epochs else "done"
         parts = [self.stage_title, f"epoch {record.epoch} of {epochs}", left]

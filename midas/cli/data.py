@@ -23,7 +23,7 @@ from midas.cli.options import (
 )
 from midas.errors import MidasError
 from midas.experiments import Augmentation
-from midas.files import plain
+from midas.files import plain, refuse_nonempty
 
 
 @command(epilog="Example: midas download mnist --data-dir data")
@@ -152,7 +152,7 @@ def augment(
 
     augmentation, progress = Augmentation(**strengths), Progress()
     if out:
-        export.refuse_nonempty(out)
+        refuse_nonempty(out)
     dataset = datasets.cached(
         open_data(data, "train", class_names, transpose), size, cache_dir, progress=progress.images
     )

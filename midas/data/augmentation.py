@@ -22,6 +22,7 @@ PAD = 2  # black rows between stacked images, so that no glyph bleeds into its n
 PEN = 3 / 28  # of the side: the common width of pen strokes, between the medians of Part 1 (3.5 of 28) and MNIST (2.8)
 OCCLUDED = 0.5  # fraction of the images with a rectangle, if there are rectangles
 MAX_ROWS = 32_000  # of stacked images; cv2.remap has 16 bits for them
+STEPS = 32  # per pixel, to which OpenCV 4 rounds positions; a float32 still has them in the last of these rows
 
 
 def augment(images: np.ndarray, strengths: Augmentation, rng: np.random.Generator, same: bool = False) -> np.ndarray:
@@ -51,6 +52,8 @@ def augment(images: np.ndarray, strengths: Augmentation, rng: np.random.Generato
     if strengths.stroke or strengths.pen:
         stacked = _change_width(stacked, PEN * side, strengths, rng, draws)
     across, down = _fields(draws, side, strengths, rng)
+    if same:  # the same image becomes the same copy wherever it lies in the stack
+        across, down = (np.rint(field * STEPS) / STEPS for field in (across, down))
     # Clipping to the image's own frame of black keeps out its neighbors in the stack.
     np.clip(across + PAD, 0, side + 2 * PAD - 1, out=across)
     np.clip(down + PAD, 0, side + 2 * PAD - 1, out=down)

@@ -20,7 +20,7 @@ from midas.data import archives, sample
 from midas.data.entries import Source
 from midas.data.glyphs import Glyphs
 from midas.data.labels import may_hold_label, name_classes, read_class_names
-from midas.data.memmap import ImageFile, blocks, is_large
+from midas.data.memmap import ImageFile, blocks, file_for, is_large
 from midas.data.reading import Progress, stream
 from midas.data.sources import open_source
 from midas.data.trees import MissingPartError, part_of
@@ -319,7 +319,7 @@ def cached(
     """Read a source through a cache, in which a file is named after the content, the settings and the reading code.
 
     A damaged file in the cache is replaced. If the cache cannot be written, a warning is logged. Glyphs that are too
-    many to be held in memory stay in a file of the cache.
+    many to be held in memory stay in a file of the cache, or in a temporary folder that is deleted at the end.
 
     Args:
         source: what to read.
@@ -338,9 +338,11 @@ def cached(
     try:
         dataset = replace(_load_saved(path, size), is_sample=source.is_sample)
     except Exception:  # missing, or whatever NumPy, zipfile and json raise for a damaged file
-        dataset = read(source, size, strict, progress, path.with_suffix(".glyphs"))
+        large = file_for(path.with_suffix(".glyphs"), (source.count, size, size))
+        dataset = read(source, size, strict, progress, large)
         try:
-            save(dataset, path)
+            if large.parent == path.parent:
+                save(dataset, path)
         except MidasError as error:
             logging.getLogger(__name__).warning("%s; continuing without the cache", printable(str(error)))
     if strict:

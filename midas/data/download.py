@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import http.client
@@ -11,13 +12,14 @@ import urllib.error
 import urllib.request
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
 from midas.errors import MidasError, cannot
+from midas.files import locked
 
 CHUNK = 1 << 16  # bytes
 ATTEMPTS = 4  # per address, each continuing where the last one was cut
@@ -127,25 +129,37 @@ def fetch(remote: Remote, data_dir: str | os.PathLike, progress: Progress | None
     """
     target = Path(data_dir, remote.path)
     part = target.with_name(target.name + ".part")
-    failures = {}
+    failures: dict[str, _Failed] = {}
     try:
         if target.exists():
             check(target, remote)
             return "present"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        for url in remote.urls:
-            try:
-                _download(url, part, remote, progress, timeout)
-            except _Failed as failure:
-                failures[urlsplit(url).netloc] = failure
-            else:
-                part.replace(target)
-                return "downloaded"
+        with _alone(target):
+            for url in remote.urls:
+                try:
+                    _download(url, part, remote, progress, timeout)
+                except _Failed as failure:
+                    failures[urlsplit(url).netloc] = failure
+                else:
+                    part.replace(target)
+                    return "downloaded"
     except OSError as error:  # of the folder or the disk: those of the network are `_Failed`
         raise cannot("be read or written", target, error) from error
     reasons = "; ".join(f"{host}: {reason}" for host, reason in failures.items())
     advice = f"try again later or put the file there{f'; {remote.alternative}' if remote.alternative else ''}"
     raise MidasError(f"{target}: cannot be downloaded ({reasons}); {advice}")
+
+
+@contextlib.contextmanager
+def _alone(target: Path) -> Iterator[None]:
+    """Keep other processes from downloading the same file, as both would append to its part."""
+    name = f".{target.name}.lock"
+    with locked(target.parent, f"{target}: another process is downloading it; wait for it to end", name):
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # Windows keeps open files
+                (target.parent / name).unlink()
 
 
 def check(path: str | os.PathLike, remote: Remote) -> None:

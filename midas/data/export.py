@@ -23,7 +23,7 @@ from midas.data.sample import CHARACTERS
 from midas.data.trees import HIDDEN, IMAGE_SUFFIXES
 from midas.errors import MidasError
 from midas.experiments import Augmentation
-from midas.files import atomic
+from midas.files import atomic, atomic_directory, writing
 
 BATCH = 1024  # images that are augmented together
 MAX_STEM = 60  # characters of a file name before the number of the copy, so that no file system finds it too long
@@ -88,16 +88,6 @@ def augmented_copy(
     return augment(batch, strengths, np.random.default_rng([seed, copy, start])) if copy else batch
 
 
-def refuse_nonempty(out: Path) -> None:
-    """Refuse a folder that would mix copies with other files.
-
-    Raises:
-        MidasError: the folder is not empty.
-    """
-    if out.exists() and any(out.iterdir()):
-        raise MidasError(f"{out}: not empty; choose another --out, or empty it")
-
-
 def write_copies(
     dataset: Dataset,
     out: Path,
@@ -122,7 +112,8 @@ def write_copies(
         The folder name of each class.
 
     Raises:
-        MidasError: a file cannot be written.
+        MidasError: a file cannot be written, or another process has written to the folder meanwhile. Nothing is left
+            of the copies then.
     """
     folders = folder_names(dataset.class_names)
     stems = np.empty(len(dataset), object)
@@ -130,16 +121,19 @@ def write_copies(
         members = np.flatnonzero(dataset.labels == label)
         stems[members] = file_stems(dataset.names[members].tolist())
     total, done = len(dataset) * (repetitions + originals), 0
-    for start in range(0, len(dataset), BATCH):
-        for copy in range(0 if originals else 1, repetitions + 1):
-            images = augmented_copy(dataset.images, start, copy, strengths, seed)
-            for index, image in enumerate(images, start):
-                name = f"{stems[index]}-{copy}.png" if copy else f"{stems[index]}.png"
-                with atomic(out / folders[dataset.labels[index]] / name) as temporary:
-                    temporary.write_bytes(cv2.imencode(".png", image)[1].tobytes())
-            done += len(images)
-            if progress:
-                progress(done, total)
+    with atomic_directory(out) as temporary, writing(out):
+        for folder in folders:
+            (temporary / folder).mkdir()
+        for start in range(0, len(dataset), BATCH):
+            for copy in range(0 if originals else 1, repetitions + 1):
+                images = augmented_copy(dataset.images, start, copy, strengths, seed)
+                for index, image in enumerate(images, start):
+                    name = f"{stems[index]}-{copy}.png" if copy else f"{stems[index]}.png"
+                    encoded = cv2.imencode(".png", image)[1].tobytes()
+                    (temporary / folders[dataset.labels[index]] / name).write_bytes(encoded)
+                done += len(images)
+                if progress:
+                    progress(done, total)
     return dict(zip(dataset.class_names, folders, strict=True))
 
 

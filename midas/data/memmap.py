@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import atexit
+import errno
+import logging
+import math
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+
+from midas.errors import cannot, printable
+from midas.files import make_directory
 
 MAX_IN_MEMORY = 2**27  # bytes, 171,196 images of 28x28; more are read from disk in blocks
 BLOCK = 4096  # images per block
@@ -65,6 +75,28 @@ class ImageFile:
 def is_large(shape: tuple[int, ...]) -> bool:
     """Whether a uint8 array of this shape is larger than `MAX_IN_MEMORY`."""
     return int(np.prod(shape, dtype=np.int64)) > MAX_IN_MEMORY
+
+
+def file_for(path: Path, shape: tuple[int, ...]) -> Path:
+    """Choose the file for images of a shape: in a temporary folder if they are large and do not fit at `path`.
+
+    The folder is deleted when the process ends.
+    """
+    if not is_large(shape):
+        return path
+    try:
+        make_directory(path.parent)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+        if shutil.disk_usage(path.parent).free < math.prod(shape):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError as error:
+        folder = Path(tempfile.mkdtemp(prefix="midas-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        reason = printable(str(cannot("be written", path.parent, error)))
+        logging.getLogger(__name__).warning("%s; continuing without the cache, in %s", reason, folder)
+        return folder / path.name
+    return path
 
 
 def blocks(images: np.ndarray | ImageFile) -> Iterator[np.ndarray]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -68,6 +68,7 @@ def train(
     report: Callable[[EpochRecord, int], None] = lambda record, epochs: None,
     tensorboard: str | os.PathLike | None = None,
     overwrite: bool = False,
+    others: Sequence[Run] = (),
 ) -> Training:
     """Train, or resume an interrupted training. Never sees test data; `score` evaluates after model selection.
 
@@ -79,6 +80,7 @@ def train(
         report: called after each epoch with its record and the number of epochs.
         tensorboard: folder for TensorBoard's logs, or None.
         overwrite: delete what the run directory holds, once the new training is known to be able to start.
+        others: runs to delete at that moment, too: those that come next, so that resuming does not keep any old one.
 
     Raises:
         MidasError: the data or a checkpoint do not fit the experiment.
@@ -92,7 +94,8 @@ def train(
     training, validation = split(data, experiment)
     start, initialization = initialize(experiment, data.class_names, init_checkpoint)
     if overwrite:  # not before everything that can be refused is known to be right
-        run.clear()
+        for old in (run, *others):
+            old.clear()
     run.start(experiment)
     _describe(run, experiment, data, training, start, initialization)
     model, records = _resume(run, experiment, start, steps_per_epoch(training, experiment))

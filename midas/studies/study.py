@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,8 +27,11 @@ def perform(
     resume: bool = False,
     overwrite: bool = False,
     tensorboard: Path | None = None,
+    others: Sequence[Run] = (),
 ) -> Run:
     """Train and score one experiment, after those that it builds on. Nothing is done for a finished run.
+
+    With `overwrite`, the runs in `others`, which come next, are deleted together with that of the experiment.
 
     Raises:
         MidasError: the directory holds something else, or an unfinished run and neither `resume` nor `overwrite`.
@@ -36,6 +40,7 @@ def perform(
     if not overwrite:
         run.check(experiment, resume)
         if run.finished:
+            _check_data(experiment, workspace)
             workspace.say(f"{run.path}: already finished, nothing to do (--overwrite trains it again)")
             return run
     init_checkpoint = _init_checkpoint(experiment, workspace)
@@ -58,7 +63,7 @@ def perform(
         images = min(experiment.limit or len(data), len(data))
         included = ", validation set included" if experiment.val_fraction else ""
         workspace.say(f"{experiment.run_path}: {images:,} images of {experiment.data}{included}")
-        training = train(experiment, run, data, init_checkpoint, workspace.epoch, tensorboard, overwrite=overwrite)
+        training = train(experiment, run, data, init_checkpoint, workspace.epoch, tensorboard, overwrite, others)
         test = workspace.load(experiment.test, experiment.size) if experiment.test else None
         previews.keep_samples(run, experiment, data, workspace.open(experiment.data), test)
         score(training, test, _cross_validate(experiment, workspace, resume, overwrite))

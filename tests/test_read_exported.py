@@ -1,0 +1,65 @@
+"""read.py, which lies beside exported networks, reads as midas does, without midas."""
+
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from test_export_networks import FORMATS, network
+from tiny import dataset
+
+from midas.data import preprocessing, sample
+from midas.learning import export, read_exported
+
+# Runs a script where these packages cannot be imported.
+ALONE = "import runpy, sys; sys.modules.update(tensorflow=None, keras=None, midas=None); sys.argv = sys.argv[1:]; "
+ALONE += "runpy.run_path(sys.argv[0], run_name='__main__')"
+
+
+def clean_images():
+    for character in "0AgijQ%":
+        page = sample.draw(character, 4) if character != "%" else np.full((90, 120), 230, np.uint8)
+        if character == "%":
+            cv2.line(page, (50, 20), (70, 70), 40)
+        yield page
+        yield 255 - page
+        yield cv2.resize(page, (60, 45), interpolation=cv2.INTER_AREA)
+    yield from dataset().images[:20]
+
+
+@pytest.mark.parametrize("size", [28, 36])
+def test_glyphs_of_clean_images_are_those_of_midas(size):
+    for gray in clean_images():
+        glyph, place = read_exported.normalize(gray, size)
+        expected = preprocessing.normalize(gray, size)
+        assert np.array_equal(glyph, expected.image) and np.array_equal(place, expected.place)
+
+
+@pytest.mark.parametrize("form", [each for each in FORMATS if "saved-model" not in each.values])
+def test_it_reads_without_midas_tensorflow_and_keras(form, tmp_path):
+    classifier, out = network("placed", temperature=0.7), tmp_path / "out"
+    export.export(classifier, form, out, dataset=dataset())
+    drawings = []
+    for character in "AB":
+        cv2.imwrite(str(tmp_path / f"{character}.png"), sample.draw(character, 1))
+        drawings.append(str(tmp_path / f"{character}.png"))
+    command = [sys.executable, "-c", ALONE, str(out / "read.py"), *drawings]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for line, drawing in zip(done.stdout.splitlines(), drawings, strict=True):
+        best = classifier.predict(drawing)[0]
+        assert line.split()[:2] == [best.label, f"{100 * best.probability:.1f}"] and line.endswith(drawing)
+
+
+def test_what_it_cannot_read_is_refused(tmp_path):
+    for name, pixels in (("deep", np.zeros((40, 40), np.uint16)), ("clear", np.zeros((40, 40, 4), np.uint8))):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), pixels)
+    cv2.imwrite(str(tmp_path / "tiny.png"), np.zeros((8, 8), np.uint8))
+    (tmp_path / "text.png").write_text("no image")
+    for name in ("deep", "clear", "tiny", "text", "missing"):
+        with pytest.raises(SystemExit, match=f"{name}.png: .*read it with midas"):
+            read_exported.read_gray(str(tmp_path / f"{name}.png"))
+    cv2.imwrite(str(tmp_path / "blank.png"), np.full((40, 40), 200, np.uint8))
+    with pytest.raises(SystemExit, match="blank"):
+        read_exported.normalize(read_exported.read_gray(str(tmp_path / "blank.png")), 28)
