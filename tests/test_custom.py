@@ -34,7 +34,7 @@ def test_a_run_is_named_after_its_data_and_settings(tmp_path):
     assert run.path == tmp_path / "custom" / "my-set-deep" / "seed-0" and run.finished
     assert run.experiment.data == str(path) and run.data.data.images == 20 and run.samples() is not None
     assert train(tmp_path, name="mine").path.parent.name == "mine"
-    assert train(tmp_path, recipe="quick").path.parent.name == "array-compact-quick"
+    assert train(tmp_path, recipe="quick").path.parent.name == "array-fast-quick"
 
 
 def test_a_finished_run_is_returned_and_other_data_are_refused(tmp_path):
@@ -112,7 +112,7 @@ def test_places_matter_where_pages_are_whole_and_differ(tmp_path):
     workspace = given.within(Workspace(tmp_path, ".", tmp_path))
     best = custom.suit(workspace, given, "best")
     assert (best.model, best.size, best.schedule, best.optimizer) == ("placed", 36, "cosine", "adamw")
-    assert custom.suit(workspace, given).model == "compact"
+    assert custom.suit(workspace, given).model == "compact" and custom.suit(workspace, given, "quick").model == "fast"
     hidden = custom.open_given(hidden)
     assert custom.suit(hidden.within(workspace), hidden, "best").model != "placed"
 

@@ -209,7 +209,7 @@ augmentation_options = [
 
 _RECIPES = {
     "default": "default: accurate within minutes.",
-    "quick": "quick: a quarter of the steps.",
+    "quick": "quick: in a fourth of the time.",
     "plateau": "plateau: ReduceLROnPlateau.",
     "cosine": "cosine: warm-up and cosine decay.",
     "fast": "fast: 99 % within seconds.",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 IN_MEMORY = "array"  # name of a data set that is not on disk
 BEST_SIZE = 36  # pixels of the glyphs of `placed` in the recipe "best", as in Part 1
+MANY = 10_000  # images from which on "best" takes a larger network: of fewer, no network learns more than `compact`
 PLACES_KNOWN, PLACES_VARY = 0.9, 0.1  # share of the glyphs, and standard deviation, from which on places say something
 
 
@@ -138,8 +139,12 @@ def suit(
     quiet = replace(workspace, skipped=lambda dataset, name: None)
     data = quiet.load(given.name, experiment.size)
     _check(data, given, quiet, experiment.size)
-    if recipe == "best" and init_checkpoint is None and places_matter(data):
+    if init_checkpoint is None and recipe == "quick":
+        experiment = replace(experiment, model="fast")
+    elif init_checkpoint is None and recipe == "best" and places_matter(data):
         experiment = replace(experiment, model="placed", size=size or in_memory or BEST_SIZE)
+    elif init_checkpoint is None and recipe == "best" and len(data) >= MANY:
+        experiment = replace(experiment, model="deeper", tta=8)
     counts = np.bincount(data.labels, minlength=len(data.class_names))
     images = min(limit or len(data), len(data))
     return suited(experiment, recipe, images, int(counts.min()) if images == len(data) else None)
