@@ -210,6 +210,8 @@ def train(
     base = suit(workspace, given, recipe, settings.get("size"), settings.get("limit"), start)
     if settings.get("val_fraction") is not None:
         base = replace(base, folds=None)
+    if settings.get("folds") is not None:
+        base = replace(base, val_fraction=0.0)
     experiment = replace(base, **settings)
     experiment = replace(experiment, name=name or named(experiment).name)
     runs = perform_seeds(experiment, 1, workspace, resume, overwrite)
