@@ -68,6 +68,8 @@ def test_fine_tuning_starts_from_a_checkpoint_and_takes_its_architecture(tmp_pat
     ours, theirs = (run.classifier().network.get_weights() for run in (tuned, first))
     assert all((a == b).all() for a, b in zip(ours[:-2], theirs[:-2], strict=True))
     assert ours[-2].shape[1] == 2
+    validated = train(tmp_path, name="x", init="pretrained", init_checkpoint=str(first.path), folds=2)
+    assert validated.result.scored == "2-fold cross-validation"
 
 
 def test_small_data_are_cross_validated_and_the_network_learns_from_all_of_them(tmp_path):
@@ -79,7 +81,7 @@ def test_small_data_are_cross_validated_and_the_network_learns_from_all_of_them(
     assert np.array_equal(cross_validation.predictions().probabilities, predictions.probabilities)
     assert {fold.card.data_digest for fold in map(Run, cross_validation.path.glob("3-fold/*/*/*"))}
     assert custom.train(dataset("AB", 3), runs_dir=tmp_path, epochs=2).result == result
-    with pytest.raises(MidasError, match="class 'A', 'B' has 1 image, too few for 2 folds"):
+    with pytest.raises(MidasError, match="classes 'A', 'B' each have 1 image, too few for 2 folds"):
         custom.train(dataset("AB", 1), runs_dir=tmp_path, epochs=1, name="one")
     assert not (tmp_path / "custom" / "one" / "seed-0" / "last.keras").exists()
 

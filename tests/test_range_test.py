@@ -18,6 +18,8 @@ def test_the_suggestion_is_a_tenth_of_the_middle_of_the_rates_of_low_loss():
     assert suggest(rates.tolist(), losses.tolist()) == pytest.approx(10**-2.5, rel=0.06)
     flat = np.where(rates < 1e-3, 3.0, np.where(rates > 0.1, 9.0, 0.1))
     assert suggest(rates.tolist(), flat.tolist()) == pytest.approx(1e-3, rel=0.1)
+    never = np.where(rates > 0.1, 9.0, 2.3)
+    assert suggest(rates.tolist(), never.tolist()) == pytest.approx(1e-2, rel=0.1)
 
 
 def test_the_moving_average_starts_at_the_first_loss_and_lags_behind():
@@ -32,14 +34,14 @@ def test_divergence():
     assert not has_diverged([1e-4] * 50 + [5e-3] * 10)  # many times a loss near 0 is still near 0
 
 
-@pytest.mark.parametrize("loss", ["cross-entropy", "complementary"])
+@pytest.mark.parametrize("loss", ["cross-entropy", "progressive"])
 def test_rates_grow_until_the_loss_diverges(loss):
-    part, seen = ("part1", "part3")[loss == "complementary"], []
+    part, seen = ("part1", "part3")[loss == "progressive"], []
     tiny = experiment(part, loss=loss, model="compact")
     found = find_learning_rate(tiny, dataset("0123456789"), report=lambda done, total: seen.append((done, total)))
     assert 10 < len(found.rates) == len(found.losses) == len(found.smoothed) <= range_test.STEPS
     assert np.diff(found.rates).min() > 0 and found.rates[0] == pytest.approx(range_test.LOWEST)
-    assert min(found.smoothed) < found.smoothed[0]  # it learns
+    assert loss == "progressive" or min(found.smoothed) < 0.7 * found.smoothed[0]
     assert 1e-4 < found.learning_rate < 0.1 and seen[-1] == (range_test.STEPS, range_test.STEPS)
     again = find_learning_rate(tiny, dataset("0123456789"))
     assert again.losses == found.losses

@@ -79,8 +79,9 @@ def _read_config(base: Experiment, file: str, record: dict[str, Any]) -> Experim
     """Complete the settings of a file, which may be a few of them."""
     whole = base.to_json()
     if base.part == "custom":  # whose data are given, and may be of another size than those of the file
-        record = {name: value for name, value in record.items() if name not in ("data", "test")}
-        whole["folds"] = None if record.get("val_fraction") or base.test else whole["folds"]
+        record = {**record, "data": base.data, "test": base.test}
+        if record.get("val_fraction") or base.test:
+            record["folds"] = None
     strengths = record.get("augmentation", {})
     if isinstance(strengths, dict):
         record = {**record, "augmentation": {**(whole["augmentation"] or {}), **strengths}}

@@ -133,6 +133,7 @@ def suit(
         raise MidasError(f"no recipe {recipe!r}; there are {', '.join(recipes('custom'))}")
     experiment = with_recipe(replace(PARTS["custom"], data=given.name, test=given.test_name), recipe)
     if init_checkpoint is not None:
+        workspace.start()
         experiment = _start_from(experiment, init_checkpoint)
     in_memory = given.training.glyphs.size if isinstance(given.training, Dataset) else None
     experiment = replace(experiment, size=size or in_memory or experiment.size)
