@@ -124,9 +124,7 @@ def suggest(rates: Sequence[float], losses: Sequence[float]) -> float:
     """
     skipped = min(SETTLED, len(losses) // 4)
     smoothed, above = np.array(smooth(losses)[skipped:]), rates[skipped:]
-    noise = float(
-        np.std(losses[: max(2, len(losses) // 4)])
-    )  # of batches, while rates are too small to change anything
+    noise = float(np.std(losses[: max(2, len(losses) // 4)]))  # of batches, at rates too small to change anything
     lowest = smoothed.min()
     low = np.flatnonzero(smoothed <= lowest + max(NEARLY_LOWEST * (smoothed[0] - lowest), noise))
     middle = math.sqrt(above[low[0]] * above[low[-1]]) if low[0] else above[low[-1]]
