@@ -112,7 +112,7 @@ def train(
             and it has one; otherwise the accuracy is measured on a validation set or, for small data, by
             cross-validation.
         name: of the run; by default made from the data's path and the settings.
-        recipe: "default", "quick" (a quarter of the steps) or "best" (the most accurate).
+        recipe: "default", "quick" (in a fourth of the time) or "best" (the most accurate).
         runs_dir: root of the run directories; the run is written to `custom/NAME/seed-SEED` below it.
         resume: continue an interrupted run.
         overwrite: train again.

@@ -106,7 +106,7 @@ _RECIPES: dict[str, dict[str, dict[str, Any]]] = {
     "part3": {"cosine": {}},
     "custom": {
         "default": {},
-        "quick": {"augmentation": _AFFINE},
+        "quick": {"augmentation": Augmentation(elastic=0.0)},
         "best": {**_ADAMW, "label_smoothing": 0.1},
     },
 }
@@ -125,7 +125,7 @@ SMALL_DATA: dict[str, Any] = {
 SAMPLE_EPOCHS = 40
 
 # How many steps, and so epochs, suit data of any size; with which batches, by the number of images from which on.
-STEPS = {"quick": 250, "default": 1000, "best": 2500}
+STEPS = {"quick": 300, "default": 1000, "best": 2500}
 MIN_EPOCHS = {"quick": 2, "default": 6, "best": 12}
 MAX_EPOCHS = {"quick": 100, "default": 300, "best": 600}  # an epoch of a single step takes as long as one of five
 BATCH_SIZES = ((50_000, 256), (5_000, 128), (100, 64), (0, 32))

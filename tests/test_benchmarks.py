@@ -5,6 +5,7 @@ import benchmark_export
 import benchmark_growth as growth
 import benchmark_mnist
 import benchmark_waste as waste
+import custom_data
 import numpy as np
 import pytest
 from benchmark_waste import Row
@@ -77,3 +78,18 @@ def test_contenders_are_timed_and_scored_after_each_mark(contender, monkeypatch)
     found = benchmark_mnist.CONTENDERS[contender](digits, marks, 0, score)
     assert [mark["steps"] for mark in found] == marks
     assert all(mark["seconds"] > 0 and 0 <= mark["accuracy"] <= 100 for mark in found)
+
+
+def test_training_on_own_data_is_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(custom_data, "SEEDS", (0, 1))
+    monkeypatch.setattr(custom_data, "LETTERS", "ag")
+    monkeypatch.setattr("midas.recipes.STEPS", {"default": 1})
+    data = custom_data.write_drawings(tmp_path / "few", range(2))
+    found = custom_data.measure(tmp_path, "few", data, custom_data.write_drawings(tmp_path / "others", range(50, 53)))
+    assert (found.images, found.test_images, found.scored) == (4, 6, "2-fold cross-validation")
+    assert len(found.stated) == len(found.tested) == 2 and min(found.seconds) > 0
+    assert custom_data.line(found).startswith("| few | 4 | ") and "±" in custom_data.line(found)
+    few, others = custom_data.some_of_each(dataset("ABC", 10), 2, 0)
+    assert np.bincount(few.labels).tolist() == [2, 2, 2] and len(others) == 24
+    assert not set(few.names) & set(others.names)
+    assert custom_data.scaled(0.5).rotation == 6 and custom_data.scaled(0.5).place_noise == 0.15

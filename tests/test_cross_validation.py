@@ -118,7 +118,7 @@ def test_overwrite_forgets_every_fold_at_once(workspace, monkeypatch):
 def test_another_experiment_and_too_few_images_are_refused(workspace):
     with pytest.raises(MidasError, match="epochs 2 instead of 1"):
         cross_validate(dataclasses.replace(QUICK, epochs=2), workspace, BASE)
-    with pytest.raises(MidasError, match="class '0', '1', '2', … has 10 images, too few for 11 folds"):
+    with pytest.raises(MidasError, match="classes '0', '1', '2', … each have 10 images, too few for 11 folds"):
         cross_validate(dataclasses.replace(QUICK, name="more"), workspace, Protocol(folds=11))
 
 

@@ -12,12 +12,19 @@ from midas.learning.range_test import find_learning_rate, has_diverged, smooth, 
 from midas.report import plots
 
 
-def test_the_suggestion_is_a_tenth_of_the_middle_of_the_rates_of_low_loss():
-    rates = np.geomspace(1e-4, 1, 100)
-    losses = (np.log10(rates) + 1.5) ** 2 + 0.5  # lowest at 10 ** -1.5
-    assert suggest(rates.tolist(), losses.tolist()) == pytest.approx(10**-2.5, rel=0.06)
-    flat = np.where(rates < 1e-3, 3.0, np.where(rates > 0.1, 9.0, 0.1))
-    assert suggest(rates.tolist(), flat.tolist()) == pytest.approx(1e-3, rel=0.1)
+@pytest.mark.parametrize(
+    ("loss", "suggestion"),
+    [
+        (lambda rates: (np.log10(rates) + 1.5) ** 2 + 0.5, 10**-2.5),
+        (lambda rates: np.where(rates < 1e-3, 3.0, np.where(rates > 0.1, 9.0, 0.1)), 1e-3),
+        (lambda rates: np.where(rates > 0.1, 9.0, 2.3), 1e-2),  # it never falls, but rises
+    ],
+    ids=["a valley", "a plain", "no fall"],
+)
+def test_the_suggestion_is_a_tenth_of_the_middle_of_the_rates_of_low_loss(loss, suggestion):
+    rates = np.geomspace(1e-5, 1, 300)
+    noisy = loss(rates) + np.random.default_rng(0).normal(0, 0.05, 300)
+    assert 1 / 3 < suggest(rates.tolist(), noisy.tolist()) / suggestion < 3  # averages lag behind
 
 
 def test_the_moving_average_starts_at_the_first_loss_and_lags_behind():
@@ -32,14 +39,14 @@ def test_divergence():
     assert not has_diverged([1e-4] * 50 + [5e-3] * 10)  # many times a loss near 0 is still near 0
 
 
-@pytest.mark.parametrize("loss", ["cross-entropy", "complementary"])
+@pytest.mark.parametrize("loss", ["cross-entropy", "progressive"])
 def test_rates_grow_until_the_loss_diverges(loss):
-    part, seen = ("part1", "part3")[loss == "complementary"], []
+    part, seen = ("part1", "part3")[loss == "progressive"], []
     tiny = experiment(part, loss=loss, model="compact")
     found = find_learning_rate(tiny, dataset("0123456789"), report=lambda done, total: seen.append((done, total)))
     assert 10 < len(found.rates) == len(found.losses) == len(found.smoothed) <= range_test.STEPS
     assert np.diff(found.rates).min() > 0 and found.rates[0] == pytest.approx(range_test.LOWEST)
-    assert min(found.smoothed) < found.smoothed[0]  # it learns
+    assert loss == "progressive" or min(found.smoothed) < 0.7 * found.smoothed[0]
     assert 1e-4 < found.learning_rate < 0.1 and seen[-1] == (range_test.STEPS, range_test.STEPS)
     again = find_learning_rate(tiny, dataset("0123456789"))
     assert again.losses == found.losses

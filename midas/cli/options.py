@@ -78,6 +78,10 @@ def _config(ctx: click.Context, param: click.Parameter, value: str | None) -> st
 def _read_config(base: Experiment, file: str, record: dict[str, Any]) -> Experiment:
     """Complete the settings of a file, which may be a few of them."""
     whole = base.to_json()
+    if base.part == "custom":  # whose data are given, and may be of another size than those of the file
+        record = {**record, "data": base.data, "test": base.test}
+        if record.get("val_fraction") or base.test:
+            record["folds"] = None
     strengths = record.get("augmentation", {})
     if isinstance(strengths, dict):
         record = {**record, "augmentation": {**(whole["augmentation"] or {}), **strengths}}
@@ -209,7 +213,7 @@ augmentation_options = [
 
 _RECIPES = {
     "default": "default: accurate within minutes.",
-    "quick": "quick: a quarter of the steps.",
+    "quick": "quick: in a fourth of the time.",
     "plateau": "plateau: ReduceLROnPlateau.",
     "cosine": "cosine: warm-up and cosine decay.",
     "fast": "fast: 99 % within seconds.",

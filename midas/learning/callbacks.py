@@ -47,8 +47,7 @@ class AtomicCheckpoint(keras.callbacks.ModelCheckpoint):
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Save the network, if it is to be saved."""
-        ends = epoch + 1 == self.params.get("epochs") or self.model.stop_training
-        if not ends and time.monotonic() - self.saved < self.interval:
+        if self._is_too_soon(epoch):
             return
         lowest = self.best
         self.best += self.tolerance
@@ -61,6 +60,11 @@ class AtomicCheckpoint(keras.callbacks.ModelCheckpoint):
                 self.temporary.unlink(missing_ok=True)
         self.best = min(lowest, (logs or {}).get(self.monitor, lowest))
         self.saved = time.monotonic()
+
+    def _is_too_soon(self, epoch: int) -> bool:
+        if time.monotonic() - self.saved >= self.interval:
+            return False
+        return epoch + 1 < self.params["epochs"] and not self.model.stop_training
 
 
 def best_epoch(records: Sequence[EpochRecord], tolerance: float) -> EpochRecord:

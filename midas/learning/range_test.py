@@ -24,6 +24,7 @@ LOWEST, HIGHEST = 1e-5, 10.0
 STEPS = 300
 MEMORY = 0.95  # of the moving average that smooths the loss
 DIVERGED = 3.0  # times the lowest smoothed loss, and by at least this many nats above it: larger rates tell nothing
+SETTLED = 10  # steps after which the average tells something
 NEARLY_LOWEST = 0.1  # of the fall of the loss: rates count whose loss is not further above the lowest one
 BELOW = 10.0  # how far the suggestion stays below the middle of these rates, where training is unstable
 
@@ -82,8 +83,7 @@ def find_learning_rate(
     if len(losses) < 2:
         raise MidasError(f"{experiment.data}: the loss is not a number from the start; lower --set weight_decay")
     rates = rates[: len(losses)]
-    smoothed = smooth(losses)
-    return RangeTest(tuple(rates), tuple(losses), tuple(smoothed), suggest(rates, smoothed))
+    return RangeTest(tuple(rates), tuple(losses), tuple(smooth(losses)), suggest(rates, losses))
 
 
 def smooth(losses: Sequence[float]) -> list[float]:
@@ -111,15 +111,21 @@ def has_diverged(losses: Sequence[float]) -> bool:
     return smoothed[-1] > max(DIVERGED * min(smoothed), min(smoothed) + math.log(DIVERGED))
 
 
-def suggest(rates: Sequence[float], smoothed: Sequence[float]) -> float:
+def suggest(rates: Sequence[float], losses: Sequence[float]) -> float:
     """Suggest a learning rate: a tenth of the middle of those at which the smoothed loss is nearly lowest.
 
     The middle is that of logarithms, and the result has two digits. Where a network learns easy data within the test,
-    the loss is lowest over a wide range of rates, and its very minimum is accidental.
+    the loss is lowest over a wide range of rates, and its very minimum is accidental. Where the loss falls at no rate,
+    as it may with complementary labels, it is a tenth of the rate from which on it rises.
 
-    >>> suggest([0.001, 0.01, 0.1, 1.0], [2.0, 1.0, 1.0, 9.0])
-    0.0032
+    Args:
+        rates: of each step, growing.
+        losses: of the batches.
     """
-    losses, lowest = np.array(smoothed), min(smoothed)
-    low = np.flatnonzero(losses <= lowest + NEARLY_LOWEST * (losses[0] - lowest))
-    return float(f"{math.sqrt(rates[low[0]] * rates[low[-1]]) / BELOW:.2g}")
+    skipped = min(SETTLED, len(losses) // 4)
+    smoothed, above = np.array(smooth(losses)[skipped:]), rates[skipped:]
+    noise = float(np.std(losses[: max(2, len(losses) // 4)]))  # of batches, at rates too small to change anything
+    lowest = smoothed.min()
+    low = np.flatnonzero(smoothed <= lowest + max(NEARLY_LOWEST * (smoothed[0] - lowest), noise))
+    middle = math.sqrt(above[low[0]] * above[low[-1]]) if low[0] else above[low[-1]]
+    return float(f"{middle / BELOW:.2g}")

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING
 
@@ -60,21 +61,36 @@ def stratified_folds(dataset: Dataset, data: str, folds: int, seed: int) -> Fold
     counts = np.bincount(dataset.labels, minlength=len(dataset.class_names))
     if counts.min() < folds:
         count = counts.min()
-        rare = some(repr(dataset.class_names[label]) for label in np.flatnonzero(counts == count))
+        labels = np.flatnonzero(counts == count)
+        rare = some(repr(dataset.class_names[label]) for label in labels)
+        verb = f"classes {rare} each have" if len(labels) > 1 else f"class {rare} has"
         way_out = "add images of it, or remove it" if count < 2 else "use fewer --folds, or add images of it"
         raise MidasError(
-            f"{data}: class {rare} has {count} image{'s' if count != 1 else ''}, too few for {folds} folds; {way_out}"
+            f"{data}: {verb} {count} image{'s' if count != 1 else ''}, too few for {folds} folds; {way_out}"
         )
     return list(StratifiedKFold(folds, shuffle=True, random_state=seed).split(dataset.labels, dataset.labels))
 
 
 def cross_validate(
-    experiment: Experiment, workspace: Workspace, protocol: Protocol, resume: bool = False, overwrite: bool = False
+    experiment: Experiment,
+    workspace: Workspace,
+    protocol: Protocol,
+    resume: bool = False,
+    overwrite: bool = False,
+    init_checkpoint: Path | None = None,
 ) -> Run:
     """Cross-validate an experiment: split, then train on the other folds as `trainer.train` always does.
 
     Every training has a run directory below the one returned, so that an interrupted cross-validation resumes where it
     was, and a later call with more repeats or a larger ensemble keeps finished trainings.
+
+    Args:
+        experiment: the training.
+        workspace: where data and runs are.
+        protocol: how to cross-validate.
+        resume: continue unfinished trainings.
+        overwrite: train all of them again.
+        init_checkpoint: what a pretrained initialization starts from.
 
     Returns:
         The directory of the summary: result.json, and predictions.npz of all images, predicted by those networks of the
@@ -109,7 +125,7 @@ def cross_validate(
             workspace.stage(f"fold {number} of {len(trainings)}")
             held_out = f"fold {fold + 1} of {protocol.folds}, split {experiment.seed + repeat}"
             training = dataclasses.replace(experiment, seed=seed, test=held_out)
-            _train_fold(training, trained, data, splits[repeat][fold], workspace, resume)
+            _train_fold(training, trained, data, splits[repeat][fold], workspace, resume, init_checkpoint)
             result = trained.result
             workspace.say(
                 f"{number} of {len(trainings)}: repeat {repeat + 1}, fold {fold + 1}, network {member + 1}: "
@@ -148,6 +164,7 @@ def _train_fold(
     fold: tuple[np.ndarray, np.ndarray],
     workspace: Workspace,
     resume: bool,
+    init_checkpoint: Path | None,
 ) -> None:
     from midas.learning import trainer
 
@@ -155,7 +172,7 @@ def _train_fold(
     part, held_out = (data.take(indices) for indices in fold)
     if not run.finished:
         with run.locked():
-            trainer.score(trainer.train(experiment, run, part, report=workspace.epoch), held_out)
+            trainer.score(trainer.train(experiment, run, part, init_checkpoint, workspace.epoch), held_out)
     elif run.card.data_digest != part.digest:
         raise MidasError(f"{run.path}: the data changed since it was trained; start again with --overwrite")
 

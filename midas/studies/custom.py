@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 IN_MEMORY = "array"  # name of a data set that is not on disk
 BEST_SIZE = 36  # pixels of the glyphs of `placed` in the recipe "best", as in Part 1
+MANY = 10_000  # images from which on "best" takes a larger network: of fewer, no network learns more than `compact`
 PLACES_KNOWN, PLACES_VARY = 0.9, 0.1  # share of the glyphs, and standard deviation, from which on places say something
 
 
@@ -132,14 +133,19 @@ def suit(
         raise MidasError(f"no recipe {recipe!r}; there are {', '.join(recipes('custom'))}")
     experiment = with_recipe(replace(PARTS["custom"], data=given.name, test=given.test_name), recipe)
     if init_checkpoint is not None:
+        workspace.start()
         experiment = _start_from(experiment, init_checkpoint)
     in_memory = given.training.glyphs.size if isinstance(given.training, Dataset) else None
     experiment = replace(experiment, size=size or in_memory or experiment.size)
     quiet = replace(workspace, skipped=lambda dataset, name: None)
     data = quiet.load(given.name, experiment.size)
     _check(data, given, quiet, experiment.size)
-    if recipe == "best" and init_checkpoint is None and places_matter(data):
+    if init_checkpoint is None and recipe == "quick":
+        experiment = replace(experiment, model="fast")
+    elif init_checkpoint is None and recipe == "best" and places_matter(data):
         experiment = replace(experiment, model="placed", size=size or in_memory or BEST_SIZE)
+    elif init_checkpoint is None and recipe == "best" and len(data) >= MANY:
+        experiment = replace(experiment, model="deeper", tta=8)
     counts = np.bincount(data.labels, minlength=len(data.class_names))
     images = min(limit or len(data), len(data))
     return suited(experiment, recipe, images, int(counts.min()) if images == len(data) else None)
@@ -205,6 +211,8 @@ def train(
     base = suit(workspace, given, recipe, settings.get("size"), settings.get("limit"), start)
     if settings.get("val_fraction") is not None:
         base = replace(base, folds=None)
+    if settings.get("folds") is not None:
+        base = replace(base, val_fraction=0.0)
     experiment = replace(base, **settings)
     experiment = replace(experiment, name=name or named(experiment).name)
     runs = perform_seeds(experiment, 1, workspace, resume, overwrite)

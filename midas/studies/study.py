@@ -66,16 +66,18 @@ def perform(
         training = train(experiment, run, data, init_checkpoint, workspace.epoch, tensorboard, overwrite, others)
         test = workspace.load(experiment.test, experiment.size) if experiment.test else None
         previews.keep_samples(run, experiment, data, workspace.open(experiment.data), test)
-        score(training, test, _cross_validate(experiment, workspace, resume, overwrite))
+        score(training, test, _cross_validate(experiment, workspace, resume, overwrite, init_checkpoint))
     return run
 
 
-def _cross_validate(experiment: Experiment, workspace: Workspace, resume: bool, overwrite: bool) -> Run | None:
+def _cross_validate(
+    experiment: Experiment, workspace: Workspace, resume: bool, overwrite: bool, init_checkpoint: Path | None
+) -> Run | None:
     """Cross-validate a training on all images, if that is to measure its accuracy."""
     if experiment.folds is None:
         return None
     protocol = Protocol(experiment.folds, tta=experiment.tta)
-    return cross_validate(replace(experiment, folds=None), workspace, protocol, resume, overwrite)
+    return cross_validate(replace(experiment, folds=None), workspace, protocol, resume, overwrite, init_checkpoint)
 
 
 def find_learning_rate(experiment: Experiment, workspace: Workspace) -> tuple[RangeTest, Path]:

@@ -32,6 +32,7 @@ class Workspace:
         data_dir: folder of the data sets, or "sample".
         cache_dir: where preprocessed data are cached; None caches nothing.
         given: data sets beside the named ones, opened or in memory, by the names that experiments give them.
+        loaded: of the given data sets, those that were read, by name and size.
         say: called with a line of text.
         skipped: called with each data set that is loaded and its name, to report images that could not be used.
         epoch: called after each epoch with its record and the number of epochs.
@@ -45,6 +46,7 @@ class Workspace:
     data_dir: str
     cache_dir: Path | None
     given: Mapping[str, Source | Dataset] = field(default_factory=dict)
+    loaded: dict[tuple[str, int], Dataset] = field(default_factory=dict)
     say: Callable[[str], None] = lambda line: None
     skipped: Callable[[Dataset, str], None] = lambda dataset, name: None
     epoch: Callable[[EpochRecord, int], None] = lambda record, epochs: None
@@ -97,6 +99,8 @@ class Workspace:
                 )
             data = given
         else:
-            data = datasets.cached(given, size, self.cache_dir, progress=self.progress)
+            if (name, size) not in self.loaded:
+                self.loaded[name, size] = datasets.cached(given, size, self.cache_dir, progress=self.progress)
+            data = self.loaded[name, size]
         self.skipped(data, name)
         return data
