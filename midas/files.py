@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from midas.errors import MidasError, cannot
+from midas.errors import Busy, MidasError, cannot
 
 try:
     import fcntl
@@ -105,7 +105,8 @@ def locked(directory: Path, busy: str) -> Iterator[None]:
         busy: the message if another process holds the lock.
 
     Raises:
-        MidasError: another process holds the lock, or the directory cannot be made.
+        Busy: another process holds the lock.
+        MidasError: the directory cannot be made.
     """
     with contextlib.ExitStack() as stack:
         with writing(directory):
@@ -115,7 +116,7 @@ def locked(directory: Path, busy: str) -> Iterator[None]:
             if fcntl:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise MidasError(busy) from error
+            raise Busy(busy) from error
         except OSError as error:
             if error.errno not in NO_LOCKS:
                 raise cannot("be locked", directory / ".lock", error) from error
