@@ -13,7 +13,7 @@ import textwrap
 import time
 import traceback
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -102,6 +102,12 @@ def _one_line(ctx: click.Context, message: str) -> click.ClickException:
     if ctx.meta.get("midas.verbose"):
         traceback.print_exc()
     return click.ClickException(printable(message))
+
+
+def again(without: Sequence[str], *more: str) -> str:
+    """Give the command line of this call without some of its options, which take no value, and with others."""
+    words = [word for word in sys.argv[1:] if word not in without]
+    return " ".join(map(_quoted, [*_program(), *words, *more]))
 
 
 def how_to_continue(command: click.Command) -> str:
@@ -287,6 +293,10 @@ class Progress:
     def predictions(self, done: int, total: int) -> None:
         """Show how many images have been predicted."""
         self._now_and_then(f"predicted {done:,} of {total:,} images", done, total)
+
+    def steps(self, done: int, total: int) -> None:
+        """Show how many steps of a learning rate range test are done."""
+        self._now_and_then(f"step {done} of {total}", done, total)
 
     def files(self, done: int, total: int) -> None:
         """Show how many images have been written."""

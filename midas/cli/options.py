@@ -214,9 +214,20 @@ _RECIPES = {
 }
 
 
-def settings_options(part: str, model: bool = True) -> Decorator:
-    """Make the options of an experiment, with the part's defaults; without `model` those that suit all models."""
-    default = PARTS[part]
+def settings_options(part: str, model: bool = True, other_data: bool = False) -> Decorator:
+    """Make the options of an experiment.
+
+    Args:
+        part: has the defaults.
+        model: whether to have those that do not suit all models.
+        other_data: whether to take other data than those of the part.
+    """
+    default, chosen = PARTS[part], recipes(part)
+    if other_data:
+        chosen = chosen | recipes("custom")
+    data_option = click.option(
+        "--data", help="Any labeled images instead of those of Part 1; settings then suit their number."
+    )
     fraction = click.FloatRange(0, 1, min_open=True, max_open=True)
     by_size = "suits the number of images" if part == "custom" else None
 
@@ -227,6 +238,7 @@ def settings_options(part: str, model: bool = True) -> Decorator:
         "--model", type=click.Choice(MODEL_NAMES), default=default.model, help=default_of(default.model)
     )
     return apply(
+        *([data_option, form_options] if other_data else []),
         click.option(
             "--config",
             type=click.Path(dir_okay=False),
@@ -238,10 +250,10 @@ def settings_options(part: str, model: bool = True) -> Decorator:
         *([model_option] if model else []),
         click.option(
             "--recipe",
-            type=click.Choice(list(recipes(part))),
-            default=next(iter(recipes(part))),
-            show_default=True,
-            help=" ".join(_RECIPES[name] for name in recipes(part)),
+            type=click.Choice(list(chosen)),
+            default=next(iter(chosen)),
+            show_default="plateau; with --data, default" if other_data else True,
+            help=" ".join(_RECIPES[name] for name in chosen),
         ),
         click.option(
             "--epochs",
@@ -301,7 +313,13 @@ def training_options(part: str) -> Decorator:
         help="Folder for TensorBoard's logs.",
     )
     where = [option for option in workspace_options if part != "custom" or option is not data_dir_option]
-    places = [ensemble_option, *where, *restart_options, tensorboard_option]
+    range_test_option = click.option(
+        "--find-learning-rate",
+        is_flag=True,
+        help="Train nothing: find a learning rate by a range test of a few hundred steps, and draw it "
+        "(learning-rate.png).",
+    )
+    places = [range_test_option, ensemble_option, *where, *restart_options, tensorboard_option]
     return apply(settings_options(part), *places, wide_option, json_option, common)
 
 
@@ -338,6 +356,8 @@ def make_experiment(
         raise MidasError(f"--config has the settings of {base.part}, not of {part}")
     changes = {key: value for key, value in given.items() if key in Experiment.__dataclass_fields__}
     if "recipe" in given:
+        if given["recipe"] not in recipes(part):
+            raise click.UsageError(f"--recipe {given['recipe']}: here, there are {', '.join(recipes(part))}")
         base = with_recipe(base, given["recipe"])
     if "augment" in given:
         changes["augmentation"] = (base.augmentation or PARTS[part].augmentation) if given["augment"] else None
@@ -388,6 +408,7 @@ def make_workspace(data_dir: str, runs_dir: Path, cache_dir: Path) -> Workspace:
         epoch=progress.epoch,
         stage=progress.stage,
         progress=progress.images,
+        steps=progress.steps,
         start=load_tensorflow,
     )
 
@@ -415,13 +436,16 @@ def make_suited(
     Returns:
         A workspace that knows the data, and the settings.
     """
+    is_default = click.get_current_context().get_parameter_source("recipe") == ParameterSource.DEFAULT
     from midas.studies import custom
 
     given = custom.open_given(data, test, class_names, transpose)
     warn_of_notes(given.notes)
     workspace = given.within(workspace)
     start = settings.get("from_checkpoint")
-    return workspace, custom.suit(workspace, given, settings["recipe"], settings["size"], settings["limit"], start)
+    return workspace, custom.suit(
+        workspace, given, "default" if is_default else settings["recipe"], settings["size"], settings["limit"], start
+    )
 
 
 def load_network(checkpoints: tuple[str, ...], tta: int | None) -> tuple[Classifier, list[Path]]:

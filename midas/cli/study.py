@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +14,7 @@ from midas.cli.options import (
     common,
     json_option,
     make_experiment,
+    make_suited,
     make_workspace,
     protocol_options,
     restart_options,
@@ -23,9 +25,12 @@ from midas.cli.options import (
     workspace_options,
 )
 from midas.errors import MidasError
-from midas.experiments import MODEL_NAMES
+from midas.experiments import MODEL_NAMES, Experiment
 from midas.files import plain
 from midas.recipes import INITIALIZATIONS, with_model
+
+if TYPE_CHECKING:
+    from midas.studies.workspace import Workspace
 
 
 @command("run", epilog="Example: midas run --data-dir sample")
@@ -62,10 +67,23 @@ def run_study(
     )
 
 
+def _prepare(
+    data: str | None, data_dir: str, runs_dir: Path, cache_dir: Path, settings: dict[str, Any]
+) -> tuple[Workspace, Experiment]:
+    """Resolve the options of a cross-validation, of Part 1 or of the data set at a path."""
+    form = settings.pop("class_names"), settings.pop("transpose")
+    workspace = make_workspace(data or data_dir, runs_dir, cache_dir)
+    if data is None:
+        return workspace, make_experiment("part1", workspace, settings)
+    workspace, suited = make_suited(workspace, data, None, *form, settings)
+    return workspace, make_experiment("custom", workspace, settings, replace(suited, test=None, folds=None))
+
+
 @command("cross-validate", epilog="Example: midas cross-validate --recipe best --all-data --repeats 2 --tta 8")
-@apply(settings_options("part1"), protocol_options(ensemble=True))
+@apply(settings_options("part1", other_data=True), protocol_options(ensemble=True))
 @apply(*workspace_options, *restart_options, wide_option, json_option, common)
 def cross_validate(
+    data: str | None,
     folds: int,
     repeats: int,
     ensemble: int,
@@ -78,15 +96,14 @@ def cross_validate(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Cross-validate a training of Part 1.
+    """Cross-validate a training, of Part 1 or on any labeled images.
 
     More --repeats or a larger --ensemble keep the networks of an earlier call.
     """
     from midas.report.tables import cross_validation_table
     from midas.studies import cross_validation
 
-    workspace = make_workspace(data_dir, runs_dir, cache_dir)
-    experiment = make_experiment("part1", workspace, settings)
+    workspace, experiment = _prepare(data, data_dir, runs_dir, cache_dir, settings)
     protocol = cross_validation.Protocol(folds, repeats, ensemble, tta or 1)
     run = cross_validation.cross_validate(experiment, workspace, protocol, resume, overwrite)
     result = run.cross_validation
@@ -96,10 +113,11 @@ def cross_validate(
 
 @command("compare-models", epilog="Example: midas compare-models --recipe cosine --epochs 40 --all-data")
 @click.argument("names", nargs=-1, type=click.Choice(MODEL_NAMES), metavar="[MODEL]...")
-@apply(settings_options("part1", model=False), protocol_options(ensemble=False))
+@apply(settings_options("part1", model=False, other_data=True), protocol_options(ensemble=False))
 @apply(*workspace_options, *restart_options, wide_option, json_option, common)
 def compare_models(
     names: tuple[str, ...],
+    data: str | None,
     folds: int,
     repeats: int,
     tta: int | None,
@@ -119,8 +137,7 @@ def compare_models(
     from midas.runs import CROSS_VALIDATION
     from midas.studies import cross_validation
 
-    workspace = make_workspace(data_dir, runs_dir, cache_dir)
-    experiment = make_experiment("part1", workspace, settings)
+    workspace, experiment = _prepare(data, data_dir, runs_dir, cache_dir, settings)
     protocol = cross_validation.Protocol(folds, repeats, 1, tta or 1)
     results = [
         cross_validation.cross_validate(each, workspace, protocol, resume, overwrite).cross_validation

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from midas.cli.console import command, emit, load_tensorflow, table_width
+from midas.cli.console import again, command, emit, load_tensorflow, table_width
 from midas.cli.options import (
     apply,
     common,
@@ -113,6 +113,9 @@ def _train(part: str, settings: dict[str, Any]) -> None:
 
 
 def _perform(experiment: Experiment, workspace: Workspace, settings: dict[str, Any]) -> None:
+    if settings["find_learning_rate"]:
+        _find_learning_rate(experiment, workspace, settings["as_json"])
+        return
     from midas.report.tables import folded
     from midas.studies.evaluation import outcome, summarize_seeds
     from midas.studies.study import perform_seeds
@@ -124,6 +127,19 @@ def _perform(experiment: Experiment, workspace: Workspace, settings: dict[str, A
     lines = [table, *(folded(line, table_width()) for line in told)]
     lines += [f"Use it with: midas predict --checkpoint {shlex.quote(found['path'])} drawing.png"]
     emit(found, settings["as_json"], "\n".join(lines))
+
+
+def _find_learning_rate(experiment: Experiment, workspace: Workspace, as_json: bool) -> None:
+    from midas.studies.study import find_learning_rate
+
+    found, figure = find_learning_rate(experiment, workspace)
+    rate = f"{found.suggestion:g}"
+    lines = [
+        f"Suggested learning rate: {rate} (this training's own is {experiment.learning_rate:g}).",
+        str(figure),
+        f"Train with it: {again(('--find-learning-rate', '--json'), '--learning-rate', rate)}",
+    ]
+    emit({**vars(found), "figure": str(figure)}, as_json, "\n".join(lines))
 
 
 @command(epilog="Example: midas models --classes 10")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import itertools
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -314,6 +315,13 @@ def analyze(
 @click.option("--max-suspects", type=click.IntRange(1), default=20, show_default=True, help="Suspects to list.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for figures and lists.")
 @click.option("--cleanlab", is_flag=True, help="Compare with cleanlab, if it is installed.")
+@click.option(
+    "--apply",
+    "corrections",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="labels.csv",
+    help="Audit nothing: write a copy of the data set to --out, corrected by this list.",
+)
 @apply(form_options, tta_option, size_option, strict_option, seed_option, cache_dir_option, json_option, common)
 @click.pass_context
 def audit_labels(
@@ -322,6 +330,7 @@ def audit_labels(
     class_names: Path | None,
     transpose: bool | None,
     checkpoints: tuple[str, ...],
+    corrections: Path | None,
     tta: int | None,
     size: int,
     strict: bool,
@@ -331,9 +340,13 @@ def audit_labels(
 ) -> None:
     """Find wrong labels without knowing a single true one.
 
-    Estimates how many labels are wrong, how, and which. With --out, writes audit.json, a corrected list
-    (labels.csv) and figures.
+    Estimates how many labels are wrong, how, and which. With --out, writes audit.json, a list of the labels to correct
+    (labels.csv) and figures. Edit the columns suggested and decision (relabel, keep, drop) of that list, and --apply
+    it: this writes a corrected copy of the data set, and never changes the original.
     """
+    if corrections:
+        _apply_corrections(ctx, data, (class_names, transpose), corrections, options["out"], as_json)
+        return
     _refuse_unused(ctx, ("folds", "epochs", "size") if checkpoints else ("tta",), bool(checkpoints))
     if options["cleanlab"] and not importlib.util.find_spec("cleanlab"):
         raise MidasError("--cleanlab needs the package cleanlab: pip install cleanlab")
@@ -360,9 +373,37 @@ def audit_labels(
     )
 
 
+def _apply_corrections(
+    ctx: click.Context, data: str, form: tuple[Path | None, bool | None], file: Path, out: Path | None, as_json: bool
+) -> None:
+    if out is None:
+        raise click.UsageError("--apply needs --out, a new folder for the corrected copy")
+    used = ("data", "class_names", "transpose", "corrections", "out", "as_json")
+    for param in ctx.command.params:
+        if param.expose_value and param.name not in used and _is_given(ctx, param.name or ""):
+            raise click.UsageError(f"{param.opts[0]} does not go with --apply")
+    from midas.data.corrections import apply_corrections, read_corrections
+    from midas.data.datasets import open_test_part
+    from midas.data.labels import convention, name_classes
+
+    listed, source = read_corrections(file), open_data(data, "train", *form)
+    found = apply_corrections(source, listed, out, open_test_part(data, source, *form), Progress().files)
+    warn_of_skipped(found.unreadable, data)
+    counts = f"{found.images:,} images, of which {found.relabeled:,} relabeled; {found.dropped:,} dropped"
+    if name_classes(list(found.folders.values()), convention(found.folders.values())[1])[0] != tuple(found.folders):
+        warn("Note: not every class can give its name to a folder; --json lists the folders")
+    if found.without_label:
+        warn(f"{data}: {found.without_label:,} images without a label are not in the copy")
+    emit(found, as_json, f"{out}: {counts}\nTrain on it with: midas train {shlex.quote(str(out))}")
+
+
+def _is_given(ctx: click.Context, name: str) -> bool:
+    return ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE
+
+
 def _refuse_unused(ctx: click.Context, names: tuple[str, ...], has_checkpoint: bool) -> None:
     for name in names:
-        if ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE:
+        if _is_given(ctx, name):
             raise click.UsageError(f"--{name} goes {'without' if has_checkpoint else 'with'} --checkpoint")
 
 

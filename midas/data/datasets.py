@@ -350,7 +350,7 @@ def cached(
 
 def _code_digest() -> str:
     """Digest of the code that determines glyphs and labels: all of `midas.data`, as far as it reads."""
-    others = ("augmentation.py", "complementary_mnist.py", "download.py", "export.py")
+    others = ("augmentation.py", "complementary_mnist.py", "corrections.py", "download.py", "export.py")
     modules = sorted(path for path in Path(__file__).parent.glob("*.py") if path.name not in others)
     return hashlib.sha256(b"".join(path.read_bytes() for path in modules)).hexdigest()
 

@@ -23,11 +23,13 @@ class Entry:
         name: its path in the data set.
         label: the name of its class folder, or of its class in an array or table; None if it has none.
         load: decodes it to a uint8 array (height, width), or to a stream of its pages; raises `UnreadableImage`.
+        read_file: reads the bytes of its file, or raises `UnreadableImage`; None if it has no file of its own.
     """
 
     name: str
     label: str | None
     load: Callable[[], np.ndarray | Iterator[Page]]
+    read_file: Callable[[], bytes] | None = None
 
     def pages(self) -> Iterator[tuple[str, Page]]:
         """Yield the name and the gray levels of each page, or why it cannot be read.
@@ -125,7 +127,7 @@ def transposed(source: Source) -> Source:
         return (page if isinstance(page, UnreadableImage) else np.ascontiguousarray(page.T) for page in pages)
 
     def swapped(entry: Entry) -> Entry:
-        return replace(entry, load=partial(turned, entry))
+        return replace(entry, load=partial(turned, entry), read_file=None)
 
     digest = text_digest([source.digest, "transposed"])
     return replace(source, digest=digest, entries=lambda: map(swapped, source.entries()))

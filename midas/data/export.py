@@ -154,7 +154,7 @@ def folder_names(class_names: Iterable[str]) -> list[str]:
     class_names = list(class_names)
     if all(len(name) == 1 and name in CHARACTERS for name in class_names):
         return [f"Sample{CHARACTERS.index(name) + 1:03d}" for name in class_names]
-    return _distinct(map(_safe, class_names))
+    return _distinct(map(safe_name, class_names))
 
 
 def file_stems(names: Iterable[str]) -> list[str]:
@@ -165,10 +165,10 @@ def file_stems(names: Iterable[str]) -> list[str]:
     """
     suffix = re.compile(f"({'|'.join(map(re.escape, IMAGE_SUFFIXES))})$", re.IGNORECASE)
     stems = (suffix.sub("", name.rpartition("/")[2]) for name in names)
-    return _distinct((_safe(stem[:MAX_STEM]) for stem in stems), re.compile("-[1-9][0-9]*$"))
+    return _distinct((safe_name(stem[:MAX_STEM]) for stem in stems), re.compile("-[1-9][0-9]*$"))
 
 
-def _safe(name: str) -> str:
+def safe_name(name: str) -> str:
     """Replace what file systems do not allow in a name, and what would make a file hidden."""
     name = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", name).rstrip(". ")
     return f"_{name}" if not name or HIDDEN.match(name) else name

@@ -114,7 +114,7 @@ def open_rows(tree: Tree, found: Images, rows: list[Row], used: list[str], split
 def tree_entries(tree: Tree, labels: dict[str, str | None]) -> Iterator[Entry]:
     """Yield the images of a tree with their labels."""
     for name, read in tree.stream(labels):
-        yield Entry(printable(name), labels[name], partial(_decode, read))
+        yield Entry(printable(name), labels[name], partial(_decode, read), read)
 
 
 def _decode(read: Callable[[], bytes]) -> Iterator[Page]:

@@ -30,18 +30,26 @@ class AtomicCheckpoint(keras.callbacks.ModelCheckpoint):
         path: of the checkpoint.
         tolerance: by how much a value must be lower to count as better.
         lowest: lowest value so far.
+        interval: seconds that must have passed since the last one was saved, unless the training ends. For tiny data,
+            saving takes ten times as long as training an epoch.
         **options: of `ModelCheckpoint`.
     """
 
     best: float
 
-    def __init__(self, path: Path, tolerance: float = 0.0, lowest: float = math.inf, **options: Any) -> None:
+    def __init__(
+        self, path: Path, tolerance: float = 0.0, lowest: float = math.inf, interval: float = 0.0, **options: Any
+    ) -> None:
         self.path, self.tolerance, self.temporary = path, tolerance, temporary_name(path)
+        self.interval, self.saved = interval, time.monotonic()
         name = str(self.temporary).replace("{", "{{").replace("}", "}}")  # Keras formats it
         super().__init__(name, mode="min", initial_value_threshold=lowest, **options)
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Save the network, if it is to be saved."""
+        ends = epoch + 1 == self.params.get("epochs") or self.model.stop_training
+        if not ends and time.monotonic() - self.saved < self.interval:
+            return
         lowest = self.best
         self.best += self.tolerance
         with writing(self.path):
@@ -52,6 +60,7 @@ class AtomicCheckpoint(keras.callbacks.ModelCheckpoint):
             finally:
                 self.temporary.unlink(missing_ok=True)
         self.best = min(lowest, (logs or {}).get(self.monitor, lowest))
+        self.saved = time.monotonic()
 
 
 def best_epoch(records: Sequence[EpochRecord], tolerance: float) -> EpochRecord:

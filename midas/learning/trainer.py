@@ -7,7 +7,6 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -38,6 +37,7 @@ from midas.runs import Run
 WARM_UP = 0.1  # fraction of the epochs, in the cosine schedule
 MIN_RATE = 1 / 200  # of the learning rate: neither schedule goes below it
 PLATEAU_FACTOR = 0.5
+SAVE_EVERY = 3.0  # seconds of training that an interruption may cost, or one epoch if that takes longer
 EMBEDDED = 1000  # scored images, drawn at random, whose features are kept
 
 
@@ -90,7 +90,7 @@ def train(
         raise MidasError("--tensorboard needs the package tensorboard: pip install tensorboard")
     set_seed(experiment.seed)
     training, validation = split(data, experiment)
-    start, initialization = _initialize(experiment, data.class_names, init_checkpoint)
+    start, initialization = initialize(experiment, data.class_names, init_checkpoint)
     if overwrite:  # not before everything that can be refused is known to be right
         run.clear()
     run.start(experiment)
@@ -204,10 +204,14 @@ def _zero_shot(initialization: Classifier, scored: Dataset) -> dict[str, Any]:
     return {f"zero_shot_{key}": getattr(found, key) for key in ("accuracy", "macro_f1", "per_class")}
 
 
-def _initialize(
+def initialize(
     experiment: Experiment, class_names: tuple[str, ...], init_checkpoint: str | os.PathLike | None
 ) -> tuple[keras.Model, Classifier]:
-    """Build the network that training starts from, and what predicts before any training."""
+    """Build the network that training starts from, and what predicts before any training.
+
+    Raises:
+        MidasError: the checkpoint does not fit the experiment.
+    """
     model, untrained = (models.build(experiment.model, experiment.size, len(class_names)) for _ in range(2))
     for layer in model.layers[:-1] if experiment.freeze_backbone else ():
         layer.trainable = False
@@ -356,7 +360,7 @@ def _fit(
         callbacks.append(keras.callbacks.TensorBoard(str(tensorboard)))
     callbacks += [
         EpochRecorder(run, records, experiment.stop_patience, report, probe),
-        AtomicCheckpoint(Path(run / "last.keras")),
+        AtomicCheckpoint(run / "last.keras", interval=SAVE_EVERY),
     ]
     with feed(training, experiment, model, first_epoch=len(records)) as batches:
         model.fit(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from midas.data.corrections import RELABEL
 from midas.files import atomic, write_json
 from midas.metrics.label_noise import (
     CLEAN,
@@ -305,15 +306,18 @@ def write(found: Audit, dataset: Dataset, summary: dict[str, Any], max_suspects:
 
 
 def write_labels(found: Audit, dataset: Dataset, out: Path) -> str:
-    """Write labels.csv: the images whose label is probably wrong, the likeliest first, each with a corrected label."""
+    """Write labels.csv: the images whose label is probably wrong, the likeliest first, each with a corrected label.
+
+    `data.corrections` reads it.
+    """
     names, listed = dataset.class_names, _in_order(found, found.suspected)
     with atomic(out / "labels.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["file", "label", "suggested", "probability", "label_correct"])
+        writer.writerow(["file", "label", "suggested", "decision", "probability", "label_correct"])
         for index in listed:
             suggested, p_correct = found.posterior[index].argmax(), found.p_correct[index]
             cells = dataset.names[index], names[dataset.labels[index]], names[suggested]
-            writer.writerow([*cells, f"{found.posterior[index, suggested]:.4f}", f"{p_correct:.4f}"])
+            writer.writerow([*cells, RELABEL, f"{found.posterior[index, suggested]:.4f}", f"{p_correct:.4f}"])
     return "labels.csv"
 
 

@@ -399,6 +399,22 @@ def accuracy_against_cost(results: Sequence[CrossValidationResult]) -> Figure:
     return figure
 
 
+def learning_rates(
+    rates: Sequence[float], losses: Sequence[float], smoothed: Sequence[float], suggestion: float
+) -> Figure:
+    """Draw the loss of a learning rate range test against the rate, and mark the suggestion."""
+    figure = Figure(figsize=(NARROW, 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot(rates, losses, color=LIGHT_BLUE, linewidth=0.8, label="loss of a batch")
+    axes.plot(rates, smoothed, color=BLUE, label="smoothed")
+    axes.axvline(suggestion, color=ORANGE, linestyle="--", label=f"suggestion: {suggestion:g}")
+    low, high = min(smoothed), max(smoothed[0], np.quantile(losses, 0.9))
+    axes.set(xscale="log", xlabel="learning rate", ylabel="training loss", ylim=(0.9 * low, 1.1 * high))
+    axes.grid(color=LIGHT_GRAY)
+    _legend_below(figure, ["loss of a batch", "smoothed", f"suggestion: {suggestion:g}"])
+    return figure
+
+
 def _column(epochs: Sequence[EpochRecord], key: str) -> np.ndarray:
     """Read one value of every epoch as float; None becomes NaN."""
     return np.array([getattr(epoch, key) for epoch in epochs], dtype=float)

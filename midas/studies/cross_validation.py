@@ -88,6 +88,7 @@ def cross_validate(
     if not overwrite:
         run.check(experiment, resume=True)
         if run.finished and _protocol_of(run) == protocol:
+            _refuse_other_data(run, experiment, workspace, protocol)
             workspace.say(f"{run.path}: already finished, nothing to do (--overwrite trains it again)")
             return run
     workspace.start()
@@ -116,6 +117,19 @@ def cross_validate(
             )
         _summarize(run, experiment, protocol, data, splits)
     return run
+
+
+def _refuse_other_data(run: Run, experiment: Experiment, workspace: Workspace, protocol: Protocol) -> None:
+    """Refuse to take other data for those of a finished cross-validation, by those of its first training."""
+    trained = _training_run(run, protocol, 0, 0, experiment.seed)
+    try:
+        data = workspace.load(experiment.data, experiment.size)
+        (first, _), *_ = stratified_folds(data, experiment.data, protocol.folds, experiment.seed)
+        is_other = trained.card.data_digest != data.take(first).digest
+    except MidasError:  # data or trainings that are gone are not other ones
+        return
+    if is_other:
+        raise MidasError(f"{run.path}: was trained on other data; choose another --name, or use --overwrite")
 
 
 def _protocol_of(run: Run) -> Protocol:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from midas.errors import MidasError
 from midas.experiments import Experiment
+from midas.files import atomic
 from midas.recipes import INITIALIZATIONS, PARTS, SMALL_DATA, for_sample, named
 from midas.runs import Run
 from midas.studies.cross_validation import Protocol, cross_validate, stratified_folds
 from midas.studies.workspace import Workspace
+
+if TYPE_CHECKING:
+    from midas.learning.range_test import RangeTest
 
 QUICK_EPOCHS = {"part1": 12, "part1-digits": 12, "mnist": 2, "part3": 2}  # by training set
 
@@ -66,6 +71,26 @@ def _cross_validate(experiment: Experiment, workspace: Workspace, resume: bool, 
         return None
     protocol = Protocol(experiment.folds, tta=experiment.tta)
     return cross_validate(replace(experiment, folds=None), workspace, protocol, resume, overwrite)
+
+
+def find_learning_rate(experiment: Experiment, workspace: Workspace) -> tuple[RangeTest, Path]:
+    """Find a learning rate for an experiment by a range test, and draw it beside its run directory. Trains nothing.
+
+    Raises:
+        MidasError: the data cannot be read, or do not fit the experiment.
+    """
+    init_checkpoint = _init_checkpoint(experiment, workspace)
+    workspace.start()
+    from midas.learning import range_test  # imports TensorFlow
+    from midas.report import plots
+
+    data = workspace.load(experiment.data, experiment.size)
+    found = range_test.find_learning_rate(experiment, data, init_checkpoint, workspace.steps)
+    path = workspace.run(experiment).path.parent / "learning-rate.png"
+    with atomic(path) as temporary:
+        figure = plots.learning_rates(found.rates, found.losses, found.smoothed, found.suggestion)
+        figure.savefig(temporary, format="png", dpi=150)
+    return found, path
 
 
 def perform_seeds(

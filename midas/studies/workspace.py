@@ -37,6 +37,7 @@ class Workspace:
         epoch: called after each epoch with its record and the number of epochs.
         stage: called with the part of the whole that comes next, such as "run 3 of 9".
         progress: called with (done, total) images while data are read.
+        steps: called with (done, total) steps of a learning rate range test.
         start: called before TensorFlow is needed.
     """
 
@@ -49,6 +50,7 @@ class Workspace:
     epoch: Callable[[EpochRecord, int], None] = lambda record, epochs: None
     stage: Callable[[str], None] = lambda title: None
     progress: Callable[[int, int], None] | None = None
+    steps: Callable[[int, int], None] = lambda done, total: None
     start: Callable[[], None] = _start_tensorflow
 
     @property
