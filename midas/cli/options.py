@@ -37,6 +37,7 @@ from midas.recipes import (
 if TYPE_CHECKING:
     from midas.data.entries import Source
     from midas.learning.classifier import Classifier
+    from midas.studies.executor import Executor
     from midas.studies.workspace import Workspace
 
 Decorator = Callable[[Any], Any]
@@ -132,7 +133,21 @@ cache_dir_option = click.option(
     show_default="~/.cache/midas",
     help="Where preprocessed data are cached.",
 )
-workspace_options = [data_dir_option, runs_dir_option, cache_dir_option]
+executor_options = [
+    click.option(
+        "--workers",
+        type=click.IntRange(1),
+        default=1,
+        show_default=True,
+        help="Train in this many processes at a time, which share the cores.",
+    ),
+    click.option(
+        "--scheduler",
+        metavar="ADDRESS|FILE",
+        help="Train on the Dask cluster of this scheduler, given by its address or its file.",
+    ),
+]
+workspace_options = [*executor_options, data_dir_option, runs_dir_option, cache_dir_option]
 SIZE = click.IntRange(14, 512)
 size_option = click.option("--size", type=SIZE, default=28, show_default=True, help="Side of the glyphs in pixels.")
 tta_option = click.option(
@@ -393,20 +408,43 @@ def _init_checkpoint(part: str, base: Experiment, given: dict[str, Any]) -> str 
     return chosen[0] if chosen else base.init_checkpoint or DEFAULT_CHECKPOINT[part]
 
 
-def make_workspace(data_dir: str, runs_dir: Path, cache_dir: Path) -> Workspace:
-    """Make a workspace whose messages go to stderr as far as the user wants them."""
+def _make_executor(workers: int, scheduler: str | None) -> Executor:
+    """Choose what performs several trainings."""
+    if scheduler and workers > 1:
+        raise click.UsageError("--workers and --scheduler exclude each other")
+    if scheduler:
+        from midas.studies.cluster import Cluster
+
+        return Cluster(scheduler)
+    from midas.studies.executor import InProcess, Processes
+
+    return Processes(workers) if workers > 1 else InProcess()
+
+
+def make_workspace(settings: dict[str, Any], data: str | None = None) -> Workspace:
+    """Make a workspace whose messages go to stderr as far as the user wants them.
+
+    Args:
+        settings: values of options; those of `workspace_options` are taken out of it.
+        data: path of the data set, where there is one instead of a folder of data sets.
+    """
     from midas.studies.workspace import Workspace
 
+    named = settings.pop("data_dir", None)
+    data_dir = data or named
+    runs_dir, cache_dir, *how = (settings.pop(key) for key in ("runs_dir", "cache_dir", "workers", "scheduler"))
     warn_of_sample(data_dir)
     progress = Progress()
     return Workspace(
         runs_dir=runs_dir,
         data_dir=data_dir,
         cache_dir=cache_dir,
+        executor=_make_executor(*how),
         say=say,
         skipped=lambda dataset, name: warn_of_skipped(dataset.skipped, name),
         epoch=progress.epoch,
         stage=progress.stage,
+        jobs=progress.jobs,
         progress=progress.images,
         steps=progress.steps,
         start=load_tensorflow,

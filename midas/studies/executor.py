@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from midas.errors import MidasError
+from midas.experiments import Experiment
 from midas.runs import Run
-from midas.studies.worker import Child, Died, payload
+from midas.studies.worker import Child, Died, pack_places, pack_task
 
 if TYPE_CHECKING:
     from midas.studies.workspace import Workspace
@@ -31,13 +32,13 @@ class Job:
 
     Attributes:
         path: its run directory.
-        epochs: at most.
+        experiment: what is trained.
         call: performs it in a workspace, or resumes it; other processes import it by its name.
         after: run directories of the jobs that it builds on.
     """
 
     path: Path
-    epochs: int
+    experiment: Experiment
     call: Callable[[Workspace], Any]
     after: tuple[Path, ...] = ()
 
@@ -116,13 +117,16 @@ class Display:
 
     def show(self, running: Collection[Path]) -> None:
         """Show which jobs are running, how far they are, and the time left."""
-        now = ", ".join(f"{path.parent.name}/{path.name} {self._epoch(path)}/{self.jobs[path].epochs}" for path in running)
+        now = ", ".join(
+            f"{path.parent.name}/{path.name} {self._epoch(path)}/{self.jobs[path].experiment.epochs}"
+            for path in running
+        )
         self.workspace.jobs(f"{self._time_left()}{now}", len(self.done), len(self.jobs))
 
     def _time_left(self) -> str:
         """Estimate by the epochs that were trained since the beginning; "" before the first."""
         done = self._epochs(self.jobs)
-        total = sum(job.epochs for job in self.jobs.values())
+        total = sum(job.experiment.epochs for job in self.jobs.values())
         if done <= self.at_first:
             return ""
         seconds = int((time.monotonic() - self.began) * (total - done) / (done - self.at_first))
@@ -134,7 +138,7 @@ class Display:
     def _epoch(self, path: Path) -> int:
         """Count the epochs that a job needs no more: all of them if it is done."""
         if path in getattr(self, "done", ()) or Run(path).finished:
-            return self.jobs[path].epochs
+            return self.jobs[path].experiment.epochs
         with contextlib.suppress(OSError):
             return (path / "metrics.jsonl").read_bytes().count(b"\n")
         return 0
@@ -174,7 +178,8 @@ class Processes:
 
     def perform(self, jobs: Sequence[Job], workspace: Workspace, unit: str, done: Done) -> None:
         """Perform jobs, as `Executor.perform` says."""
-        threads, display, failures = max(1, (os.cpu_count() or 1) // self.workers), Display(jobs, workspace, unit), Failures()
+        threads, places = max(1, (os.cpu_count() or 1) // self.workers), pack_places(workspace)
+        display, failures = Display(jobs, workspace, unit), Failures()
         waiting, running = list(jobs), dict[Path, tuple[Job, Child]]()
         attempts = dict.fromkeys((job.path for job in jobs), 0)
         try:
@@ -184,7 +189,7 @@ class Processes:
                 for job in list(ready)[: self.workers - len(running)]:
                     waiting.remove(job)
                     attempts[job.path] += 1
-                    running[job.path] = job, Child(payload(job.call, workspace), threads)
+                    running[job.path] = job, Child(pack_task(job.call), places, threads)
                 for path, (job, child) in list(running.items()):
                     if child.is_alive:
                         continue

@@ -31,26 +31,26 @@ class Died(MidasError):
     """A process ended without having said how its training went."""
 
 
-def payload(call: Callable[[Workspace], Any], workspace: Workspace) -> bytes:
-    """Pack what a worker needs to know.
+def pack_task(call: Callable[[Workspace], Any]) -> bytes:
+    """Pack what to do in a workspace; the worker imports it by its name."""
+    return pickle.dumps((call, sys.argv, Path.cwd()))
 
-    Args:
-        call: what to do in a workspace; the worker imports it by its name.
-        workspace: where to do it.
-    """
-    return pickle.dumps((call, workspace.portable(), sys.argv, os.getcwd()))
+
+def pack_places(workspace: Workspace) -> bytes:
+    """Pack where to do it."""
+    return pickle.dumps(workspace.portable())
 
 
 class Child:
     """A process that performs a task.
 
     Args:
-        task: what `payload` packed.
+        task: what `pack_task` packed.
+        places: what `pack_places` packed.
         threads: number of cores that it uses.
-        data_dir: folder of the data sets, if it is another one here.
     """
 
-    def __init__(self, task: bytes, threads: int, data_dir: str | None = None) -> None:
+    def __init__(self, task: bytes, places: bytes, threads: int) -> None:
         package = str(Path(__file__).parents[2])
         paths = [package, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
         environment = {**os.environ, **dict.fromkeys(THREADS, str(threads)), "PYTHONPATH": os.pathsep.join(paths)}
@@ -63,7 +63,7 @@ class Child:
             start_new_session=True,  # Ctrl-C is for the process that this one works for
         )
         assert self.process.stdin
-        self.process.stdin.write(pickle.dumps((task, data_dir)))
+        self.process.stdin.write(pickle.dumps((task, places)))
         self.process.stdin.flush()
 
     @property
@@ -95,9 +95,9 @@ def main() -> None:
     result = os.dup(1)
     os.dup2(2, 1)  # what libraries print
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    task, data_dir = pickle.load(sys.stdin.buffer)
+    task, places = pickle.load(sys.stdin.buffer)
     threading.Thread(target=_end_with_stdin, daemon=True).start()
-    message = perform(task, data_dir)
+    message = perform(task, places)
     os.write(result, json.dumps(message).encode())
     os._exit(0)  # without waiting for the thread that reads stdin
 
@@ -107,19 +107,19 @@ def _end_with_stdin() -> None:
     os._exit(1)
 
 
-def perform(task: bytes, data_dir: str | None) -> str | None:
+def perform(task: bytes, places: bytes) -> str | None:
     """Perform a task, after any other process that works on the same run directory.
 
     Returns:
         Why it failed; None if it did not.
     """
     try:
-        call, places, sys.argv, folder = pickle.loads(task)
-        if Path(folder).is_dir():
+        call, sys.argv, folder = pickle.loads(task)
+        if folder.is_dir():
             os.chdir(folder)
         from midas.studies.workspace import Workspace
 
-        workspace = Workspace.from_portable({**places, "data_dir": data_dir or places["data_dir"]})
+        workspace = Workspace.from_portable(pickle.loads(places))
         while True:
             try:
                 call(workspace)
@@ -130,7 +130,3 @@ def perform(task: bytes, data_dir: str | None) -> str | None:
         return str(error)
     except Exception as error:  # of a library: the other process has to know
         return f"{type(error).__name__}: {error}"
-
-
-if __name__ == "__main__":
-    main()
