@@ -32,8 +32,9 @@ setup(
         "test": test,
         "audit": ["cleanlab"],
         "parquet": ["pyarrow"],
+        "cluster": ["distributed>=2024.8"],
         "heic": ["pillow-heif>=0.21"],
-        "dev": [*test, "ruff>=0.12", "mypy>=1.15", "build"],
+        "dev": [*test, "distributed>=2024.8", "ruff>=0.12", "mypy>=1.15", "build"],
     },
     entry_points={"console_scripts": ["midas = midas.cli:main"]},
 )

@@ -80,7 +80,7 @@ class Cluster:
 
     def perform(self, jobs: Sequence[Job], workspace: Workspace, unit: str, done: Done) -> None:
         """Perform jobs, as `executor.Executor.perform` says."""
-        display, failures = Display(jobs, workspace, unit), Failures()
+        display, failures = Display(jobs, workspace), Failures()
         pending = {job.path: job for job in jobs}
         with self._connected() as client:
             _check_runs_dir(client, workspace)
@@ -96,7 +96,7 @@ class Cluster:
                         display.finish(job)
                         done(job)
                 self._check(client)
-                display.show([path for path in pending if (path / "experiment.json").exists()])
+                display.show([path for path in pending if path.exists()])
                 time.sleep(REFRESH)
         failures.raise_any(len(jobs))
 
@@ -116,6 +116,7 @@ class Cluster:
                 "its scheduler file"
             ) from error
         try:
+            _wait_for_workers(client, self.scheduler)
             yield client
         finally:
             with contextlib.suppress(Exception):  # a scheduler that is gone cannot be told
@@ -152,6 +153,13 @@ class Cluster:
                 f"{self.scheduler}: lost the connection to the scheduler; finished epochs are kept, --resume goes "
                 "on from it"
             )
+
+
+def _wait_for_workers(client: Client, scheduler: str) -> None:
+    try:
+        client.wait_for_workers(1, timeout=CONNECT)
+    except TimeoutError as error:
+        raise MidasError(f"{scheduler}: has no workers; start some with 'dask worker ADDRESS'") from error
 
 
 def _see(client: Client, paths: Sequence[Path]) -> bool:

@@ -101,22 +101,21 @@ class Display:
     Args:
         jobs: all of them.
         workspace: how the user is informed.
-        unit: what to call one, such as "run".
     """
 
-    def __init__(self, jobs: Sequence[Job], workspace: Workspace, unit: str) -> None:
-        self.jobs = {job.path: job for job in jobs}
-        self.workspace, self.unit = workspace, unit
+    def __init__(self, jobs: Sequence[Job], workspace: Workspace) -> None:
+        self.jobs, self.workspace = {job.path: job for job in jobs}, workspace
         self.done: set[Path] = set()
         self.began, self.at_first = time.monotonic(), self._epochs(self.jobs)
 
     def finish(self, job: Job) -> None:
         """Count a job as done."""
         self.done.add(job.path)
-        self.workspace.jobs(f"{self.unit} {job.path} done", len(self.done), len(self.jobs))
 
     def show(self, running: Collection[Path]) -> None:
         """Show which jobs are running, how far they are, and the time left."""
+        if not running:
+            return
         now = ", ".join(
             f"{path.parent.name}/{path.name} {self._epoch(path)}/{self.jobs[path].experiment.epochs}"
             for path in running
@@ -179,7 +178,7 @@ class Processes:
     def perform(self, jobs: Sequence[Job], workspace: Workspace, unit: str, done: Done) -> None:
         """Perform jobs, as `Executor.perform` says."""
         threads, places = max(1, (os.cpu_count() or 1) // self.workers), pack_places(workspace)
-        display, failures = Display(jobs, workspace, unit), Failures()
+        display, failures = Display(jobs, workspace), Failures()
         waiting, running = list(jobs), dict[Path, tuple[Job, Child]]()
         attempts = dict.fromkeys((job.path for job in jobs), 0)
         try:

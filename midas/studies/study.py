@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -125,7 +125,7 @@ def perform_all(
     resume: bool = False,
     overwrite: bool = False,
     logs: Sequence[Path | None] = (),
-    done: Callable[[Run], None] = lambda run: None,
+    tell: bool = False,
 ) -> list[Run]:
     """Perform experiments, in the way of the workspace's executor.
 
@@ -136,7 +136,7 @@ def perform_all(
         resume: resume unfinished runs.
         overwrite: train finished ones again.
         logs: TensorBoard folders of the experiments.
-        done: called with each run that was performed, or was finished already.
+        tell: say the accuracy of each; it is always said if several are performed at a time.
 
     Raises:
         MidasError: as `perform`; those that can be performed are performed nevertheless.
@@ -145,9 +145,9 @@ def perform_all(
         _prepare(experiments, workspace, resume, overwrite)
         resume, overwrite = True, False
     runs, jobs = [workspace.run(each) for each in experiments], dict[Path, Job]()
-    for each, run, log in zip_longest(experiments, runs, logs):
+    for each, run, log in itertools.zip_longest(experiments, runs, logs):
         if workspace.executor.is_parallel and run.finished:
-            done(run)
+            workspace.say(f"{run.path}: already finished, nothing to do (--overwrite trains it again)")
             continue
         before = _pretraining(each, workspace) if workspace.executor.is_parallel else None
         after = (workspace.run(before).path,) if before and not workspace.run(before).finished else ()
@@ -155,10 +155,15 @@ def perform_all(
             jobs.setdefault(after[0], Job(after[0], before, partial(perform, before, resume=True)))
         call = partial(perform, each, resume=resume, overwrite=overwrite, tensorboard=log)
         jobs.setdefault(run.path, Job(run.path, each, call, after))
-    wanted = {run.path: run for run in runs}
-    workspace.executor.perform(
-        list(jobs.values()), workspace, unit, lambda job: done(wanted[job.path]) if job.path in wanted else None
-    )
+    done = itertools.count(1)
+
+    def report(job: Job) -> None:
+        result, number = Run(job.path).result, next(done)
+        if tell or workspace.executor.is_parallel:
+            accuracy = f"accuracy {100 * result.accuracy:.2f} % on {result.scored}"
+            workspace.say(f"{number} of {len(jobs)}: {job.path}: {accuracy}, {result.train_seconds:.0f} s")
+
+    workspace.executor.perform(list(jobs.values()), workspace, unit, report)
     return runs
 
 

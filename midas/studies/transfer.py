@@ -79,13 +79,7 @@ def compare(
     kinds = [(initialization, count) for count in (None, *images_per_class) for initialization in initializations]
     trainings = list(itertools.product(seeds, kinds))
     listed = [experiment(part, start, seed, count, **changes) for seed, (start, count) in trainings]
-    done = itertools.count(1)
-
-    def report(run: Run) -> None:
-        accuracy = f"test accuracy {100 * run.result.accuracy:.2f} %"
-        workspace.say(f"{next(done)} of {len(listed)}: {run.path}: {accuracy}")
-
-    performed = perform_all(listed, workspace, resume=resume, done=report)
+    performed = perform_all(listed, workspace, resume=resume, tell=True)
     runs: dict[tuple[str, int | None], list[Run]] = {kind: [] for kind in kinds}
     for (_, kind), run in zip(trainings, performed, strict=True):
         runs[kind].append(run)
