@@ -24,5 +24,4 @@ def test_a_task_is_performed_and_failures_are_said(tmp_path):
 def test_places_are_absolute(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     places = pickle.loads(worker.pack_places(Workspace(Path("runs"), "data", None)))
-    assert places["data_dir"] == str(tmp_path / "data") and places["runs_dir"] == tmp_path / "runs"
-    assert Workspace.from_portable(places).root == tmp_path / "runs"
+    assert places.data_dir == str(tmp_path / "data") and places.root == tmp_path / "runs"

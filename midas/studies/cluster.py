@@ -193,9 +193,10 @@ def _check_runs_dir(client: Client, workspace: Workspace) -> None:
 
 def _needed(workspace: Workspace) -> list[Path]:
     """List the files or folders that the data are read from."""
-    portable = workspace.portable()
-    named = [] if workspace.is_sample or workspace.given else [Path(portable["data_dir"])]
-    return [*named, *(Path(name).absolute() for name in workspace.given if name not in portable["given"])]
+    from midas.data.datasets import Dataset
+
+    named = [] if workspace.is_sample or workspace.given else [Path(workspace.data_dir).absolute()]
+    return [*named, *(Path(name).absolute() for name, data in workspace.given.items() if not isinstance(data, Dataset))]
 
 
 def _with_data(workspace: Workspace, jobs: Sequence[Job]) -> Workspace:

@@ -38,7 +38,7 @@ def pack_task(call: Callable[[Workspace], Any]) -> bytes:
 
 def pack_places(workspace: Workspace) -> bytes:
     """Pack where to do it."""
-    return pickle.dumps(workspace.portable())
+    return pickle.dumps(workspace)
 
 
 class Child:
@@ -117,9 +117,7 @@ def perform(task: bytes, places: bytes) -> str | None:
         call, sys.argv, folder = pickle.loads(task)
         if folder.is_dir():
             os.chdir(folder)
-        from midas.studies.workspace import Workspace
-
-        workspace = Workspace.from_portable(pickle.loads(places))
+        workspace = pickle.loads(places)
         while True:
             try:
                 call(workspace)

@@ -60,23 +60,18 @@ class Workspace:
     steps: Callable[[int, int], None] = lambda done, total: None
     start: Callable[[], None] = _start_tensorflow
 
-    def portable(self) -> dict[str, Any]:
-        """Give what another process needs of this workspace, to be pickled."""
+    def __reduce__(self) -> tuple[Callable, tuple]:
+        """Be pickled without what informs the user of this process; data on disk are opened again."""
         from midas.data.datasets import Dataset
 
-        return {
-            "runs_dir": self.runs_dir.absolute(),
-            "data_dir": self.data_dir if self.is_sample else str(Path(self.data_dir).absolute()),
-            "cache_dir": self.cache_dir.absolute() if self.cache_dir else None,
-            "given": {name: data for name, data in self.given.items() if isinstance(data, Dataset)},
-            "reopen": self.reopen,
-        }
-
-    @classmethod
-    def from_portable(cls, portable: dict[str, Any]) -> Workspace:
-        """Make a workspace of what `portable` gave to this process."""
-        workspace = cls(**portable)
-        return workspace.reopen(workspace) if workspace.reopen else workspace
+        places = (
+            self.runs_dir.absolute(),
+            self.data_dir if self.is_sample else str(Path(self.data_dir).absolute()),
+            self.cache_dir.absolute() if self.cache_dir else None,
+            {name: data for name, data in self.given.items() if isinstance(data, Dataset)},
+            self.reopen,
+        )
+        return _unpickle, places
 
     @property
     def is_sample(self) -> bool:
@@ -125,3 +120,8 @@ class Workspace:
             data = datasets.cached(given, size, self.cache_dir, progress=self.progress)
         self.skipped(data, name)
         return data
+
+
+def _unpickle(*places: Any) -> Workspace:
+    workspace = Workspace(*places)
+    return workspace.reopen(workspace) if workspace.reopen else workspace
