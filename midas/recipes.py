@@ -125,11 +125,11 @@ SMALL_DATA: dict[str, Any] = {
 SAMPLE_EPOCHS = 40
 
 # How many steps, and so epochs, suit data of any size; with which batches, by the number of images from which on.
-STEPS = {"quick": 400, "default": 1500, "best": 4000}
-MIN_EPOCHS = {"quick": 3, "default": 6, "best": 12}
-MAX_EPOCHS = {"quick": 60, "default": 150, "best": 300}
-BATCH_SIZES = ((50_000, 256), (5_000, 128), (500, 64), (100, 32), (0, 16))
-FEW_PER_CLASS, FEW_IMAGES, MANY_IMAGES = 10, 300, 2_000  # cross-validation below, unless there are many images
+STEPS = {"quick": 250, "default": 1000, "best": 2500}
+MIN_EPOCHS = {"quick": 2, "default": 6, "best": 12}
+MAX_EPOCHS = {"quick": 100, "default": 300, "best": 600}  # an epoch of a single step takes as long as one of five
+BATCH_SIZES = ((50_000, 256), (5_000, 128), (100, 64), (0, 32))
+FEW_PER_CLASS, FEW_IMAGES, MANY_IMAGES = 10, 200, 2_000  # cross-validation below, unless there are many images
 MAX_FOLDS, MAX_VALIDATION = 5, 10_000
 
 # Settings that do not tell one recipe from another.
@@ -156,7 +156,7 @@ def suited(experiment: Experiment, recipe: str, images: int, smallest: int | Non
 
     >>> few = suited(PARTS["custom"], "default", images=15, smallest=3)
     >>> few.epochs, few.batch_size, few.val_fraction, few.folds
-    (150, 16, 0.0, 3)
+    (300, 32, 0.0, 3)
     >>> many = suited(PARTS["custom"], "default", images=1_000_000, smallest=100_000)
     >>> many.epochs, many.batch_size, many.val_fraction, many.folds
     (6, 256, 0.01, None)

@@ -91,20 +91,20 @@ def test_shipped_networks_load_by_name_and_others_by_path_or_run():
 
 def test_train_on_own_classes_and_use_the_run(tmp_path):
     data = dataset("AB", 10)
-    run = midas.train(data, epochs=3, runs_dir=tmp_path, seed=1)
+    run = midas.train(data, epochs=3, runs_dir=tmp_path, seed=1, val_fraction=0.2)
     assert run.result.n == 4 and run.result.scored == "validation"
     assert run.path == tmp_path / "custom" / "array-compact" / "seed-1"
     assert json.loads((run / "card.json").read_text())["class_names"] == ["A", "B"]
     assert run.classifier().class_names == midas.load(run).class_names == ("A", "B")
     before = (run / "result.json").stat().st_mtime_ns
-    again = midas.train(data, epochs=3, runs_dir=tmp_path, seed=1)
+    again = midas.train(data, epochs=3, runs_dir=tmp_path, seed=1, val_fraction=0.2)
     assert (again / "result.json").stat().st_mtime_ns == before
     with pytest.raises(midas.MidasError, match="other data"):
-        midas.train(dataset("ab", 10), epochs=3, runs_dir=tmp_path, seed=1)
+        midas.train(dataset("ab", 10), epochs=3, runs_dir=tmp_path, seed=1, val_fraction=0.2)
     with pytest.raises(midas.MidasError, match="no such setting"):
         midas.train(data, epoch=3, runs_dir=tmp_path)
     tuned = midas.train(
-        data, epochs=1, runs_dir=tmp_path, name="tuned", init="pretrained", init_checkpoint=str(run.path)
+        data, epochs=1, runs_dir=tmp_path, name="tuned", init="pretrained", init_checkpoint=str(run.path), folds=None
     )
     assert tuned.card.trained_on == ("array", "array")
     tested = midas.train(data, dataset("AB", 3), epochs=1, runs_dir=tmp_path, name="tested")

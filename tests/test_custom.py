@@ -1,20 +1,40 @@
+"""Training on own data: names, settings that suit the size, test parts, and what is refused."""
+
+import dataclasses
+import json
+
+import numpy as np
 import pytest
-from tiny import dataset
+from tiny import dataset, write_drawings
 
 from midas.errors import MidasError
+from midas.recipes import PARTS, named, suited, with_recipe
+from midas.runs import Run
 from midas.studies import custom
+from midas.studies.workspace import Workspace
 
 
-def train(tmp_path, data=None, **settings):
-    return custom.train(data or dataset("AB", 10), runs_dir=tmp_path, **{"epochs": 1, "val_fraction": 0.2, **settings})
+def train(tmp_path, data=None, test=None, **settings):
+    settings = {"epochs": 1, **({} if test is not None or "folds" in settings else {"val_fraction": 0.2}), **settings}
+    return custom.train(data or dataset("AB", 10), test, runs_dir=tmp_path, **settings)
+
+
+def save(path, data, test=None):
+    """Write a data set as an npz, with a test part if there is one."""
+    arrays = {"x_train": data.images, "y_train": np.array(data.class_names)[data.labels]}
+    if test:
+        arrays |= {"x_test": test.images, "y_test": np.array(test.class_names)[test.labels]}
+    np.savez(path, **arrays)
+    return path
 
 
 def test_a_run_is_named_after_its_data_and_settings(tmp_path):
-    run = train(tmp_path, model="deep")
+    path = save(tmp_path / "my set.npz", dataset("AB", 10))
+    run = train(tmp_path, path, model="deep")
     assert run.path == tmp_path / "custom" / "my-set-deep" / "seed-0" and run.finished
-    assert run.experiment.data == "my set.zip" and run.data.data.images == 20
+    assert run.experiment.data == str(path) and run.data.data.images == 20 and run.samples() is not None
     assert train(tmp_path, name="mine").path.parent.name == "mine"
-    assert train(tmp_path, description=".").path.parent.name.startswith("data-")
+    assert train(tmp_path, recipe="quick").path.parent.name == "array-compact-quick"
 
 
 def test_a_finished_run_is_returned_and_other_data_are_refused(tmp_path):
@@ -23,6 +43,8 @@ def test_a_finished_run_is_returned_and_other_data_are_refused(tmp_path):
     assert (train(tmp_path) / "result.json").stat().st_mtime_ns == before
     with pytest.raises(MidasError, match="was trained on other data"):
         train(tmp_path, dataset("ab", 10))
+    with pytest.raises(MidasError, match="was trained on other data"):
+        train(tmp_path, dataset("AB", 12), epochs=2)  # whatever else differs, too
     assert train(tmp_path, dataset("ab", 10), overwrite=True).card.class_names == ("a", "b")
 
 
@@ -39,9 +61,81 @@ def test_settings_are_checked_in_one_line(tmp_path):
     assert not list(tmp_path.rglob("result.json"))
 
 
-def test_fine_tuning_starts_from_a_checkpoint(tmp_path):
-    first = train(tmp_path, dataset("0123", 10), name="first")
+def test_fine_tuning_starts_from_a_checkpoint_and_takes_its_architecture(tmp_path):
+    first = train(tmp_path, dataset("0123", 10), name="first", model="fast")
     tuned = train(tmp_path, name="tuned", init="pretrained", init_checkpoint=str(first.path), freeze_backbone=True)
+    assert tuned.card.model == "fast"
     ours, theirs = (run.classifier().network.get_weights() for run in (tuned, first))
     assert all((a == b).all() for a, b in zip(ours[:-2], theirs[:-2], strict=True))
     assert ours[-2].shape[1] == 2
+
+
+def test_small_data_are_cross_validated_and_the_network_learns_from_all_of_them(tmp_path):
+    run = custom.train(dataset("AB", 3), runs_dir=tmp_path, epochs=2)
+    result, predictions = run.result, run.predictions()
+    assert (result.scored, result.n) == ("3-fold cross-validation", 6) and not (run / "best.keras").exists()
+    assert sorted(predictions.names) == sorted(dataset("AB", 3).names)
+    cross_validation = Run(tmp_path / "cross-validation" / "custom" / "array-compact" / "seed-0")
+    assert np.array_equal(cross_validation.predictions().probabilities, predictions.probabilities)
+    assert {fold.card.data_digest for fold in map(Run, cross_validation.path.glob("3-fold/*/*/*"))}
+    assert custom.train(dataset("AB", 3), runs_dir=tmp_path, epochs=2).result == result
+    with pytest.raises(MidasError, match="class 'A', 'B' has 1 image, too few for 2 folds"):
+        custom.train(dataset("AB", 1), runs_dir=tmp_path, epochs=1, name="one")
+    assert not (tmp_path / "custom" / "one" / "seed-0" / "last.keras").exists()
+
+
+def test_the_test_part_of_the_data_is_scored_unless_another_is_given(tmp_path):
+    path = save(tmp_path / "d.npz", dataset("AB", 10), dataset("A", 4))
+    run = custom.train(path, runs_dir=tmp_path, epochs=1)
+    assert run.result.scored == f"{path}, test part" and run.result.n == 4
+    assert run.data.test.images == 4 and run.experiment.folds is None and run.experiment.val_fraction == 0
+    other = custom.train(path, dataset("AB", 3), runs_dir=tmp_path, epochs=1, name="other")
+    assert (other.result.scored, other.result.n) == ("test", 6)
+    with pytest.raises(MidasError, match=r"has the class 'C', which .*d.npz has no images of"):
+        custom.train(path, dataset("ABC", 3), runs_dir=tmp_path, epochs=1, name="more")
+    alone = save(tmp_path / "alone.npz", dataset("AB", 10))
+    with pytest.raises(MidasError, match="has no test part, and is trained on"):
+        custom.train(alone, alone, runs_dir=tmp_path)
+
+
+def test_one_class_cannot_be_learned(tmp_path):
+    with pytest.raises(MidasError, match="has one class only, 'A'; training needs at least two"):
+        custom.train(dataset("A", 10), runs_dir=tmp_path)
+
+
+def test_places_matter_where_pages_are_whole_and_differ(tmp_path):
+    drawings = dataset("AB", 10)
+    assert custom.places_matter(drawings)
+    hidden = dataclasses.replace(drawings, glyphs=type(drawings.glyphs).without_places(drawings.images))
+    assert not custom.places_matter(hidden)
+    given = custom.open_given(write_drawings(tmp_path, "AB", 10))
+    workspace = given.within(Workspace(tmp_path, ".", tmp_path))
+    best = custom.suit(workspace, given, "best")
+    assert (best.model, best.size, best.schedule, best.optimizer) == ("placed", 36, "cosine", "adamw")
+    assert custom.suit(workspace, given).model == "compact"
+    hidden = custom.open_given(hidden)
+    assert custom.suit(hidden.within(workspace), hidden, "best").model != "placed"
+
+
+@pytest.mark.parametrize("recipe", ["quick", "default", "best"])
+def test_settings_suit_any_number_of_images(recipe):
+    base, epochs = with_recipe(PARTS["custom"], recipe), []
+    for images in (15, 100, 199, 200, 2_000, 10_000, 60_000, 1_000_000):
+        found = suited(base, recipe, images, images // 5)
+        measured = found.folds or found.val_fraction * images >= 40
+        assert measured and bool(found.folds) != bool(found.val_fraction) and found.val_fraction * images <= 10_000
+        epochs.append(found.epochs)
+        steps = found.epochs * -(-images * (1 - found.val_fraction) // found.batch_size)
+        assert found.epochs <= 600 and (steps >= 250 or found.epochs >= 100)
+        assert named(found).name == f"custom-{found.model}{'' if recipe == 'default' else f'-{recipe}'}"
+    assert epochs[0] == max(epochs) > 50 * epochs[-1] > 50
+    assert suited(dataclasses.replace(base, test="t"), recipe, 15, 3).folds is None
+
+
+def test_a_run_of_an_earlier_version_is_still_read(tmp_path):
+    run = train(tmp_path, schedule="plateau", learning_rate=2e-3)
+    settings = json.loads((run / "experiment.json").read_text())
+    del settings["folds"]
+    (run / "experiment.json").write_text(json.dumps(settings))
+    assert run.experiment.schedule == "plateau" and named(run.experiment).name == "array-compact"
+    assert run.classifier().class_names == ("A", "B")

@@ -101,6 +101,7 @@ def targets(run):
     return load_for_training(run / "last.keras").loss.targets.numpy()
 
 
+@pytest.mark.usefixtures("save_every_epoch")
 def test_an_interrupted_training_resumes_exactly_with_its_targets(tmp_path):
     whole, broken = (Run(tmp_path / name) for name in ("whole", "broken"))
     train(TINY, whole, mislabeled(10))

@@ -31,6 +31,7 @@ INTERRUPTED = 130
 STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGALRM") if hasattr(signal, name)]
 REPEAT_AFTER = 5  # seconds until an interruption is repeated: libraries that catch every exception catch it, too
 SECTIONS = ("Use", "Train", "Study", "Data")
+SHORT = 0.3  # seconds; epochs that take no longer have no line of their own in a log
 MAX_LINE = 100_000  # of messages that are not for a terminal
 OPENERS = {"darwin": "open", "win32": "start"}  # Linux and others have xdg-open
 
@@ -185,9 +186,13 @@ def warn_of_notes(notes: Iterable[str]) -> None:
         warn(f"Note: {note}")
 
 
-def warn_of_skipped(skipped: Iterable[Skipped], data: str) -> None:
-    """Say how many images of a data set could not be used."""
-    if listed := list(skipped):
+def warn_of_skipped(skipped: Iterable[Skipped], data: str, most: int = 0) -> None:
+    """Say how many images of a data set could not be used, or name them if there are no more than `most`."""
+    listed = list(skipped)
+    if 0 < len(listed) <= most:
+        for each in listed:
+            warn(f"{data}: skipped {each.name}: {each.reason}")
+    elif listed:
         first = f"{listed[0].name}: {listed[0].reason}"
         warn(f"{data}: {len(listed):,} images skipped, the first is {first} ('midas preprocess' lists all)")
 
@@ -262,7 +267,10 @@ def end_progress() -> None:
 
 
 class Progress:
-    """A progress bar on a terminal; lines where stderr is a file, a pipe or a terminal without cursor."""
+    """A progress bar on a terminal; lines where stderr is a file, a pipe or a terminal without cursor.
+
+    There, epochs have a line each, unless they take only a moment.
+    """
 
     def __init__(self) -> None:
         self.meta = click.get_current_context().meta
@@ -284,7 +292,11 @@ class Progress:
             del names["val_loss"]
         values = ((title, getattr(record, key)) for key, title in names.items())
         numbers = "  ".join(f"{title} {value:.3f}" for title, value in values if value is not None)
-        self._show(f"{', '.join(filter(None, parts))}  {numbers}".rstrip(), record.epoch, epochs)
+        line = f"{', '.join(filter(None, parts))}  {numbers}".rstrip()
+        if self.is_terminal or record.epoch == epochs or record.epoch_seconds > SHORT:
+            self._show(line, record.epoch, epochs)
+        else:
+            self._now_and_then(line, record.epoch, epochs)
 
     def jobs(self, line: str, done: int, total: int) -> None:
         """Show what several processes have done, and what they do."""

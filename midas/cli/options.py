@@ -35,10 +35,13 @@ from midas.recipes import (
 )
 
 if TYPE_CHECKING:
+    from midas.data.datasets import Dataset
     from midas.data.entries import Source
     from midas.learning.classifier import Classifier
     from midas.studies.executor import Executor
     from midas.studies.workspace import Workspace
+
+MAX_SKIPPED = 20  # images that could not be used and are named, one a line
 
 Decorator = Callable[[Any], Any]
 
@@ -430,6 +433,13 @@ def make_workspace(settings: dict[str, Any], data: str | None = None) -> Workspa
     """
     from midas.studies.workspace import Workspace
 
+    told: set[str] = set()
+
+    def warn_once(dataset: Dataset, name: str) -> None:
+        if name not in told:
+            warn_of_skipped(dataset.skipped, name, MAX_SKIPPED)
+        told.add(name)
+
     named = settings.pop("data_dir", None)
     data_dir = data or named
     runs_dir, cache_dir, *how = (settings.pop(key) for key in ("runs_dir", "cache_dir", "workers", "scheduler"))
@@ -441,7 +451,7 @@ def make_workspace(settings: dict[str, Any], data: str | None = None) -> Workspa
         cache_dir=cache_dir,
         executor=_make_executor(*how),
         say=say,
-        skipped=lambda dataset, name: warn_of_skipped(dataset.skipped, name),
+        skipped=warn_once,
         epoch=progress.epoch,
         stage=progress.stage,
         jobs=progress.jobs,
@@ -475,15 +485,16 @@ def make_suited(
         A workspace that knows the data, and the settings.
     """
     is_default = click.get_current_context().get_parameter_source("recipe") == ParameterSource.DEFAULT
+    recipe = "default" if is_default else settings["recipe"]
+    if recipe not in recipes("custom"):
+        raise click.UsageError(f"--recipe {recipe}: for other data, there are {', '.join(recipes('custom'))}")
     from midas.studies import custom
 
     given = custom.open_given(data, test, class_names, transpose)
     warn_of_notes(given.notes)
     workspace = given.within(workspace)
     start = settings.get("from_checkpoint")
-    return workspace, custom.suit(
-        workspace, given, "default" if is_default else settings["recipe"], settings["size"], settings["limit"], start
-    )
+    return workspace, custom.suit(workspace, given, recipe, settings["size"], settings["limit"], start)
 
 
 def load_network(checkpoints: tuple[str, ...], tta: int | None) -> tuple[Classifier, list[Path]]:

@@ -65,6 +65,8 @@ def _prepare(data: str | None, settings: dict[str, Any]) -> tuple[Workspace, Exp
     form = settings.pop("class_names"), settings.pop("transpose")
     workspace = make_workspace(settings, data)
     if data is None:
+        if form != (None, None):
+            raise click.UsageError("what the labels stand for, or how images lie, goes with --data")
         return workspace, make_experiment("part1", workspace, settings)
     workspace, suited = make_suited(workspace, data, None, *form, settings)
     return workspace, make_experiment("custom", workspace, settings, replace(suited, test=None, folds=None))

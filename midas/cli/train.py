@@ -133,7 +133,7 @@ def _find_learning_rate(experiment: Experiment, workspace: Workspace, as_json: b
     from midas.studies.study import find_learning_rate
 
     found, figure = find_learning_rate(experiment, workspace)
-    rate = f"{found.suggestion:g}"
+    rate = f"{found.learning_rate:g}"
     lines = [
         f"Suggested learning rate: {rate} (this training's own is {experiment.learning_rate:g}).",
         str(figure),

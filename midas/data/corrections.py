@@ -238,11 +238,12 @@ def _plan(source: Source, listed: Sequence[Correction], folder: str) -> Part:
 
 
 def _folders(parts: Sequence[Part], ignores_case: bool) -> dict[str, str]:
-    """Name the folder of each class: as in the data set if it has one of each, or else after the class."""
+    """Name the folder of each class: as in the data set, or else after the class."""
     labels = {output.label for part in parts for output in part.outputs}
     class_names, _ = name_classes(list(labels), {name: name for name in labels})
     given = {part.labels[raw]: raw for part in parts for raw in sorted(part.labels) if part.source.class_folders}
-    names = [given.get(name, "") for name in class_names]
+    is_plain = bool(given) and all(name == raw for name, raw in given.items())  # so that new classes fit in
+    names = [given.get(name, name if is_plain else "") for name in class_names]
     distinct = {name.casefold() if ignores_case else name for name in names}
     if len(distinct) < len(names) or any(name != safe_name(name) for name in names):
         names = folder_names(class_names)

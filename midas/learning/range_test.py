@@ -24,7 +24,8 @@ LOWEST, HIGHEST = 1e-5, 10.0
 STEPS = 300
 MEMORY = 0.95  # of the moving average that smooths the loss
 DIVERGED = 3.0  # times the lowest smoothed loss, and by at least this many nats above it: larger rates tell nothing
-BELOW_LOWEST = 10.0  # how far the suggestion stays below the rate of the lowest loss, where training is unstable
+NEARLY_LOWEST = 0.1  # of the fall of the loss: rates count whose loss is not further above the lowest one
+BELOW = 10.0  # how far the suggestion stays below the middle of these rates, where training is unstable
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,13 @@ class RangeTest:
         rates: learning rate of each step, growing exponentially.
         losses: of the batch of each step, before the step.
         smoothed: moving average of the losses.
-        suggestion: the learning rate to train with.
+        learning_rate: the one to train with.
     """
 
     rates: tuple[float, ...]
     losses: tuple[float, ...]
     smoothed: tuple[float, ...]
-    suggestion: float
+    learning_rate: float
 
 
 def find_learning_rate(
@@ -111,10 +112,14 @@ def has_diverged(losses: Sequence[float]) -> bool:
 
 
 def suggest(rates: Sequence[float], smoothed: Sequence[float]) -> float:
-    """Suggest a learning rate: a tenth of the one at which the smoothed loss is lowest, to two digits.
+    """Suggest a learning rate: a tenth of the middle of those at which the smoothed loss is nearly lowest.
 
-    >>> suggest([0.001, 0.01, 0.1, 1.0], [2.0, 1.5, 1.0, 9.0])
-    0.01
+    The middle is that of logarithms, and the result has two digits. Where a network learns easy data within the test,
+    the loss is lowest over a wide range of rates, and its very minimum is accidental.
+
+    >>> suggest([0.001, 0.01, 0.1, 1.0], [2.0, 1.0, 1.0, 9.0])
+    0.0032
     """
-    lowest = rates[int(np.argmin(smoothed))]
-    return float(f"{lowest / BELOW_LOWEST:.2g}")
+    losses, lowest = np.array(smoothed), min(smoothed)
+    low = np.flatnonzero(losses <= lowest + NEARLY_LOWEST * (losses[0] - lowest))
+    return float(f"{math.sqrt(rates[low[0]] * rates[low[-1]]) / BELOW:.2g}")

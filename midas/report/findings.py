@@ -82,7 +82,14 @@ def _images(result: Result) -> str:
         return f"{result.n:,} images set aside before training"
     if result.scored == "training":
         return f"the {result.n:,} training images themselves"
+    if "cross-validation" in result.scored:
+        return f"{result.n:,} images in {result.scored}"
     return f"{result.n:,} test images"
+
+
+def _subject(group: SeedGroup) -> str:
+    """Name a training at the start of a sentence; those on other data than the parts' have the name of their run."""
+    return f"The {group.title}" if group.experiment.part == "part1" else f"`{group.title}`"
 
 
 def _with_interval(group: SeedGroup) -> str:
@@ -99,7 +106,7 @@ def _most_accurate(groups: Sequence[SeedGroup]) -> list[str]:
     """Say how accurate the best training is and what it confuses, and from which others it differs."""
     best, *others = sorted(groups, key=lambda group: -group.accuracy)
     classes = len(best.first.per_class)
-    headline = f"The {best.title} recognizes {_with_interval(best)} of {_images(best.first)}, among {classes} classes"
+    headline = f"{_subject(best)} recognizes {_with_interval(best)} of {_images(best.first)}, among {classes} classes"
     if pairs := best.confused_pairs[:MAX_PAIRS]:
         headline += f"; most often it takes {_listed([f'{pair.label} for {pair.predicted}' for pair in pairs])}"
     return [f"{headline}.", *_case(best), *_error_kinds(best), *_compared_with(best, others)]
@@ -128,11 +135,11 @@ def _compared_with(best: SeedGroup, others: Sequence[SeedGroup]) -> list[str]:
     tested = [(other, difference) for other, difference in found if difference]
     corrected = correct_for_number([difference for _, difference in tested])
     sentences = [
-        f"The {other.title} reaches {over_seeds(other.accuracies)}; the difference is {difference.verdict()}."
+        f"{_subject(other)} reaches {over_seeds(other.accuracies)}; the difference is {difference.verdict()}."
         for (other, _), difference in zip(tested, corrected, strict=True)
     ]
     untested = [
-        f"The {other.title} reaches {over_seeds(other.accuracies)}; it is not compared, as it was scored on other "
+        f"{_subject(other)} reaches {over_seeds(other.accuracies)}; it is not compared, as it was scored on other "
         "images or its predictions are missing."
         for other, difference in found
         if not difference

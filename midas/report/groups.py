@@ -12,6 +12,7 @@ from midas.experiments import Experiment
 from midas.metrics.classification import ConfusedPair, ErrorKinds
 from midas.metrics.significance import ALPHA, holm, mcnemar, paired_t_test
 from midas.records import EpochRecord, Result
+from midas.report.titles import section_of
 
 MIN_SEEDS = 3  # from this many shared seeds on, a test over seeds is possible
 
@@ -55,8 +56,8 @@ class SeedGroup:
 
     @property
     def part(self) -> str:
-        """The part it belongs to."""
-        return self.experiment.part
+        """The part it belongs to, or its own data set."""
+        return section_of(self.experiment)
 
     @property
     def first(self) -> Result:

@@ -54,12 +54,14 @@ def _accuracy(groups: Sequence[SeedGroup], drawn: Mapping[str, RunFigures]) -> F
     """Show how accurate each network is, and the images that the best one confuses."""
     ordered = sorted(groups, key=lambda group: -group.accuracy)
     alt = "; ".join(f"{group.title} {100 * group.accuracy:.1f} %" for group in ordered)
-    caption = f"Correctly recognized drawings. {_intervals(groups)}"
+    images = "drawings" if groups[0].part == "part1" else "images"
+    caption = f"Correctly recognized {images}. {_intervals(groups)}"
     figures: Figures = [draw(plots.dots([_dot(group) for group in ordered], {}), f"Accuracy: {alt}", caption)]
     best = drawn.get(ordered[0].title)
     if best and best.pairs:
         rows = [(title, tiles[:PAIR_IMAGES]) for title, tiles in best.pairs.rows[:MAX_PAIRS]]
-        figures.append(Gallery(rows, f"What the {ordered[0].title} confuses most."))
+        network = f"the {ordered[0].title}" if images == "drawings" else ordered[0].title
+        figures.append(Gallery(rows, f"What {network} confuses most."))
     return figures
 
 

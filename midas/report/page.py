@@ -19,7 +19,7 @@ from midas.metrics.classification import ErrorKinds
 from midas.records import Card, Comparison, DataRecord, Environment, EpochRecord, Predictions, Result
 from midas.report import findings, tables, verdicts
 from midas.report.groups import Scored, SeedGroup
-from midas.report.titles import data_title, run_title
+from midas.report.titles import data_title, run_title, section_of
 from midas.runs import FILES, Run, read_comparison
 
 if TYPE_CHECKING:  # Matplotlib takes a second
@@ -57,8 +57,8 @@ class Entry:
 
     @property
     def part(self) -> str:
-        """The part it belongs to."""
-        return self.result.part
+        """The part it belongs to, or its own data set."""
+        return section_of(self.experiment)
 
 
 @dataclass(frozen=True, eq=False)

@@ -62,7 +62,7 @@ def render(
             left_out=report["left_out"],
             cards=[
                 {
-                    "part": one.part,
+                    "anchor": _anchor(one.part),
                     "title": one.title,
                     "headline": one.headline,
                     "figures": chart(one.part, groups, comparisons, drawn),
@@ -132,6 +132,10 @@ def _names(entry: Entry) -> dict[str, str]:
     }
 
 
+def _anchor(part: str) -> str:
+    return re.sub(r"[^\w-]+", "-", part)
+
+
 # ---- sections
 
 
@@ -146,7 +150,7 @@ def _part(part: str, entries: Sequence[Entry], groups: Sequence[SeedGroup]) -> d
     height = height if is_complementary else "Share of validation images that are misclassified"
     names = "; ".join(each.name for each in curves)
     return {
-        "anchor": part,
+        "anchor": _anchor(part),
         "notes": statistics.environment_notes(
             [entry.environment for entry in entries if not is_pretraining(entry.experiment)]
         ),
@@ -231,7 +235,8 @@ def _data(data: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], list
         columns = [tables.Column("label", "", text=True), *(tables.Column(name, f"of {name}") for name in counts)]
         row = {"": "images", **{f"of {name}": count for name, count in counts.items()}}
         table = grid(columns, [row]) if len(counts) <= plots.FEW_CLASSES else None
-        title = each["title"][0].upper() + each["title"][1:]
+        words = each["title"]
+        title = words if words == each["name"] else words[0].upper() + words[1:]  # a name stays as it is
         shown.append({"title": title, "images": each["images"], "figures": figures, "reason": reason, "counts": table})
     return shown, sheets
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from midas.experiments import Experiment
 from midas.recipes import named
 
+OWN = "custom: "  # before the name of a data set that belongs to no part
 SAMPLE_DIGITS = "scikit-learn's digits"  # in place of MNIST in the embedded sample
 INITIALIZATION_TITLES = {
     "random": "random weights",
@@ -15,15 +16,25 @@ INITIALIZATION_TITLES = {
 }
 
 
+def section_of(experiment: Experiment) -> str:
+    """Tell in which section of a report an experiment belongs: that of its part, or of its own data.
+
+    >>> from midas.recipes import PARTS
+    >>> section_of(PARTS["part2"]), section_of(PARTS["custom"])
+    ('part2', 'custom: custom')
+    """
+    return f"{OWN}{experiment.data}" if experiment.part == "custom" else experiment.part
+
+
 def part_title(part: str, sample: bool = False) -> str:
-    """Name a part in words.
+    """Name a part, or another section of a report, in words.
 
     Args:
-        part: of an experiment.
+        part: of an experiment, or what `section_of` returns.
         sample: whether its runs used the embedded sample.
 
-    >>> part_title("part2"), part_title("part3", sample=True)
-    ('Part 2: MNIST', "Part 3: scikit-learn's digits from complementary labels")
+    >>> part_title("part2"), part_title("part3", sample=True), part_title("custom: my_symbols")
+    ('Part 2: MNIST', "Part 3: scikit-learn's digits from complementary labels", 'my_symbols')
     """
     digits = SAMPLE_DIGITS if sample else "MNIST"
     titles = {
@@ -31,7 +42,7 @@ def part_title(part: str, sample: bool = False) -> str:
         "part2": f"Part 2: {digits}",
         "part3": f"Part 3: {digits} from complementary labels",
     }
-    return titles.get(part, "Other data sets" if part == "custom" else part)
+    return titles.get(part, part.removeprefix(OWN))
 
 
 def data_title(name: str, sample: bool = False) -> str:

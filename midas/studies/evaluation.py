@@ -179,19 +179,23 @@ def summarize_seeds(runs: Sequence[Run], width: int | None = None) -> tuple[dict
     """Summarize finished runs that differ in their seed alone, for a terminal of some width (None: any).
 
     Returns:
-        For one run its result with its path and the class names; for several the list of these, their folder, the
-        class names, and the scores of the ensemble if they scored the same images, or else their mean accuracy. And the
-        same as a table.
+        For one run its result with its path, the class names and the images that were skipped; for several the list of
+        results, their folder, the same, and the scores of the ensemble if they scored the same images, or else their
+        mean accuracy. And the same as a table.
     """
     states, results = (
         [page.run_state(run) for run in runs],
         [{**plain(run.result), "path": str(run.path)} for run in runs],
     )
     rows = [{**state, "state": None} for state in states]
-    class_names = list(runs[0].card.class_names)
+    data = runs[0].data
+    about = {
+        "class_names": list(runs[0].card.class_names),
+        "skipped_files": plain(data.data.skipped) if data else [],
+    }
     if len(runs) == 1:
-        return {**results[0], "class_names": class_names}, tables.results_table(rows, width)
-    found: dict[str, Any] = {"runs": results, "path": str(runs[0].path.parent), "class_names": class_names}
+        return {**results[0], **about}, tables.results_table(rows, width)
+    found: dict[str, Any] = {"runs": results, "path": str(runs[0].path.parent), **about}
     if runs[0].experiment.val_fraction and not runs[0].experiment.test:  # each has scored its own validation set
         found |= {"accuracy": mean(run.result.accuracy for run in runs), "n": runs[0].result.n}
     else:

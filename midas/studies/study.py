@@ -92,7 +92,7 @@ def find_learning_rate(experiment: Experiment, workspace: Workspace) -> tuple[Ra
     found = range_test.find_learning_rate(experiment, data, init_checkpoint, workspace.steps)
     path = workspace.run(experiment).path.parent / "learning-rate.png"
     with atomic(path) as temporary:
-        figure = plots.learning_rates(found.rates, found.losses, found.smoothed, found.suggestion)
+        figure = plots.learning_rates(found.rates, found.losses, found.smoothed, found.learning_rate)
         figure.savefig(temporary, format="png", dpi=150)
     return found, path
 
