@@ -88,6 +88,13 @@ def _read_config(base: Experiment, file: str, record: dict[str, Any]) -> Experim
         raise MidasError(f"{file}: {error}") from error
 
 
+def _set_devices(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Tell TensorFlow, which chooses its devices when it starts, here and in processes of this one."""
+    if value:
+        os.environ["MIDAS_DEVICES"] = value
+    return value
+
+
 def _home() -> Path:
     try:
         return Path.home()
@@ -337,7 +344,16 @@ def training_options(part: str) -> Decorator:
         help="Train nothing: find a learning rate by a range test of a few hundred steps, and draw it "
         "(learning-rate.png).",
     )
-    places = [range_test_option, ensemble_option, *where, *restart_options, tensorboard_option]
+    devices_option = click.option(
+        "--devices",
+        metavar="all|cpu|0,1",
+        envvar="MIDAS_DEVICES",
+        show_envvar=True,
+        expose_value=False,
+        callback=_set_devices,
+        help="GPUs to train on, all at once; cpu for none.  [default: all]",
+    )
+    places = [range_test_option, ensemble_option, devices_option, *where, *restart_options, tensorboard_option]
     return apply(settings_options(part), *places, wide_option, json_option, common)
 
 
