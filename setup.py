@@ -34,9 +34,10 @@ setup(
         "test": test,
         "audit": ["cleanlab"],
         "parquet": ["pyarrow"],
+        "cluster": ["distributed>=2024.8"],
         "heic": ["pillow-heif>=0.21"],
         "export": export,
-        "dev": [*test, *export, "playwright>=1.49", "ruff>=0.12", "mypy>=1.15", "build"],
+        "dev": [*test, *export, "distributed>=2024.8", "playwright>=1.49", "ruff>=0.12", "mypy>=1.15", "build"],
     },
     entry_points={"console_scripts": ["midas = midas.__main__:main"]},
 )

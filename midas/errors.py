@@ -12,6 +12,10 @@ class MidasError(Exception):
     """
 
 
+class Busy(MidasError):
+    """Another process is working in a directory."""
+
+
 def printable(text: str) -> str:
     r"""Escape characters that would break a line or cannot be encoded, as file names may hold them.
 

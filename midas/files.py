@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from midas.errors import MidasError, cannot
+from midas.errors import Busy, MidasError, cannot
 
 Record = TypeVar("Record")
 
@@ -165,7 +165,8 @@ def locked(directory: Path, busy: str, name: str = ".lock") -> Iterator[None]:
         name: of the lock file.
 
     Raises:
-        MidasError: another process holds the lock, or the directory cannot be made.
+        Busy: another process holds the lock.
+        MidasError: the directory cannot be made.
     """
     from filelock import FileLock, SoftFileLock, Timeout
 
@@ -182,7 +183,7 @@ def locked(directory: Path, busy: str, name: str = ".lock") -> Iterator[None]:
                     raise
                 stack.enter_context(SoftFileLock(directory / f"{name}.held", timeout=0))
         except Timeout as error:
-            raise MidasError(busy) from error
+            raise Busy(busy) from error
         except OSError as error:
             raise cannot("be locked", directory / name, error) from error
         yield

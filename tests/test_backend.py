@@ -1,11 +1,15 @@
+import json
 import os
 import random
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
+import pytest
 
-from midas.learning.backend import set_seed, start_tensorflow
+from midas.errors import MidasError
+from midas.learning.backend import choose_gpus, set_seed, start_tensorflow
 
 
 def run(code: str, **environment: str) -> str:
@@ -47,3 +51,21 @@ def test_the_same_seed_gives_the_same_weights_and_random_numbers():
         return keras.initializers.GlorotUniform()((3, 3)).numpy().tolist(), random.random()
 
     assert draw(1) == draw(1) != draw(2)
+
+
+def test_several_devices_train_the_network_that_one_does(tmp_path):
+    """Also after an interruption; losses of the whole batch are refused."""
+    tests = Path(__file__).parent
+    command = [sys.executable, str(tests / "mirrored.py"), str(tmp_path)]
+    found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert found["baseline"] < 1e-5 and found["resumed"] == 0 and found["epochs before"] == 1
+    assert "needs the whole batch on one device" in found["refused"]
+
+
+def test_devices_are_all_none_or_some_gpus():
+    gpus = ["first", "second", "third"]
+    assert choose_gpus("all", gpus) == gpus and choose_gpus("cpu", gpus) == [] and choose_gpus("0,2", gpus) == gpus[::2]
+    with pytest.raises(MidasError, match="there is no GPU 3; this machine has 3"):
+        choose_gpus("0,3", gpus)
+    with pytest.raises(MidasError, match="write all, cpu, or the numbers of GPUs"):
+        choose_gpus("gpu", gpus)

@@ -307,6 +307,10 @@ class Progress:
         else:
             self._now_and_then(line, record.epoch, epochs)
 
+    def jobs(self, line: str, done: int, total: int) -> None:
+        """Show what several processes have done, and what they do."""
+        self._now_and_then(f"{done} of {total} done  {line}", done, total)
+
     def images(self, done: int, total: int) -> None:
         """Show how many images have been read."""
         self._now_and_then(f"read {done:,} of {total:,} images", done, total)

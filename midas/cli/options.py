@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from midas.data.datasets import Dataset
     from midas.data.entries import Source
     from midas.learning.classifier import Classifier
+    from midas.studies.executor import Executor
     from midas.studies.workspace import Workspace
 
 MAX_SKIPPED = 20  # images that could not be used and are named, one a line
@@ -91,6 +92,13 @@ def _read_config(base: Experiment, file: str, record: dict[str, Any]) -> Experim
         raise MidasError(f"{file}: {error}") from error
 
 
+def _set_devices(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Tell TensorFlow, which chooses its devices when it starts, here and in processes of this one."""
+    if value:
+        os.environ["MIDAS_DEVICES"] = value
+    return value
+
+
 def _home() -> Path:
     try:
         return Path.home()
@@ -139,7 +147,21 @@ cache_dir_option = click.option(
     show_default="~/.cache/midas",
     help="Where preprocessed data are cached.",
 )
-workspace_options = [data_dir_option, runs_dir_option, cache_dir_option]
+executor_options = [
+    click.option(
+        "--workers",
+        type=click.IntRange(1),
+        default=1,
+        show_default=True,
+        help="Train in this many processes at a time, which share the cores.",
+    ),
+    click.option(
+        "--scheduler",
+        metavar="ADDRESS|FILE",
+        help="Train on the Dask cluster of this scheduler, given by its address or its file.",
+    ),
+]
+workspace_options = [*executor_options, data_dir_option, runs_dir_option, cache_dir_option]
 SIZE = click.IntRange(14, 512)
 size_option = click.option("--size", type=SIZE, default=28, show_default=True, help="Side of the glyphs in pixels.")
 tta_option = click.option(
@@ -326,7 +348,16 @@ def training_options(part: str) -> Decorator:
         help="Train nothing: find a learning rate by a range test of a few hundred steps, and draw it "
         "(learning-rate.png).",
     )
-    places = [range_test_option, ensemble_option, *where, *restart_options, tensorboard_option]
+    devices_option = click.option(
+        "--devices",
+        metavar="all|cpu|0,1",
+        envvar="MIDAS_DEVICES",
+        show_envvar=True,
+        expose_value=False,
+        callback=_set_devices,
+        help="GPUs to train on, all at once; cpu for none.  [default: all]",
+    )
+    places = [range_test_option, ensemble_option, devices_option, *where, *restart_options, tensorboard_option]
     return apply(settings_options(part), *places, wide_option, json_option, common)
 
 
@@ -400,8 +431,28 @@ def _init_checkpoint(part: str, base: Experiment, given: dict[str, Any]) -> str 
     return chosen[0] if chosen else base.init_checkpoint or DEFAULT_CHECKPOINT[part]
 
 
-def make_workspace(data_dir: str, runs_dir: Path, cache_dir: Path) -> Workspace:
-    """Make a workspace whose messages go to stderr as far as the user wants them."""
+def _make_executor(workers: int, scheduler: str | None) -> Executor:
+    """Choose what performs several trainings."""
+    if scheduler and workers > 1:
+        raise click.UsageError("--workers and --scheduler exclude each other")
+    if scheduler:
+        from midas.studies.cluster import Cluster
+
+        return Cluster(scheduler)
+    from midas.studies.executor import InProcess, Processes
+
+    return Processes(workers) if workers > 1 else InProcess()
+
+
+def make_workspace(settings: dict[str, Any], data: str | None = None) -> Workspace:
+    """Make a workspace whose messages go to stderr as far as the user wants them.
+
+    Args:
+        settings: values of options; those of `workspace_options` are taken out of it.
+        data: path of the data set, where there is one instead of a folder of data sets.
+    """
+    from midas.studies.workspace import Workspace
+
     told: set[str] = set()
 
     def warn_once(dataset: Dataset, name: str) -> None:
@@ -409,18 +460,21 @@ def make_workspace(data_dir: str, runs_dir: Path, cache_dir: Path) -> Workspace:
             warn_of_skipped(dataset.skipped, name, MAX_SKIPPED)
         told.add(name)
 
-    from midas.studies.workspace import Workspace
-
+    named = settings.pop("data_dir", None)
+    data_dir = data or named
+    runs_dir, cache_dir, *how = (settings.pop(key) for key in ("runs_dir", "cache_dir", "workers", "scheduler"))
     warn_of_sample(data_dir)
     progress = Progress()
     return Workspace(
         runs_dir=runs_dir,
         data_dir=data_dir,
         cache_dir=cache_dir,
+        executor=_make_executor(*how),
         say=say,
         skipped=warn_once,
         epoch=progress.epoch,
         stage=progress.stage,
+        jobs=progress.jobs,
         progress=progress.images,
         steps=progress.steps,
         start=load_tensorflow,

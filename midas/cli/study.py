@@ -36,16 +36,7 @@ if TYPE_CHECKING:
 @command("run", epilog="Example: midas run --data-dir sample")
 @click.option("--quick", is_flag=True, help="Few epochs, to see everything work; kept apart from full runs.")
 @apply(seed_option, *workspace_options, *restart_options, wide_option, json_option, common)
-def run_study(
-    quick: bool,
-    seed: int,
-    data_dir: str,
-    runs_dir: Path,
-    cache_dir: Path,
-    resume: bool,
-    overwrite: bool,
-    as_json: bool,
-) -> None:
+def run_study(quick: bool, seed: int, resume: bool, overwrite: bool, as_json: bool, **settings: Any) -> None:
     """Run the whole study: one table, one page.
 
     All three parts, from random and pretrained initializations.
@@ -53,7 +44,9 @@ def run_study(
     from midas.report import page, tables
     from midas.studies import study
 
-    workspace = make_workspace(data_dir, runs_dir / "quick" if quick else runs_dir, cache_dir)
+    workspace = make_workspace(settings)
+    if quick:
+        workspace = replace(workspace, runs_dir=workspace.runs_dir / "quick")
     runs = study.run_study(workspace, quick, seed, resume, overwrite)
     path, width = workspace.root / "report.html", table_width()
     numbers = page.write_report(runs, path, progress=Progress().page)
@@ -67,12 +60,10 @@ def run_study(
     )
 
 
-def _prepare(
-    data: str | None, data_dir: str, runs_dir: Path, cache_dir: Path, settings: dict[str, Any]
-) -> tuple[Workspace, Experiment]:
+def _prepare(data: str | None, settings: dict[str, Any]) -> tuple[Workspace, Experiment]:
     """Resolve the options of a cross-validation, of Part 1 or of the data set at a path."""
     form = settings.pop("class_names"), settings.pop("transpose")
-    workspace = make_workspace(data or data_dir, runs_dir, cache_dir)
+    workspace = make_workspace(settings, data)
     if data is None:
         if form != (None, None):
             raise click.UsageError("what the labels stand for, or how images lie, goes with --data")
@@ -90,9 +81,6 @@ def cross_validate(
     repeats: int,
     ensemble: int,
     tta: int | None,
-    data_dir: str,
-    runs_dir: Path,
-    cache_dir: Path,
     resume: bool,
     overwrite: bool,
     as_json: bool,
@@ -105,7 +93,7 @@ def cross_validate(
     from midas.report.tables import cross_validation_table
     from midas.studies import cross_validation
 
-    workspace, experiment = _prepare(data, data_dir, runs_dir, cache_dir, settings)
+    workspace, experiment = _prepare(data, settings)
     protocol = cross_validation.Protocol(folds, repeats, ensemble, tta or 1)
     run = cross_validation.cross_validate(experiment, workspace, protocol, resume, overwrite)
     result = run.cross_validation
@@ -123,9 +111,6 @@ def compare_models(
     folds: int,
     repeats: int,
     tta: int | None,
-    data_dir: str,
-    runs_dir: Path,
-    cache_dir: Path,
     resume: bool,
     overwrite: bool,
     as_json: bool,
@@ -139,7 +124,7 @@ def compare_models(
     from midas.runs import CROSS_VALIDATION
     from midas.studies import cross_validation
 
-    workspace, experiment = _prepare(data, data_dir, runs_dir, cache_dir, settings)
+    workspace, experiment = _prepare(data, settings)
     protocol = cross_validation.Protocol(folds, repeats, 1, tta or 1)
     results = [
         cross_validation.cross_validate(each, workspace, protocol, resume, overwrite).cross_validation
@@ -176,9 +161,6 @@ def compare(
     initializations: tuple[str, ...],
     images_per_class: tuple[int, ...],
     resume: bool,
-    data_dir: str,
-    runs_dir: Path,
-    cache_dir: Path,
     as_json: bool,
     **settings: Any,
 ) -> None:
@@ -190,7 +172,7 @@ def compare(
     from midas.report.verdicts import comparison_table
     from midas.studies import transfer
 
-    workspace = make_workspace(data_dir, runs_dir, cache_dir)
+    workspace = make_workspace(settings)
     changes = {name: value for name, value in settings.items() if value is not None}
     found, files = transfer.compare(
         part, initializations or list(INITIALIZATIONS), range(seeds), workspace, images_per_class, resume, **changes

@@ -64,7 +64,7 @@ def train(data: str, test: str | None, class_names: Path | None, transpose: bool
     """
     if settings["freeze_backbone"] and not settings["from_checkpoint"]:
         raise click.UsageError("--freeze-backbone goes with --from")
-    workspace = make_workspace(data, settings.pop("runs_dir"), settings.pop("cache_dir"))
+    workspace = make_workspace(settings, data)
     workspace, suited = make_suited(workspace, data, test, class_names, transpose, settings)
     _perform(make_experiment("custom", workspace, settings, suited), workspace, settings)
 
@@ -108,7 +108,7 @@ def train_part3(**settings: Any) -> None:
 
 
 def _train(part: str, settings: dict[str, Any]) -> None:
-    workspace = make_workspace(*(settings.pop(key) for key in ("data_dir", "runs_dir", "cache_dir")))
+    workspace = make_workspace(settings)
     _perform(make_experiment(part, workspace, settings), workspace, settings)
 
 

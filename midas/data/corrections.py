@@ -24,12 +24,12 @@ from pathlib import Path
 import cv2
 
 from midas.data.entries import Entry, Source
-from midas.data.export import file_stems, folder_names, refuse_nonempty, safe_name
+from midas.data.export import file_stems, folder_names, safe_name
 from midas.data.labels import name_classes
 from midas.data.levels import UnreadableImage
 from midas.data.reading import Progress
 from midas.errors import MidasError, cannot
-from midas.files import temporary_name, writing
+from midas.files import refuse_nonempty, temporary_name, writing
 from midas.records import Skipped
 
 RELABEL, KEEP, DROP = DECISIONS = ("relabel", "keep", "drop")

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from midas.errors import MidasError
 
+DEVICES = "MIDAS_DEVICES"  # environment variable: all, cpu, or the numbers of GPUs; processes inherit it
+
 
 def start_tensorflow(verbose: bool = False) -> None:
-    """Import TensorFlow and Keras, once.
+    """Import TensorFlow and Keras, once, for the devices that the environment variable `DEVICES` names.
 
     Keras looks for pandas, scikit-learn and Matplotlib, at a third of its start, for wrappers and plots that midas does
     not use; it is imported without them. TensorFlow's C++ parts print lines that no setting silences when they start,
@@ -22,7 +26,7 @@ def start_tensorflow(verbose: bool = False) -> None:
         verbose: leave TensorFlow's messages alone.
 
     Raises:
-        MidasError: Keras is set to another backend.
+        MidasError: Keras is set to another backend, or there is no such device.
     """
     if (backend := _keras_backend()) != "tensorflow":
         raise MidasError(f"midas needs Keras on TensorFlow, not on {backend!r}; set KERAS_BACKEND to 'tensorflow'")
@@ -33,11 +37,55 @@ def start_tensorflow(verbose: bool = False) -> None:
         with _hidden("matplotlib", "pandas", "sklearn"):
             tensorflow = importlib.import_module("tensorflow")
             importlib.import_module("keras")
-        for device in tensorflow.config.list_physical_devices("GPU"):
+        gpus = choose_gpus(os.environ.get(DEVICES, "all"), tensorflow.config.list_physical_devices("GPU"))
+        tensorflow.config.set_visible_devices(gpus, "GPU")
+        for device in gpus:
             tensorflow.config.experimental.set_memory_growth(device, True)
         tensorflow.zeros(1)
     if not verbose:
         tensorflow.get_logger().setLevel("ERROR")
+
+
+def choose_gpus(devices: str, gpus: Sequence[Any]) -> list[Any]:
+    """Choose the GPUs to use.
+
+    Args:
+        devices: "all", "cpu" for none, or the numbers of some, such as "0,1".
+        gpus: those of this machine.
+
+    Raises:
+        MidasError: there is no such GPU.
+
+    >>> choose_gpus("1", ["first", "second"]), choose_gpus("cpu", ["first"])
+    (['second'], [])
+    """
+    if devices in ("all", "cpu"):
+        return list(gpus) if devices == "all" else []
+    try:
+        numbers = [int(word) for word in devices.split(",")]
+    except ValueError as error:
+        raise MidasError(f"devices {devices!r}: write all, cpu, or the numbers of GPUs, such as 0,1") from error
+    if missing := [number for number in numbers if not 0 <= number < len(gpus)]:
+        raise MidasError(f"devices {devices!r}: there is no GPU {missing[0]}; this machine has {len(gpus)}")
+    return [gpus[number] for number in dict.fromkeys(numbers)]
+
+
+@functools.cache
+def strategy() -> Any:
+    """Give the strategy that trains on all visible GPUs at once, a `tf.distribute.Strategy`; None for fewer than two.
+
+    Each has a copy of the network, and a share of every batch.
+    """
+    import tensorflow
+
+    gpus = tensorflow.config.list_logical_devices("GPU")
+    return tensorflow.distribute.MirroredStrategy([gpu.name for gpu in gpus]) if len(gpus) > 1 else None
+
+
+def scope() -> contextlib.AbstractContextManager:
+    """Give the context in which networks to be trained are built, loaded and compiled."""
+    chosen = strategy()
+    return chosen.scope() if chosen else contextlib.nullcontext()
 
 
 @contextlib.contextmanager

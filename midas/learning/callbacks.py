@@ -124,7 +124,7 @@ class EpochRecorder(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Start the clock."""
-        self.learning_rate = float(self.model.optimizer.learning_rate)
+        self.learning_rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         self.steps_before, self.probes = epoch * self.params["steps"], list[Probe]()
         self.began = time.perf_counter()
         if epoch == 0:

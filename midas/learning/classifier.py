@@ -394,7 +394,10 @@ def score_source(
 
 def _logits(network: keras.Model, glyphs: Glyphs) -> np.ndarray:
     """Do as `predict` does, without its pipeline, which takes half as long as a batch to set up."""
-    return np.concatenate([network.predict_on_batch(models.inputs(network, batch)) for batch in glyphs.batches(BATCH)])
+    # A network with a copy on each of several devices answers a batch once on each.
+    return np.concatenate(
+        [network.predict_on_batch(models.inputs(network, batch))[: len(batch)] for batch in glyphs.batches(BATCH)]
+    )
 
 
 def _found(sources: Iterable[Source], size: int, skip: Callable[[str, str], None]) -> Iterator[tuple[Shown, Glyph]]:

@@ -118,30 +118,36 @@ def feed(
     """Give `batches` to TensorFlow as a `tf.data.Dataset` in a `with` block; the next batch is made while it computes.
 
     Keras would wrap a generator in `from_generator`, which has a patch for Python 3.11 that makes malloc return every
-    large array to the system at once: augmentation would spend three quarters of its time on page faults.
+    large array to the system at once: augmentation would spend three quarters of its time on page faults. Every
+    iterator begins anew: with several devices, Keras takes a batch for itself before it trains.
     """
-    stream, failures = [batches(training, experiment, model, first_epoch)], list[Exception]()
+    streams, failures = list[Iterator](), list[Exception]()
     none = np.arange(0)
     example = models.inputs(model, training.glyphs[none]), _targets(training, experiment, none)
     specs = [tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in tf.nest.flatten(example)]
 
-    def read() -> list[np.ndarray]:
+    def begin() -> np.ndarray:
+        streams.append(batches(training, experiment, model, first_epoch))
+        return np.array(len(streams) - 1)
+
+    def read(number: np.ndarray) -> list[np.ndarray]:
         try:
-            return tf.nest.flatten(next(stream[0]))
+            return tf.nest.flatten(next(streams[number]))
         except Exception as error:
             failures.append(error)
             raise
 
-    def next_batch(_: Any) -> Any:
-        arrays = tf.numpy_function(read, [], [spec.dtype for spec in specs])
+    def next_batch(number: Any) -> Any:
+        arrays = tf.numpy_function(read, [number], [spec.dtype for spec in specs])
         arrays = [tf.ensure_shape(array, spec.shape) for array, spec in zip(arrays, specs, strict=True)]
         return tf.nest.pack_sequence_as(example, arrays)
 
     try:
-        yield tf.data.Dataset.counter().map(next_batch).prefetch(1)
+        number = tf.data.Dataset.range(1).map(lambda _: tf.numpy_function(begin, [], tf.int64))
+        yield number.flat_map(lambda one: tf.data.Dataset.from_tensors(one).repeat().map(next_batch)).prefetch(1)
     except tf.errors.OpError:
         if failures:
             raise failures.pop() from None  # instead of TensorFlow's account of it
         raise
     finally:
-        stream.clear()  # TensorFlow never releases a function, which would keep network and data forever
+        streams.clear()  # TensorFlow never releases a function, which would keep network and data forever

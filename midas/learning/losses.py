@@ -325,6 +325,9 @@ LOSSES: dict[str, Callable[[], keras.losses.Loss]] = {
     "l-w": WeightedDiscriminative,
 }
 
+# Losses that are not sums over the images of a batch, or that keep something of each image.
+WHOLE_BATCH = ("progressive", "unbiased", "non-negative", "gradient-ascent")
+
 
 def make_loss(name: str, smoothing: float = 0.0) -> keras.losses.Loss:
     """Make a loss of `LOSSES`; only "cross-entropy" supports label smoothing."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import layers
 
 from midas.data.glyphs import Glyphs
@@ -40,13 +41,18 @@ def _large_kernels(classes: int, width: int, dropout: float) -> list:
     ]
 
 
+def _batch_normalization() -> layers.BatchNormalization:
+    """Normalize by the whole batch, also where each of several devices has a share of it."""
+    return layers.BatchNormalization(momentum=MOMENTUM, synchronized=tf.distribute.has_strategy())
+
+
 def _dense_head(classes: int, width: int, dropout: float, before: float = 0.2) -> list:
     """One dense layer with batch normalization (Ioffe and Szegedy 2015), and dropout on both sides."""
     return [
         layers.Flatten(),
         *([layers.Dropout(before)] if before else []),
         layers.Dense(width, activation="relu"),
-        layers.BatchNormalization(momentum=MOMENTUM),
+        _batch_normalization(),
         layers.Dropout(dropout),
         layers.Dense(classes),
     ]
@@ -60,7 +66,7 @@ def _compact(classes: int) -> list:
         for layer in (
             layers.Conv2D(filters, kernel, padding="same", activation="relu"),
             layers.MaxPooling2D(),
-            layers.BatchNormalization(momentum=MOMENTUM),
+            _batch_normalization(),
         )
     ]
     return [*convolutions, *_dense_head(classes, width=256, dropout=0.4)]
@@ -75,7 +81,7 @@ def _fast(classes: int) -> list:
             layers.Conv2D(filters, kernel),
             layers.MaxPooling2D(),
             layers.ReLU(),  # after pooling it gives the same for a quarter of the values
-            layers.BatchNormalization(momentum=MOMENTUM),
+            _batch_normalization(),
         )
     ]
     return [layers.Cropping2D(BORDER), *convolutions, *_dense_head(classes, width=256, dropout=0.2, before=0)]
@@ -88,7 +94,7 @@ def _deep(classes: int, filters: tuple[int, int, int] = (16, 32, 64)) -> list:
         for _ in range(2):
             convolutions += [
                 layers.Conv2D(count, 3, padding="same", use_bias=False),
-                layers.BatchNormalization(momentum=MOMENTUM),
+                _batch_normalization(),
                 layers.ReLU(),
             ]
         convolutions.append(layers.MaxPooling2D())
@@ -106,7 +112,7 @@ def _alexnet(classes: int) -> list:
         for layer in (
             layers.Conv2D(filters, kernel, padding="same", activation="relu"),
             # Overlapping pools, as in AlexNet.
-            *([layers.MaxPooling2D(3, 2), layers.BatchNormalization(momentum=MOMENTUM)] if pooled else []),
+            *([layers.MaxPooling2D(3, 2), _batch_normalization()] if pooled else []),
         )
     ]
     dense = [layer for _ in range(2) for layer in (layers.Dropout(0.5), layers.Dense(384, activation="relu"))]
@@ -142,7 +148,7 @@ def _resnet(x: Any, classes: int) -> Any:
             shortcut = layers.Conv2D(filters, 1, stride, use_bias=False)(x)
         x = _normalized(layers.Conv2D(filters, 3, stride, padding="same", use_bias=False)(x))
         x = layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
-        x = layers.ReLU()(layers.add([layers.BatchNormalization(momentum=MOMENTUM)(x), shortcut]))
+        x = layers.ReLU()(layers.add([_batch_normalization()(x), shortcut]))
     return layers.Dense(classes)(layers.Dropout(0.3)(layers.GlobalAveragePooling2D()(x)))
 
 
@@ -150,15 +156,15 @@ def _placed(x: Any, place: Any, classes: int) -> Any:
     """`compact` with more filters, and the glyph's size and position on the page as inputs of its dense layer."""
     for filters, kernel in ((32, 5), (64, 3), (128, 3)):
         x = layers.Conv2D(filters, kernel, padding="same", activation="relu")(x)
-        x = layers.BatchNormalization(momentum=MOMENTUM)(layers.MaxPooling2D()(x))
+        x = _batch_normalization()(layers.MaxPooling2D()(x))
     x = layers.Dropout(0.2)(layers.Flatten()(x))
     x = layers.concatenate([x, layers.Dense(32, activation="relu")(place)])
-    x = layers.BatchNormalization(momentum=MOMENTUM)(layers.Dense(256, activation="relu")(x))
+    x = _batch_normalization()(layers.Dense(256, activation="relu")(x))
     return layers.Dense(classes)(layers.Dropout(0.4)(x))
 
 
 def _normalized(x: Any) -> Any:
-    return layers.ReLU()(layers.BatchNormalization(momentum=MOMENTUM)(x))
+    return layers.ReLU()(_batch_normalization()(x))
 
 
 SEQUENTIAL: dict[str, Callable[[int], list]] = {

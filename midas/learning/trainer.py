@@ -15,7 +15,7 @@ import numpy as np
 from midas.data.datasets import DIGITS, Dataset
 from midas.errors import MidasError
 from midas.experiments import Experiment
-from midas.learning import losses, models, provenance
+from midas.learning import backend, losses, models, provenance
 from midas.learning.backend import set_seed
 from midas.learning.callbacks import (
     AtomicCheckpoint,
@@ -90,6 +90,8 @@ def train(
         raise ValueError(f"a {experiment.init} initialization cannot start from {init_checkpoint}")
     if tensorboard and not importlib.util.find_spec("tensorboard"):
         raise MidasError("--tensorboard needs the package tensorboard: pip install tensorboard")
+    if backend.strategy() and experiment.loss in losses.WHOLE_BATCH:
+        raise MidasError(f"the loss {experiment.loss!r} needs the whole batch on one device; choose one with --devices")
     set_seed(experiment.seed)
     training, validation = split(data, experiment)
     start, initialization = initialize(experiment, data.class_names, init_checkpoint)
@@ -215,7 +217,8 @@ def initialize(
     Raises:
         MidasError: the checkpoint does not fit the experiment.
     """
-    model, untrained = (models.build(experiment.model, experiment.size, len(class_names)) for _ in range(2))
+    with backend.scope():
+        model, untrained = (models.build(experiment.model, experiment.size, len(class_names)) for _ in range(2))
     for layer in model.layers[:-1] if experiment.freeze_backbone else ():
         layer.trainable = False
     if init_checkpoint is None:
@@ -279,8 +282,9 @@ def _resume(run: Run, experiment: Experiment, start: keras.Model, steps: int) ->
     """Continue from the last complete epoch on disk; the optimizer's step count tells which it was."""
     last = run / "last.keras"
     if last.exists():
-        model = load_for_training(last)
-        done = int(model.optimizer.iterations) // steps
+        with backend.scope():
+            model = load_for_training(last)
+        done = int(keras.ops.convert_to_numpy(model.optimizer.iterations)) // steps
     else:
         model, done = start, 0
         compile_model(model, experiment, steps)
@@ -304,17 +308,24 @@ def compile_model(model: keras.Model, experiment: Experiment, steps: int) -> Non
     options: dict[str, Any] = {"momentum": 0.9, "nesterov": True} if experiment.optimizer == "sgd" else {}
     if experiment.weight_decay or experiment.optimizer == "adamw":  # AdamW's own default is not 0
         options["weight_decay"] = experiment.weight_decay
-    optimizer = keras.optimizers.get({"class_name": experiment.optimizer, "config": {"learning_rate": rate, **options}})
-    if experiment.loss == "progressive":  # with a target for each image, and those that would fill the last batch
-        images, classes = steps * experiment.batch_size, model.output_shape[-1]
-        loss: keras.losses.Loss = losses.ProgressiveIdentification(images, classes, steps * experiment.epochs)
-    else:
-        loss = losses.make_loss(experiment.loss, experiment.label_smoothing)
     # How often the prediction equals a complementary label is not an accuracy.
     metrics = ["accuracy"] if experiment.loss == "cross-entropy" else None
-    # XLA is eight to ten times slower than plain TensorFlow for such small networks on a CPU.
-    model.compile(optimizer, loss, metrics=metrics, jit_compile=False)
-    _create_variables(model)
+    with backend.scope():
+        optimizer = keras.optimizers.get(
+            {"class_name": experiment.optimizer, "config": {"learning_rate": rate, **options}}
+        )
+        # XLA is eight to ten times slower than plain TensorFlow for such small networks on a CPU.
+        model.compile(optimizer, _loss(model, experiment, steps), metrics=metrics, jit_compile=False)
+    if not backend.strategy():  # with several devices, Keras does so itself
+        _create_variables(model)
+
+
+def _loss(model: keras.Model, experiment: Experiment, steps: int) -> keras.losses.Loss:
+    if experiment.loss != "progressive":
+        return losses.make_loss(experiment.loss, experiment.label_smoothing)
+    # With a target for each image, and those that would fill the last batch.
+    images, classes = steps * experiment.batch_size, model.output_shape[-1]
+    return losses.ProgressiveIdentification(images, classes, steps * experiment.epochs)
 
 
 def _create_variables(model: keras.Model) -> None:

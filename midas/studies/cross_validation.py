@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING
@@ -18,6 +20,7 @@ from midas.metrics import classification
 from midas.metrics.significance import corrected_resampled_interval
 from midas.records import CrossValidationResult, CrossValidationScores, MeanScore
 from midas.runs import CROSS_VALIDATION, Run
+from midas.studies.executor import Job
 from midas.studies.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -100,7 +103,7 @@ def cross_validate(
         MidasError: the directory holds something else, or unfinished trainings and neither `resume` nor `overwrite`; a
             class has fewer images than there are folds.
     """
-    run = Run(workspace.root / CROSS_VALIDATION / experiment.run_path)
+    run = _summary_run(experiment, workspace)
     if not overwrite:
         run.check(experiment, resume=True)
         if run.finished and _protocol_of(run) == protocol:
@@ -119,18 +122,18 @@ def cross_validate(
             for old in run.path.glob("*-fold/*/*/*/experiment.json"):
                 Run(old.parent).clear()
         run.start(experiment)
-        trainings = list(protocol.trainings(experiment.seed))
-        for number, (repeat, fold, member, seed) in enumerate(trainings, 1):
-            trained = _training_run(run, protocol, repeat, fold, seed)
-            workspace.stage(f"fold {number} of {len(trainings)}")
-            held_out = f"fold {fold + 1} of {protocol.folds}, split {experiment.seed + repeat}"
-            training = dataclasses.replace(experiment, seed=seed, test=held_out)
-            _train_fold(training, trained, data, splits[repeat][fold], workspace, resume, init_checkpoint)
-            result = trained.result
+        jobs = _jobs(run, experiment, protocol, resume, init_checkpoint)
+        done = itertools.count(1)
+
+        def report(job: Job) -> None:
+            result = Run(job.path).result
             workspace.say(
-                f"{number} of {len(trainings)}: repeat {repeat + 1}, fold {fold + 1}, network {member + 1}: "
+                f"{next(done)} of {len(jobs)}: {job.experiment.test}, seed {job.experiment.seed}: "
                 f"accuracy {100 * result.accuracy:.2f} % on {result.n} images, {result.train_seconds:.0f} s"
             )
+
+        given = {**workspace.given, experiment.data: data}  # read once for all folds
+        workspace.executor.perform(jobs, dataclasses.replace(workspace, given=given), "fold", report)
         _summarize(run, experiment, protocol, data, splits)
     return run
 
@@ -153,26 +156,49 @@ def _protocol_of(run: Run) -> Protocol:
     return Protocol(result.folds, result.repeats, result.ensemble, result.tta)
 
 
+def _summary_run(experiment: Experiment, workspace: Workspace) -> Run:
+    return Run(workspace.root / CROSS_VALIDATION / experiment.run_path)
+
+
 def _training_run(run: Run, protocol: Protocol, repeat: int, fold: int, seed: int) -> Run:
     return Run(run / f"{protocol.folds}-fold" / f"repeat-{repeat}" / f"fold-{fold}" / f"seed-{seed}")
 
 
+def _jobs(
+    run: Run, experiment: Experiment, protocol: Protocol, resume: bool, init_checkpoint: Path | None
+) -> list[Job]:
+    """List the trainings of a cross-validation."""
+    jobs = []
+    for repeat, fold, _, seed in protocol.trainings(experiment.seed):
+        held_out = f"fold {fold + 1} of {protocol.folds}, split {experiment.seed + repeat}"
+        training = dataclasses.replace(experiment, seed=seed, test=held_out)
+        call = partial(_train_fold, experiment, training, protocol, repeat, fold, resume, init_checkpoint)
+        jobs.append(Job(_training_run(run, protocol, repeat, fold, seed).path, training, call))
+    return jobs
+
+
 def _train_fold(
     experiment: Experiment,
-    run: Run,
-    data: Dataset,
-    fold: tuple[np.ndarray, np.ndarray],
-    workspace: Workspace,
+    training: Experiment,
+    protocol: Protocol,
+    repeat: int,
+    fold: int,
     resume: bool,
     init_checkpoint: Path | None,
+    workspace: Workspace,
 ) -> None:
+    """Train on all folds but one, and score the training on that."""
+    workspace.start()
     from midas.learning import trainer
 
-    run.check(experiment, resume)
-    part, held_out = (data.take(indices) for indices in fold)
+    run = _training_run(_summary_run(experiment, workspace), protocol, repeat, fold, training.seed)
+    run.check(training, resume)
+    data = workspace.load(experiment.data, experiment.size)
+    splits = stratified_folds(data, experiment.data, protocol.folds, experiment.seed + repeat)
+    part, held_out = map(data.take, splits[fold])
     if not run.finished:
         with run.locked():
-            trainer.score(trainer.train(experiment, run, part, init_checkpoint, workspace.epoch), held_out)
+            trainer.score(trainer.train(training, run, part, init_checkpoint, workspace.epoch), held_out)
     elif run.card.data_digest != part.digest:
         raise MidasError(f"{run.path}: the data changed since it was trained; start again with --overwrite")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,19 +49,21 @@ class GivenData:
         training: opened, or in memory.
         test_name: of the test set; None without one.
         test: opened, or in memory; None without one.
+        arguments: of `open_given`, which opens them again.
     """
 
     name: str
     training: Source | Dataset
     test_name: str | None = None
     test: Source | Dataset | None = None
+    arguments: tuple[Any, ...] = ()
 
     def within(self, workspace: Workspace) -> Workspace:
         """Let a workspace find these data sets by their names."""
         found = {self.name: self.training}
         if self.test_name is not None and self.test is not None:
             found[self.test_name] = self.test
-        return replace(workspace, given=found)
+        return replace(workspace, given={**workspace.given, **found}, reopen=partial(_reopen, self.arguments))
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -86,6 +89,20 @@ def open_given(
     Raises:
         MidasError: one cannot be opened.
     """
+    opened = _open_given(data, test, class_names, transpose)
+    return replace(opened, arguments=(data, test, class_names, transpose))
+
+
+def _reopen(arguments: tuple[Any, ...], workspace: Workspace) -> Workspace:
+    return open_given(*arguments).within(workspace)
+
+
+def _open_given(
+    data: Dataset | str | os.PathLike,
+    test: Dataset | str | os.PathLike | None,
+    class_names: str | os.PathLike | None,
+    transpose: bool | None,
+) -> GivenData:
     training: Source | Dataset
     if isinstance(data, Dataset):
         name, training = IN_MEMORY, data

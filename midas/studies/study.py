@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ from midas.files import atomic
 from midas.recipes import INITIALIZATIONS, PARTS, SMALL_DATA, for_sample, named
 from midas.runs import Run
 from midas.studies.cross_validation import Protocol, cross_validate, stratified_folds
+from midas.studies.executor import Job
 from midas.studies.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -52,9 +55,8 @@ def perform(
     if experiment.test:
         workspace.open(experiment.test)  # must exist before hours are spent; not read yet
     if experiment.folds:
-        stratified_folds(
-            data, experiment.data, experiment.folds, experiment.seed
-        )  # or refuse before anything is trained
+        # Or refuse before anything is trained.
+        stratified_folds(data, experiment.data, experiment.folds, experiment.seed)
     with run.locked():
         if not overwrite:  # another process may have worked on it meanwhile
             run.check(experiment, resume=True)
@@ -118,11 +120,89 @@ def perform_seeds(
         _check_data(each, workspace)
         workspace.run(each).check(each, resume)
     logs = [tensorboard / f"seed-{each.seed}" if tensorboard and networks > 1 else tensorboard for each in seeds]
-    runs = []
-    for number, (each, log) in enumerate(zip(seeds, logs, strict=True), 1):
-        workspace.stage(f"network {number} of {networks}" if networks > 1 else "")
-        runs.append(perform(each, workspace, resume, overwrite, log))
+    return perform_all(seeds, workspace, "network", resume, overwrite, logs)
+
+
+def perform_all(
+    experiments: Sequence[Experiment],
+    workspace: Workspace,
+    unit: str = "run",
+    resume: bool = False,
+    overwrite: bool = False,
+    logs: Sequence[Path | None] = (),
+    tell: bool = False,
+) -> list[Run]:
+    """Perform experiments, in the way of the workspace's executor.
+
+    Args:
+        experiments: what to perform, each after those that it builds on.
+        workspace: where things are.
+        unit: what to call one of them in messages.
+        resume: resume unfinished runs.
+        overwrite: train finished ones again.
+        logs: TensorBoard folders of the experiments.
+        tell: say the accuracy of each; it is always said if several are performed at a time.
+
+    Raises:
+        MidasError: as `perform`; those that can be performed are performed nevertheless.
+    """
+    runs, jobs = [workspace.run(each) for each in experiments], dict[Path, Job]()
+    if overwrite:
+        _refuse_busy(runs)
+    if workspace.executor.is_parallel:
+        _prepare(experiments, workspace, resume, overwrite)
+        resume, overwrite = True, False
+    for number, (each, run, log) in enumerate(itertools.zip_longest(experiments, runs, logs), 1):
+        others = tuple(runs[number:]) if overwrite else ()
+        if workspace.executor.is_parallel and run.finished:
+            workspace.say(f"{run.path}: already finished, nothing to do (--overwrite trains it again)")
+            continue
+        before = _pretraining(each, workspace) if workspace.executor.is_parallel else None
+        after = (workspace.run(before).path,) if before and not workspace.run(before).finished else ()
+        if before and after:
+            jobs.setdefault(after[0], Job(after[0], before, partial(perform, before, resume=True)))
+        call = partial(perform, each, resume=resume, overwrite=overwrite, tensorboard=log, others=others)
+        jobs.setdefault(run.path, Job(run.path, each, call, after))
+    done = itertools.count(1)
+
+    def report(job: Job) -> None:
+        result, number = Run(job.path).result, next(done)
+        if tell or workspace.executor.is_parallel:
+            accuracy = f"accuracy {100 * result.accuracy:.2f} % on {result.scored}"
+            workspace.say(f"{number} of {len(jobs)}: {job.path}: {accuracy}, {result.train_seconds:.0f} s")
+
+    workspace.executor.perform(list(jobs.values()), workspace, unit, report)
     return runs
+
+
+def _refuse_busy(runs: Sequence[Run]) -> None:
+    """Refuse to delete runs that another process is working on.
+
+    Raises:
+        MidasError: there is one.
+    """
+    for run in runs:
+        if run.path.exists():
+            with run.locked():
+                pass
+
+
+def _prepare(experiments: Sequence[Experiment], workspace: Workspace, resume: bool, overwrite: bool) -> None:
+    """Do what other processes cannot: refuse what cannot be, delete what is to be trained again, and read all data.
+
+    Reading fills the cache, and reports images that cannot be used.
+    """
+    for each in experiments if not overwrite else ():
+        workspace.run(each).check(each, resume)
+        _check_data(each, workspace)
+    for name, size in dict.fromkeys((each.data, each.size) for each in experiments):
+        workspace.load(name, size)
+    for each in experiments:
+        if each.test:
+            workspace.open(each.test)
+        if overwrite:
+            workspace.run(each).clear()
+        _cross_validate(each, workspace, resume, overwrite, _init_checkpoint(each, workspace) if each.folds else None)
 
 
 def _check_data(experiment: Experiment, workspace: Workspace) -> None:
@@ -155,11 +235,7 @@ def run_study(workspace: Workspace, quick: bool, seed: int, resume: bool = False
     needed = {name: each.size for each in unfinished for name in (each.data.removesuffix("-digits"), each.test) if name}
     for name, size in needed.items():
         workspace.load(name, size)
-    runs = []
-    for number, each in enumerate(listed, 1):
-        workspace.stage(f"run {number} of {len(listed)}")
-        runs.append(perform(each, workspace, resume, overwrite))
-    return runs
+    return perform_all(listed, workspace, resume=resume, overwrite=overwrite)
 
 
 def experiments(sample: bool, quick: bool, seed: int) -> list[Experiment]:
@@ -196,15 +272,18 @@ def _init_checkpoint(experiment: Experiment, workspace: Workspace) -> Path | Non
         from midas.learning.checkpoints import find_checkpoint
 
         return find_checkpoint(experiment.init_checkpoint)
-    if experiment.init_checkpoint not in PARTS:
+    pretraining = _pretraining(experiment, workspace)
+    if pretraining is None:
         return Path(experiment.init_checkpoint)
+    run = workspace.run(pretraining)
+    return run.path if run.finished else perform(pretraining, workspace, resume=True).path
+
+
+def _pretraining(experiment: Experiment, workspace: Workspace) -> Experiment | None:
+    """Describe the training that an experiment builds on; None if it builds on none of the named ones."""
+    if experiment.part == "custom" or experiment.init_checkpoint not in PARTS:
+        return None
     shared = {name: getattr(experiment, name) for name in ("model", "size", "seed")}
     pretraining = replace(PARTS[experiment.init_checkpoint], **shared)
     pretraining = for_sample(pretraining) if workspace.is_sample else pretraining
-    return _finished(named(pretraining) if pretraining.part == "part1" else pretraining, workspace)
-
-
-def _finished(experiment: Experiment, workspace: Workspace) -> Path:
-    """Perform an experiment that another one builds on, if it is not finished."""
-    run = workspace.run(experiment)
-    return run.path if run.finished else perform(experiment, workspace, resume=True).path
+    return named(pretraining) if pretraining.part == "part1" else pretraining

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from midas.recipes import INITIALIZATIONS, PARTS, SMALL_DATA
 from midas.records import Comparison
 from midas.report import comparison
 from midas.runs import COMPARISON, Run
-from midas.studies.study import perform
+from midas.studies.study import perform_all
 from midas.studies.workspace import Workspace
 
 SHORT = {"model": "compact", "epochs": 10, "stop_patience": None}  # two minutes each on two cores
@@ -73,17 +73,15 @@ def compare(
     Returns:
         The comparison, and the files written.
     """
-    kind, seeds = experiment(part, initializations[0], 0, **changes), list(seeds)
-    folder = workspace.runs_dir / COMPARISON / f"{kind.model}-{kind.epochs}-epochs"
+    shown = experiment(part, initializations[0], 0, **changes)
+    folder = workspace.runs_dir / COMPARISON / f"{shown.model}-{shown.epochs}-epochs"
     workspace = replace(workspace, runs_dir=folder)
-    runs: dict[tuple[str, int | None], list[Run]] = {
-        (initialization, count): [] for count in (None, *images_per_class) for initialization in initializations
-    }
-    for number, (seed, one) in enumerate(product(seeds, runs), 1):
-        workspace.stage(f"run {number} of {len(seeds) * len(runs)}")
-        run = perform(experiment(part, one[0], seed, one[1], **changes), workspace, resume)
-        runs[one].append(run)
-        accuracy = f"test accuracy {100 * run.result.accuracy:.2f} %"
-        workspace.say(f"{number} of {len(seeds) * len(runs)}: {run.path}: {accuracy}")
+    kinds = [(initialization, count) for count in (None, *images_per_class) for initialization in initializations]
+    trainings = list(itertools.product(seeds, kinds))
+    listed = [experiment(part, start, seed, count, **changes) for seed, (start, count) in trainings]
+    performed = perform_all(listed, workspace, resume=resume, tell=True)
+    runs: dict[tuple[str, int | None], list[Run]] = {kind: [] for kind in kinds}
+    for (_, kind), run in zip(trainings, performed, strict=True):
+        runs[kind].append(run)
     found = comparison.summarize(part, runs)
     return found, comparison.write(found, workspace.root / part)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from midas.errors import MidasError
 from midas.experiments import Experiment
 from midas.records import EpochRecord
 from midas.runs import Run
+from midas.studies.executor import Executor, InProcess
 
 if TYPE_CHECKING:
     from midas.data.datasets import Dataset
@@ -33,10 +34,13 @@ class Workspace:
         cache_dir: where preprocessed data are cached; None caches nothing.
         given: data sets beside the named ones, opened or in memory, by the names that experiments give them.
         loaded: of the given data sets, those that were read, by name and size.
+        reopen: opens them again, for another process.
+        executor: performs lists of trainings.
         say: called with a line of text.
         skipped: called with each data set that is loaded and its name, to report images that could not be used.
         epoch: called after each epoch with its record and the number of epochs.
         stage: called with the part of the whole that comes next, such as "run 3 of 9".
+        jobs: called with (what is going on, done, total) while several trainings are performed at a time.
         progress: called with (done, total) images while data are read.
         steps: called with (done, total) steps of a learning rate range test.
         start: called before TensorFlow is needed.
@@ -47,13 +51,29 @@ class Workspace:
     cache_dir: Path | None
     given: Mapping[str, Source | Dataset] = field(default_factory=dict)
     loaded: dict[tuple[str, int], Dataset] = field(default_factory=dict)
+    reopen: Callable[[Workspace], Workspace] | None = None
+    executor: Executor = field(default_factory=InProcess)
     say: Callable[[str], None] = lambda line: None
     skipped: Callable[[Dataset, str], None] = lambda dataset, name: None
     epoch: Callable[[EpochRecord, int], None] = lambda record, epochs: None
     stage: Callable[[str], None] = lambda title: None
+    jobs: Callable[[str, int, int], None] = lambda line, done, total: None
     progress: Callable[[int, int], None] | None = None
     steps: Callable[[int, int], None] = lambda done, total: None
     start: Callable[[], None] = _start_tensorflow
+
+    def __reduce__(self) -> tuple[Callable, tuple]:
+        """Be pickled without what informs the user of this process; data on disk are opened again."""
+        from midas.data.datasets import Dataset
+
+        places = {
+            "runs_dir": self.runs_dir.absolute(),
+            "data_dir": self.data_dir if self.is_sample else str(Path(self.data_dir).absolute()),
+            "cache_dir": self.cache_dir.absolute() if self.cache_dir else None,
+            "given": {name: data for name, data in self.given.items() if isinstance(data, Dataset)},
+            "reopen": self.reopen,
+        }
+        return _unpickle, (places,)
 
     @property
     def is_sample(self) -> bool:
@@ -104,3 +124,8 @@ class Workspace:
             data = self.loaded[name, size]
         self.skipped(data, name)
         return data
+
+
+def _unpickle(places: dict[str, Any]) -> Workspace:
+    workspace = Workspace(**places)
+    return workspace.reopen(workspace) if workspace.reopen else workspace

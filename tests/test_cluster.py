@@ -1,0 +1,188 @@
+"""A real Dask scheduler and its workers, killed in the middle of trainings: the results are those of one process."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import jobs
+import numpy as np
+import pytest
+from jobs import job
+from tiny import write_drawings, write_mnist
+
+from midas.errors import MidasError
+from midas.learning.classifier import Classifier
+from midas.recipes import PARTS
+from midas.runs import Run
+from midas.studies.cluster import Cluster
+from midas.studies.study import perform_seeds
+from midas.studies.workspace import Workspace
+
+distributed = pytest.importorskip("distributed", reason="needs the package distributed")
+
+EPOCHS, SEEDS = 5, 2
+WORDS = ["train-part2", "--epochs", EPOCHS, "--ensemble", SEEDS, "--batch-size", 16, "--resume"]
+
+
+class Machines:
+    """A scheduler and workers, as separate processes."""
+
+    def __init__(self, folder: Path):
+        self.file, self.folder, self.workers = folder / "scheduler.json", folder, []
+        self.scheduler = self._start("dask_scheduler", "--port", 0, "--scheduler-file", self.file)
+        jobs.until(self.file.exists)
+        for _ in range(2):
+            self.add_worker()
+
+    def _start(self, module, *words):
+        command = [sys.executable, "-m", f"distributed.cli.{module}", *map(str, words), "--no-dashboard"]
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        return subprocess.Popen([*command, "--host", "127.0.0.1"], env=environment, **quiet)
+
+    def add_worker(self):
+        folder = self.folder / f"worker-{len(self.workers)}"
+        words = ["--scheduler-file", self.file, "--nthreads", 1, "--no-nanny", "--local-directory", folder]
+        self.workers.append(self._start("dask_worker", *words))
+
+    def wait_for_clients(self, count):
+        with distributed.Client(scheduler_file=str(self.file), set_as_default=False) as client:
+            own = 2  # this one, and the scheduler's own
+            jobs.until(
+                lambda: client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.clients)) >= own + count
+            )
+
+    def stop(self):
+        for process in (self.scheduler, *self.workers):
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def machines(tmp_path):
+    started = Machines(tmp_path)
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_mnist(write_drawings(tmp_path_factory.mktemp("data")), drawings=12)
+
+
+@pytest.fixture(scope="module")
+def expected(data, tmp_path_factory):
+    """Train in this process."""
+    root = tmp_path_factory.mktemp("runs")
+    experiment = replace(PARTS["part2"], epochs=EPOCHS, batch_size=16)
+    perform_seeds(experiment, SEEDS, Workspace(root, str(data), root / "cache"))
+    return weights(root)
+
+
+def weights(root):
+    runs = [Run(root / "part2" / "random" / f"seed-{seed}") for seed in range(SEEDS)]
+    assert all(run.finished for run in runs)
+    return [array for run in runs for array in Classifier.load(run.path).network.get_weights()]
+
+
+def start(machines, data, root):
+    """Start `midas train-part2` as a client."""
+    words = [
+        *WORDS,
+        "--scheduler",
+        machines.file,
+        "--data-dir",
+        data,
+        "--runs-dir",
+        root,
+        "--cache-dir",
+        root / "cache",
+    ]
+    command = [sys.executable, "-c", "from midas.cli import main; main()", *map(str, words)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+
+
+def epochs(root):
+    return sum(file.read_bytes().count(b"\n") for file in root.glob("part2/*/*/metrics.jsonl"))
+
+
+def test_workers_clients_and_the_scheduler_are_killed(machines, data, expected, tmp_path):
+    root = tmp_path / "runs"
+    client = start(machines, data, root)
+    jobs.until(lambda: epochs(root) >= 1)
+    machines.workers[0].kill()  # its training goes on elsewhere
+    client.kill()
+    client.wait()
+    client, second = start(machines, data, root), start(machines, data, root)
+    machines.wait_for_clients(2)
+    before = epochs(root)
+    jobs.until(lambda: epochs(root) > before)
+    machines.stop()
+    for each in (client, second):
+        _, stderr = each.communicate(timeout=60)
+        assert each.returncode == 1 and "lost the connection to the scheduler" in stderr.splitlines()[-1]
+    again = Machines(tmp_path)
+    try:
+        clients = [start(again, data, root) for _ in range(2)]
+        for each in clients:
+            _, stderr = each.communicate(timeout=120)
+            assert each.returncode == 0, stderr
+    finally:
+        again.stop()
+    assert all(np.array_equal(a, b) for a, b in zip(weights(root), expected, strict=True))
+
+
+def perform(machines, listed, tmp_path):
+    workspace = Workspace(tmp_path, "sample", tmp_path / "cache")
+    try:
+        Cluster(str(machines.file)).perform(listed, workspace, "run", lambda job: None)
+    except MidasError as error:
+        return str(error)
+    return None
+
+
+def test_failures_are_named_and_lose_nothing_else(machines, tmp_path):
+    first, second, third, fourth = (tmp_path / name for name in ("first", "second", "third", "fourth"))
+    listed = [
+        job(first, jobs.fail),
+        job(second, jobs.write),
+        job(third, jobs.copy, str(first), after=[first]),
+        job(fourth, jobs.die_once),
+    ]
+    error = perform(machines, listed, tmp_path)
+    assert error.startswith("2 of 4 trainings failed") and f"{third}: builds on {first}, which failed" in error
+    assert (second / "done").exists() and (fourth / "done").exists()
+
+
+def test_an_interruption_ends_the_processes_of_the_workers(machines, tmp_path):
+    path = tmp_path / "a"
+
+    def interrupt(line, done, total):
+        if (path / "attempts").exists():
+            raise KeyboardInterrupt
+
+    workspace = Workspace(tmp_path, "sample", tmp_path / "cache", jobs=interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        Cluster(str(machines.file)).perform([job(path, jobs.wait)], workspace, "run", lambda job: None)
+    process = int((path / "attempts").read_text())
+
+    def ended():
+        with contextlib.suppress(OSError):
+            os.kill(process, signal.SIG_DFL)
+            return False
+        return True
+
+    jobs.until(ended)
+
+
+def test_no_scheduler_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr("midas.studies.cluster.CONNECT", 1)
+    began = time.monotonic()
+    with pytest.raises(MidasError, match=r"no Dask scheduler answers"):
+        Cluster("127.0.0.1:1").perform([], Workspace(tmp_path, "sample", tmp_path), "run", lambda job: None)
+    assert time.monotonic() - began < 30
