@@ -127,7 +127,7 @@ SAMPLE_EPOCHS = 40
 # How many steps, and so epochs, suit data of any size; with which batches, by the number of images from which on.
 STEPS = {"quick": 300, "default": 1000, "best": 2500}
 MIN_EPOCHS = {"quick": 2, "default": 6, "best": 12}
-MAX_EPOCHS = {"quick": 100, "default": 300, "best": 600}  # an epoch of a single step takes as long as one of five
+MAX_EPOCHS = {"quick": 100, "default": 300, "best": 600}  # half of it with a validation set, which takes longest then
 BATCH_SIZES = ((50_000, 256), (5_000, 128), (100, 64), (0, 32))
 FEW_PER_CLASS, FEW_IMAGES, MANY_IMAGES = 10, 200, 2_000  # cross-validation below, unless there are many images
 MAX_FOLDS, MAX_VALIDATION = 5, 10_000
@@ -168,7 +168,7 @@ def suited(experiment: Experiment, recipe: str, images: int, smallest: int | Non
     return replace(
         experiment,
         batch_size=batch_size,
-        epochs=min(max(epochs, MIN_EPOCHS[recipe]), MAX_EPOCHS[recipe]),
+        epochs=min(max(epochs, MIN_EPOCHS[recipe]), MAX_EPOCHS[recipe] // (1 if is_small else 2)),
         val_fraction=0.0 if is_small else share,
         folds=max(2, min(MAX_FOLDS, smallest)) if is_small and smallest and not experiment.test else None,
     )
