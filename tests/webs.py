@@ -1,9 +1,12 @@
 """Servers for tests: the application of `midas serve`, on temporary folders."""
 
+import contextlib
+import threading
 from pathlib import Path
 
 import keras
 from flask.testing import FlaskClient
+from waitress.server import create_server
 
 from midas.experiments import Experiment
 from midas.learning import models
@@ -23,6 +26,21 @@ def client(folder: Path, **changes) -> FlaskClient:
     made = app.test_client()
     made.environ_base["HTTP_ORIGIN"] = f"http://{HOST}"
     return made
+
+
+@contextlib.contextmanager
+def served(services: Services):
+    """Serve the page from this process, with its default network loaded; gives the address."""
+    services.networks.warm_up()
+    server = create_server(make_app(services), host="127.0.0.1", port=0, threads=4)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.effective_port}/"
+    finally:
+        services.jobs.close()
+        server.trigger.pull_trigger(server.close)  # in its own thread
+        thread.join(10)
 
 
 def untrained(root: Path, experiment: Experiment, seed: int = 0, samples: Samples | None = None) -> Run:
