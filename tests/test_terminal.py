@@ -25,6 +25,7 @@ from midas.report import tables
 
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 PROGRESS = """
+import time
 import click
 from midas.cli.console import Progress, warn
 from midas.records import EpochRecord
@@ -32,7 +33,10 @@ with click.Context(click.Command("x")):
     shown = Progress()
     shown.stage("run 3 of 9")
     for epoch in (1, 2, 3):
+        shown.moment(EpochRecord(epoch, loss=0.5, epoch_seconds=20.0), 3, 0.5)
+        time.sleep(0.2)
         shown.epoch(EpochRecord(epoch, loss=0.5, val_loss=0.4, val_accuracy=0.9, epoch_seconds=20.0), 3)
+        time.sleep(0.2)
     shown.images(5, 10)
     warn("a warning " + 12 * "that is long ")
 """
@@ -119,9 +123,26 @@ def test_list_fits_80_columns_on_a_terminal_and_shows_all_with_wide(tmp_path):
 def test_progress_on_a_terminal_is_a_bar_that_fits_and_goes_away():
     text = on_a_terminal("-c", PROGRESS)
     assert "run 3 of 9, epoch 1 of 3, 0:40 left" in CONTROL.sub("", text)
+    assert "run 3 of 9, epoch 2 of 3, 0:30 left  loss 0.500" in CONTROL.sub("", text)  # within the epoch
     shown = lines_of(text)
     assert max(map(len, shown)) <= 80 and any(line.startswith("run 3 of 9, epoch 3 of 3, done") for line in shown)
     assert " ".join(shown).endswith("that is long") and "━" in text
+
+
+def test_progress_of_several_processes_fits_80_columns():
+    names = [f"pretrained-complementary/seed-{seed} 12/25" for seed in range(4)]
+    code = f"""
+import click, time
+from midas.cli.console import Progress
+with click.Context(click.Command("x")):
+    shown = Progress()
+    for running in ({names}, {names[:1]}):
+        shown.jobs("12:05 left", running, 3, 11)
+        time.sleep(0.2)
+"""
+    shown = lines_of(on_a_terminal("-c", code))
+    assert max(map(len, shown)) <= 80 and "…" not in "".join(shown)
+    assert any(f"3 of 11 done  12:05 left  {names[0]}, 3 more" in line for line in shown)
 
 
 @pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
@@ -138,6 +159,7 @@ def test_a_log_has_one_line_per_epoch_and_no_control_characters(capsys):
         shown = Progress()
         shown.stage("fold 2 of 5")
         for epoch in range(1, 26):
+            shown.moment(EpochRecord(epoch, loss=0.5, epoch_seconds=3.0), 25, 0.5)
             shown.epoch(EpochRecord(epoch, loss=0.5, epoch_seconds=3.0), 25)
         for done in range(1, 1000):
             shown.images(done, 1000)
@@ -197,15 +219,15 @@ def test_wrong_usage_is_2_and_missing_input_1(words, status, said, tmp_path, mon
 
 def test_a_config_may_have_some_of_the_settings(tmp_path):
     some = {"epochs": 7, "augmentation": {"elastic": 0.0}}
-    found = options._read_config("part1", "mine.json", some)
+    found = options._read_config(PARTS["part1"], "mine.json", some)
     assert found == with_setting(
         PARTS["part1"].from_json({**PARTS["part1"].to_json(), "epochs": 7}), "augmentation.elastic=0.0"
     )
     assert found.augmentation.rotation == Augmentation().rotation
-    assert options._read_config("part1", "mine.json", {"augmentation": None}).augmentation is None
+    assert options._read_config(PARTS["part1"], "mine.json", {"augmentation": None}).augmentation is None
     for wrong, said in (({"epoch": 7}, "epoch is unknown"), ({"epochs": "many"}, "epochs cannot be 'many'")):
         with pytest.raises(MidasError, match=said) as caught:
-            options._read_config("part1", "mine.json", wrong)
+            options._read_config(PARTS["part1"], "mine.json", wrong)
         assert str(caught.value).startswith("mine.json: ")
     file = tmp_path / "mine.json"
     file.write_text(json.dumps({"nonsense": 1}))

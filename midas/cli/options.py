@@ -473,6 +473,7 @@ def make_workspace(settings: dict[str, Any], data: str | None = None) -> Workspa
         say=say,
         skipped=warn_once,
         epoch=progress.epoch,
+        moment=progress.moment,
         stage=progress.stage,
         jobs=progress.jobs,
         progress=progress.images,

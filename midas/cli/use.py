@@ -343,7 +343,7 @@ def audit_labels(
     warn_of_skipped(dataset.skipped, data)
     if not network:
         load_tensorflow()
-    told = (progress.epoch, progress.stage, progress.predictions)
+    told = (progress.epoch, progress.stage, progress.predictions, progress.moment)
     summary = audit.audit(dataset, data, audit.Options(**options), network, paths, *told)
     if summary["left_out"]:
         warn(f"Note: {label_audit.left_out(summary['left_out'])}; add images of them.")

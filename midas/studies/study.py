@@ -65,7 +65,8 @@ def perform(
         images = min(experiment.limit or len(data), len(data))
         included = ", validation set included" if experiment.val_fraction else ""
         workspace.say(f"{experiment.run_path}: {images:,} images of {experiment.data}{included}")
-        training = train(experiment, run, data, init_checkpoint, workspace.epoch, tensorboard, overwrite, others)
+        told = workspace.epoch, tensorboard, overwrite, others, workspace.moment
+        training = train(experiment, run, data, init_checkpoint, *told)
         test = workspace.load(experiment.test, experiment.size) if experiment.test else None
         previews.keep_samples(run, experiment, data, workspace.open(experiment.data), test)
         score(training, test, _cross_validate(experiment, workspace, resume, overwrite, init_checkpoint))
