@@ -181,6 +181,19 @@ def test_help_of_a_command():
     assert runner.invoke(main, ["help", "nonsense"]).exit_code == 2
 
 
+def test_no_summary_is_cut_at_80_columns():
+    text = CliRunner().invoke(main, ["--help"], terminal_width=80).stdout
+    listed = dict(re.findall(r"^  ([a-z][a-z0-9-]+)  +(\S.*)$", text, re.MULTILINE))
+    assert set(listed) == set(main.commands) and all(summary.endswith(".") for summary in listed.values())
+    assert "..." not in "".join(listed.values())
+
+
+@pytest.mark.parametrize("name", sorted(main.commands))
+def test_help_fits_80_columns(name):
+    result = CliRunner().invoke(main, ["help", name], terminal_width=80)
+    assert result.exit_code == 0 and max(map(len, result.stdout.splitlines())) <= 80
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion(shell):
     command = [sys.executable, "-c", "from midas.cli import main; main(prog_name='midas')"]
