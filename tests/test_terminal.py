@@ -221,6 +221,9 @@ def test_completion(shell):
         (["train-part1", "--data-dir", "sample", "--set", "elastic=0"], 2, "did you mean augmentation.elastic=0?"),
         (["train-part1", "--data-dir", "sample", "--set", "nonsense=1"], 2, "no such setting"),
         (["report", "missing"], 1, "no such run"),
+        (["analyze", "--checkpoint", "missing"], 1, "missing: no such checkpoint"),
+        (["evaluate", "--data", "sample", "--class-names", "missing"], 1, "missing: "),
+        (["compare", "part2", "--data-dir", "missing"], 1, "Error: missing/mnist: no such data set"),
         (["train-part1", "--epochs", "0"], 2, "--epochs"),
     ],
 )

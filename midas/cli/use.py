@@ -275,6 +275,7 @@ def analyze(
             raise click.UsageError("--classes goes with --data: a run keeps the predictions it was scored on")
         run = find_run(checkpoints[0]) if len(checkpoints) == 1 and tta is None else None
         if not run:
+            load_network(checkpoints, tta)  # or say that there is none
             raise MidasError("only a run knows what it was evaluated on; give labeled images with --data")
         found, folder = evaluation.analyze_run(run, out)
     pictures = "\n".join(str(folder / file) for file in found["files"])

@@ -232,11 +232,21 @@ def run_study(workspace: Workspace, quick: bool, seed: int, resume: bool = False
         MidasError: as `perform`, or a data set is missing or unusable.
     """
     listed = experiments(workspace.is_sample, quick, seed)
-    unfinished = [each for each in listed if overwrite or not workspace.run(each).finished]
-    needed = {name: each.size for each in unfinished for name in (each.data.removesuffix("-digits"), each.test) if name}
-    for name, size in needed.items():
-        workspace.load(name, size)
+    load_all([each for each in listed if overwrite or not workspace.run(each).finished], workspace)
     return perform_all(listed, workspace, resume=resume, overwrite=overwrite)
+
+
+def load_all(experiments: Sequence[Experiment], workspace: Workspace) -> None:
+    """Load all data of experiments, so that missing data are noticed before anything is trained.
+
+    Raises:
+        MidasError: a data set is missing or unusable.
+    """
+    needed = {
+        (name.removesuffix("-digits"), each.size) for each in experiments for name in (each.data, each.test) if name
+    }
+    for name, size in sorted(needed):
+        workspace.load(name, size)
 
 
 def experiments(sample: bool, quick: bool, seed: int) -> list[Experiment]:

@@ -15,7 +15,7 @@ from midas.recipes import INITIALIZATIONS, PARTS, SMALL_DATA
 from midas.records import Comparison
 from midas.report import comparison
 from midas.runs import COMPARISON, Run
-from midas.studies.study import perform_all
+from midas.studies.study import load_all, perform_all
 from midas.studies.workspace import Workspace
 
 SHORT = {"model": "compact", "epochs": 10, "stop_patience": None}  # two minutes each on two cores
@@ -79,6 +79,7 @@ def compare(
     kinds = [(initialization, count) for count in (None, *images_per_class) for initialization in initializations]
     trainings = list(itertools.product(seeds, kinds))
     listed = [experiment(part, start, seed, count, **changes) for seed, (start, count) in trainings]
+    load_all([each for each in listed if not workspace.run(each).finished], workspace)
     performed = perform_all(listed, workspace, resume=resume, tell=True)
     runs: dict[tuple[str, int | None], list[Run]] = {kind: [] for kind in kinds}
     for (_, kind), run in zip(trainings, performed, strict=True):
