@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from midas.errors import MidasError
 from midas.experiments import Experiment
 from midas.files import atomic
-from midas.recipes import INITIALIZATIONS, PARTS, SMALL_DATA, for_sample, named
+from midas.recipes import INITIALIZATIONS, PARTS, for_sample, named
 from midas.runs import Run
 from midas.studies.cross_validation import Protocol, cross_validate, stratified_folds
 from midas.studies.executor import Job
@@ -265,9 +265,7 @@ def experiments(sample: bool, quick: bool, seed: int) -> list[Experiment]:
             replace(part3, **INITIALIZATIONS[for_part3], loss=loss)
             for loss in ("cross-entropy", "complementary", part3.loss)
         ]
-    changes = SMALL_DATA if sample else {}
-    chosen = [replace(each, seed=seed, **(changes if each.test else {})) for each in chosen]
-    chosen = [for_sample(each) if sample and not each.test else each for each in chosen]
+    chosen = [replace(for_sample(each) if sample else each, seed=seed) for each in chosen]
     chosen = [each if each.name == "digits" else named(each) for each in chosen]
     if quick:
         chosen = [replace(each, epochs=QUICK_EPOCHS[each.data]) for each in chosen]
