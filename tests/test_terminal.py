@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import termios
+from pathlib import Path
 
 import click
 import pytest
@@ -42,13 +43,14 @@ with click.Context(click.Command("x")):
 """
 
 
-def on_a_terminal(*command: str, columns: int = 80, **environment: str) -> str:
+def on_a_terminal(*command: str, columns: int = 80, cwd: Path | None = None, **environment: str) -> str:
     """Run a program on a pseudo-terminal, and give what it wrote."""
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     env = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES", "NO_COLOR")}
     env |= {"TERM": "xterm", **environment}
-    process = subprocess.Popen([sys.executable, *command], stdout=follower, stderr=follower, stdin=follower, env=env)
+    streams = dict.fromkeys(("stdin", "stdout", "stderr"), follower)
+    process = subprocess.Popen([sys.executable, *command], **streams, env=env, cwd=cwd)
     os.close(follower)
     written = b""
     while True:
@@ -115,6 +117,22 @@ def test_list_fits_80_columns_on_a_terminal_and_shows_all_with_wide(tmp_path):
     assert max(map(len, narrow)) <= 80 and any("--wide also shows" in line for line in narrow)
     assert max(map(len, wide)) > 80 and "parameters" in wide[0]
     assert sum("part2" in line for line in wide) == 2  # that on the sample, too
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("models",),
+        ("analyze", "--checkpoint", "{run}"),
+        ("train", "sample", "--set", "x=1"),  # a long error
+        ("export", "--checkpoint", "missing", "--out", "{run}/x"),
+    ],
+)
+def test_output_fits_80_columns(words, tmp_path):
+    made = run(tmp_path, "part2", "random")
+    text = on_a_terminal("-m", "midas", *(word.format(run=made.path) for word in words), cwd=tmp_path)
+    lines = [line for line in lines_of(text) if not line.startswith(str(tmp_path))]  # paths are not folded
+    assert lines and max(map(len, lines)) <= 80
 
 
 # ---- progress

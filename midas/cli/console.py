@@ -74,6 +74,8 @@ class Commands(click.Group):
                 raise
             where = "stdout" if error.errno else "a file"  # errors of libraries have no number
             raise _one_line(ctx, str(cannot("be read or written", error.filename or where, error))) from error
+        except click.ClickException as error:
+            raise _fitting(error) from error.__cause__
         except KeyboardInterrupt:
             for signum in STOP_SIGNALS:  # a second request changes nothing
                 signal.signal(signum, signal.SIG_IGN)
@@ -106,7 +108,14 @@ def _one_line(ctx: click.Context, message: str) -> click.ClickException:
     end_progress()
     if ctx.meta.get("midas.verbose"):
         traceback.print_exc()
-    return click.ClickException(printable(message))
+    return _fitting(click.ClickException(printable(message)))
+
+
+def _fitting(error: click.ClickException) -> click.ClickException:
+    """Fold the message of an error for a terminal."""
+    message = _folded(f"Error: {error.format_message()}").removeprefix("Error: ")
+    error.format_message = lambda: message  # type: ignore[method-assign]
+    return error
 
 
 def again(without: Sequence[str], *more: str) -> str:
@@ -173,8 +182,13 @@ def silence_libraries() -> None:
 def warn(line: str) -> None:
     """Print a message that must be seen."""
     end_progress()
+    click.echo(_folded(printable(line)), err=True)
+
+
+def _folded(line: str) -> str:
+    """Fold a message for a terminal; words as long as a path stay whole, so that they can be copied."""
     width = shutil.get_terminal_size().columns if _is_terminal(sys.stderr) else MAX_LINE
-    click.echo("\n".join(textwrap.wrap(printable(line), width, break_on_hyphens=False)), err=True)
+    return "\n".join(textwrap.wrap(line, width, break_on_hyphens=False, break_long_words=False))
 
 
 def say(line: str) -> None:
