@@ -112,17 +112,18 @@ _RECIPES: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 # What replaces the settings of Parts 2 and 3 for data sets of about a thousand images, as in the embedded sample.
+# Batches of 64 and 15 epochs take two thirds of the time of 32 and 25, for the same accuracy on true labels.
 SMALL_DATA: dict[str, Any] = {
-    "batch_size": 32,
-    "learning_rate": 2e-3,
-    "epochs": 25,
+    "batch_size": 64,
+    "learning_rate": 3e-3,
+    "epochs": 15,
     "patience": 8,
     "min_delta": 1e-4,
     "stop_patience": None,
 }
 
 # Of the trainings on the sample's drawings, which are easier than real ones.
-SAMPLE_EPOCHS = 40
+SAMPLE_EPOCHS = 25
 
 # How many steps, and so epochs, suit data of any size; with which batches, by the number of images from which on.
 STEPS = {"quick": 300, "default": 1000, "best": 2500}
@@ -140,7 +141,7 @@ def for_sample(experiment: Experiment) -> Experiment:
     """Give an experiment the settings that suit the embedded sample.
 
     >>> for_sample(PARTS["part1"]).epochs, for_sample(PARTS["part2"]).batch_size
-    (40, 32)
+    (25, 64)
     """
     return replace(experiment, **(SMALL_DATA if experiment.test else {"epochs": SAMPLE_EPOCHS}))
 

@@ -94,6 +94,23 @@ def recorder(run, records, probe=None, report=lambda record, epochs: None):
     return made
 
 
+def test_progress_within_an_epoch_is_reported_now_and_then(tmp_path, monkeypatch):
+    clock, seen = [100.0], []
+    monkeypatch.setattr("midas.learning.callbacks.time.perf_counter", lambda: clock[0])
+    made = EpochRecorder(Run(tmp_path), [], None, lambda record, epochs: None, moment=lambda *what: seen.append(what))
+    made.set_model(compiled())
+    made.set_params({"steps": 10, "epochs": 3})
+    for epoch in range(2):
+        made.on_epoch_begin(epoch)
+        for batch in range(10):
+            clock[0] += 50.0 if epoch == batch == 0 else 0.11  # the first step takes long
+            made.on_train_batch_end(batch, {"loss": 2.0})
+        made.on_epoch_end(epoch, {"loss": 2.0})
+    assert [round(share, 1) for _, _, share in seen] == [0.3, 0.5, 0.7, 0.9, 0.1, 0.3, 0.5, 0.7, 0.9]
+    assert [record.epoch for record, _, _ in seen] == 4 * [1] + 5 * [2] and {epochs for _, epochs, _ in seen} == {3}
+    assert all(record.loss == 2.0 and record.epoch_seconds == pytest.approx(1.1) for record, _, _ in seen)
+
+
 def test_epochs_are_recorded_with_probes_after_some_of_the_first_steps(tmp_path):
     run, records, reports = Run(tmp_path), [], []
     made = recorder(

@@ -162,7 +162,7 @@ def test_failures_are_named_and_lose_nothing_else(machines, tmp_path):
 def test_an_interruption_ends_the_processes_of_the_workers(machines, tmp_path):
     path = tmp_path / "a"
 
-    def interrupt(line, done, total):
+    def interrupt(left, running, done, total):
         if (path / "attempts").exists():
             raise KeyboardInterrupt
 

@@ -81,7 +81,7 @@ def test_a_job_waits_for_another_process_that_works_on_it(tmp_path):
 def test_an_interruption_ends_the_processes(tmp_path):
     path = tmp_path / "a"
 
-    def interrupt(line, done, total):
+    def interrupt(left, running, done, total):
         if (path / "attempts").exists():
             raise KeyboardInterrupt
 
@@ -121,4 +121,4 @@ def test_the_display_counts_epochs_and_estimates_the_time_left(tmp_path, monkeyp
     display.finish(listed[0])
     (tmp_path / "b").mkdir()
     display.show([tmp_path / "b"])
-    assert seen == [(f"2:00 left  {tmp_path.name}/b 0/1", 1, 3)]
+    assert seen == [("2:00 left", [f"{tmp_path.name}/b 0/1"], 1, 3)]

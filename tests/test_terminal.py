@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import termios
+from pathlib import Path
 
 import click
 import pytest
@@ -25,6 +26,7 @@ from midas.report import tables
 
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 PROGRESS = """
+import time
 import click
 from midas.cli.console import Progress, warn
 from midas.records import EpochRecord
@@ -32,19 +34,23 @@ with click.Context(click.Command("x")):
     shown = Progress()
     shown.stage("run 3 of 9")
     for epoch in (1, 2, 3):
+        shown.moment(EpochRecord(epoch, loss=0.5, epoch_seconds=20.0), 3, 0.5)
+        time.sleep(0.2)
         shown.epoch(EpochRecord(epoch, loss=0.5, val_loss=0.4, val_accuracy=0.9, epoch_seconds=20.0), 3)
+        time.sleep(0.2)
     shown.images(5, 10)
     warn("a warning " + 12 * "that is long ")
 """
 
 
-def on_a_terminal(*command: str, columns: int = 80, **environment: str) -> str:
+def on_a_terminal(*command: str, columns: int = 80, cwd: Path | None = None, **environment: str) -> str:
     """Run a program on a pseudo-terminal, and give what it wrote."""
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     env = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES", "NO_COLOR")}
     env |= {"TERM": "xterm", **environment}
-    process = subprocess.Popen([sys.executable, *command], stdout=follower, stderr=follower, stdin=follower, env=env)
+    streams = dict.fromkeys(("stdin", "stdout", "stderr"), follower)
+    process = subprocess.Popen([sys.executable, *command], **streams, env=env, cwd=cwd)
     os.close(follower)
     written = b""
     while True:
@@ -113,15 +119,48 @@ def test_list_fits_80_columns_on_a_terminal_and_shows_all_with_wide(tmp_path):
     assert sum("part2" in line for line in wide) == 2  # that on the sample, too
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("models",),
+        ("analyze", "--checkpoint", "{run}"),
+        ("train", "sample", "--set", "x=1"),  # a long error
+        ("export", "--checkpoint", "missing", "--out", "{run}/x"),
+    ],
+)
+def test_output_fits_80_columns(words, tmp_path):
+    made = run(tmp_path, "part2", "random")
+    text = on_a_terminal("-m", "midas", *(word.format(run=made.path) for word in words), cwd=tmp_path)
+    lines = [line for line in lines_of(text) if not line.startswith(str(tmp_path))]  # paths are not folded
+    assert lines and max(map(len, lines)) <= 80
+
+
 # ---- progress
 
 
 def test_progress_on_a_terminal_is_a_bar_that_fits_and_goes_away():
     text = on_a_terminal("-c", PROGRESS)
     assert "run 3 of 9, epoch 1 of 3, 0:40 left" in CONTROL.sub("", text)
+    assert "run 3 of 9, epoch 2 of 3, 0:30 left  loss 0.500" in CONTROL.sub("", text)  # within the epoch
     shown = lines_of(text)
     assert max(map(len, shown)) <= 80 and any(line.startswith("run 3 of 9, epoch 3 of 3, done") for line in shown)
     assert " ".join(shown).endswith("that is long") and "━" in text
+
+
+def test_progress_of_several_processes_fits_80_columns():
+    names = [f"pretrained-complementary/seed-{seed} 12/25" for seed in range(4)]
+    code = f"""
+import click, time
+from midas.cli.console import Progress
+with click.Context(click.Command("x")):
+    shown = Progress()
+    for running in ({names}, {names[:1]}):
+        shown.jobs("12:05 left", running, 3, 11)
+        time.sleep(0.2)
+"""
+    shown = lines_of(on_a_terminal("-c", code))
+    assert max(map(len, shown)) <= 80 and "…" not in "".join(shown)
+    assert any(f"3 of 11 done  12:05 left  {names[0]}, 3 more" in line for line in shown)
 
 
 @pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
@@ -138,6 +177,7 @@ def test_a_log_has_one_line_per_epoch_and_no_control_characters(capsys):
         shown = Progress()
         shown.stage("fold 2 of 5")
         for epoch in range(1, 26):
+            shown.moment(EpochRecord(epoch, loss=0.5, epoch_seconds=3.0), 25, 0.5)
             shown.epoch(EpochRecord(epoch, loss=0.5, epoch_seconds=3.0), 25)
         for done in range(1, 1000):
             shown.images(done, 1000)
@@ -157,6 +197,19 @@ def test_help_of_a_command():
     assert runner.invoke(main, ["predict", "--help"]).stdout.startswith("Example: midas predict drawing.png\n")
     assert "Use:" in runner.invoke(main, ["help"]).stdout
     assert runner.invoke(main, ["help", "nonsense"]).exit_code == 2
+
+
+def test_no_summary_is_cut_at_80_columns():
+    text = CliRunner().invoke(main, ["--help"], terminal_width=80).stdout
+    listed = dict(re.findall(r"^  ([a-z][a-z0-9-]+)  +(\S.*)$", text, re.MULTILINE))
+    assert set(listed) == set(main.commands) and all(summary.endswith(".") for summary in listed.values())
+    assert "..." not in "".join(listed.values())
+
+
+@pytest.mark.parametrize("name", sorted(main.commands))
+def test_help_fits_80_columns(name):
+    result = CliRunner().invoke(main, ["help", name], terminal_width=80)
+    assert result.exit_code == 0 and max(map(len, result.stdout.splitlines())) <= 80
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -186,6 +239,9 @@ def test_completion(shell):
         (["train-part1", "--data-dir", "sample", "--set", "elastic=0"], 2, "did you mean augmentation.elastic=0?"),
         (["train-part1", "--data-dir", "sample", "--set", "nonsense=1"], 2, "no such setting"),
         (["report", "missing"], 1, "no such run"),
+        (["analyze", "--checkpoint", "missing"], 1, "missing: no such checkpoint"),
+        (["evaluate", "--data", "sample", "--class-names", "missing"], 1, "missing: "),
+        (["compare", "part2", "--data-dir", "missing"], 1, "Error: missing/mnist: no such data set"),
         (["train-part1", "--epochs", "0"], 2, "--epochs"),
     ],
 )

@@ -34,6 +34,7 @@ SECTIONS = ("Use", "Train", "Study", "Data")
 SECTION_OF = {"web": "Use"}  # of modules that are not named after their section
 SHORT = 0.3  # seconds; epochs that take no longer have no line of their own in a log
 MAX_LINE = 100_000  # of messages that are not for a terminal
+BAR = 8  # width of a progress bar, beside which a line of words fits 80 columns
 OPENERS = {"darwin": "open", "win32": "start"}  # Linux and others have xdg-open
 
 
@@ -73,6 +74,8 @@ class Commands(click.Group):
                 raise
             where = "stdout" if error.errno else "a file"  # errors of libraries have no number
             raise _one_line(ctx, str(cannot("be read or written", error.filename or where, error))) from error
+        except click.ClickException as error:
+            raise _fitting(error) from error.__cause__
         except KeyboardInterrupt:
             for signum in STOP_SIGNALS:  # a second request changes nothing
                 signal.signal(signum, signal.SIG_IGN)
@@ -105,7 +108,14 @@ def _one_line(ctx: click.Context, message: str) -> click.ClickException:
     end_progress()
     if ctx.meta.get("midas.verbose"):
         traceback.print_exc()
-    return click.ClickException(printable(message))
+    return _fitting(click.ClickException(printable(message)))
+
+
+def _fitting(error: click.ClickException) -> click.ClickException:
+    """Fold the message of an error for a terminal."""
+    message = _folded(f"Error: {error.format_message()}").removeprefix("Error: ")
+    error.format_message = lambda: message  # type: ignore[method-assign]
+    return error
 
 
 def again(without: Sequence[str], *more: str) -> str:
@@ -172,8 +182,13 @@ def silence_libraries() -> None:
 def warn(line: str) -> None:
     """Print a message that must be seen."""
     end_progress()
+    click.echo(_folded(printable(line)), err=True)
+
+
+def _folded(line: str) -> str:
+    """Fold a message for a terminal; words as long as a path stay whole, so that they can be copied."""
     width = shutil.get_terminal_size().columns if _is_terminal(sys.stderr) else MAX_LINE
-    click.echo("\n".join(textwrap.wrap(printable(line), width, break_on_hyphens=False)), err=True)
+    return "\n".join(textwrap.wrap(line, width, break_on_hyphens=False, break_long_words=False))
 
 
 def say(line: str) -> None:
@@ -293,23 +308,37 @@ class Progress:
     def epoch(self, record: EpochRecord, epochs: int) -> None:
         """Show an epoch."""
         self.meta["midas.began"] = True
-        seconds = (epochs - record.epoch) * record.epoch_seconds
-        left = f"{int(seconds // 60)}:{int(seconds % 60):02d} left" if record.epoch < epochs else "done"
-        parts = [self.stage_title, f"epoch {record.epoch} of {epochs}", left]
-        names = {"loss": "loss", "val_loss": "val loss", "val_accuracy": "val accuracy"}
-        if self.is_terminal:  # one line of 80 columns
-            del names["val_loss"]
-        values = ((title, getattr(record, key)) for key, title in names.items())
-        numbers = "  ".join(f"{title} {value:.3f}" for title, value in values if value is not None)
-        line = f"{', '.join(filter(None, parts))}  {numbers}".rstrip()
+        line = self._of_epoch(record, epochs)
         if self.is_terminal or record.epoch == epochs or record.epoch_seconds > SHORT:
             self._show(line, record.epoch, epochs)
         else:
             self._now_and_then(line, record.epoch, epochs)
 
-    def jobs(self, line: str, done: int, total: int) -> None:
-        """Show what several processes have done, and what they do."""
-        self._now_and_then(f"{done} of {total} done  {line}", done, total)
+    def moment(self, record: EpochRecord, epochs: int, share: float) -> None:
+        """Show how far an epoch is, on a terminal."""
+        if self.is_terminal:
+            self._show(self._of_epoch(record, epochs, share), record.epoch - 1 + share, epochs)
+
+    def _of_epoch(self, record: EpochRecord, epochs: int, share: float = 1.0) -> str:
+        left = (epochs - record.epoch + 1 - share) * record.epoch_seconds
+        time_left = f"{int(left // 60)}:{int(left % 60):02d} left" if record.epoch < epochs or share < 1 else "done"
+        parts = [self.stage_title, f"epoch {record.epoch} of {epochs}", time_left]
+        names = {"loss": "loss", "val_loss": "val loss", "val_accuracy": "val accuracy"}
+        if self.is_terminal:  # one line of 80 columns
+            del names["val_loss"]
+        values = ((title, getattr(record, key)) for key, title in names.items())
+        numbers = "  ".join(f"{title} {value:.3f}" for title, value in values if value is not None)
+        return f"{', '.join(filter(None, parts))}  {numbers}".rstrip()
+
+    def jobs(self, left: str, running: Sequence[str], done: int, total: int) -> None:
+        """Show what several processes have done, and what they do; of that as much as fits the terminal."""
+        width = shutil.get_terminal_size().columns - BAR - 2 if self.is_terminal else MAX_LINE
+        for hidden in range(len(running)):
+            shown = ", ".join([*running[: len(running) - hidden], *([f"{hidden} more"] if hidden else [])])
+            line = "  ".join(filter(None, (f"{done} of {total} done", left, shown)))
+            if len(line) <= width:
+                break
+        self._now_and_then(line, done, total)
 
     def images(self, done: int, total: int) -> None:
         """Show how many images have been read."""
@@ -340,29 +369,28 @@ class Progress:
             self.shown = time.monotonic()
             self._show(line, done, total)
 
-    def _show(self, line: str, done: int, total: int) -> None:
+    def _show(self, line: str, done: float, total: int) -> None:
         if self.meta.get("midas.quiet"):
             return
         if self.is_terminal and done != total:
-            if bar := self.meta.get("midas.bar"):
-                bar.update(bar.task_ids[0], description=line, completed=done, total=total)
-            else:
-                self.meta["midas.bar"] = _start_bar(line, done, total)
+            bar = self.meta.get("midas.bar") or _make_bar()
+            bar.update(bar.task_ids[0], description=line, completed=done, total=total)
+            bar.start()
+            self.meta["midas.bar"] = bar
             return
         end_progress()
         click.echo(line, err=True)
 
 
-def _start_bar(line: str, done: int, total: int) -> Any:
+def _make_bar() -> Any:
     from rich import progress
     from rich.console import Console
     from rich.table import Column
 
     one_line = Column(no_wrap=True, overflow="ellipsis")
     words = progress.TextColumn("{task.description}", markup=False, table_column=one_line)
-    bar = progress.Progress(progress.BarColumn(8), words, console=Console(stderr=True), transient=True)
-    bar.add_task(line, completed=done, total=total)
-    bar.start()
+    bar = progress.Progress(progress.BarColumn(BAR), words, console=Console(stderr=True), transient=True)
+    bar.add_task("")
     return bar
 
 

@@ -194,6 +194,12 @@ form_options = apply(
 )
 
 
+def choice_option(name: str, choices: Sequence[str], help_text: str, **more: Any) -> Decorator:
+    """Make an option with so many choices that the help lists them as words, which can be folded."""
+    listed = f"{', '.join(choices[:-1])} or {choices[-1]}."
+    return click.option(name, type=click.Choice(choices), metavar="NAME", help=f"{listed}  {help_text}", **more)
+
+
 def checkpoint_option(help_text: str, default: str) -> Decorator:
     """Make the option --checkpoint."""
     return click.option(
@@ -263,9 +269,7 @@ def settings_options(part: str, model: bool = True, other_data: bool = False) ->
     def default_of(value: Any) -> str:
         return f"[default: {value}]" if value == by_size else f"[default: {value}, or the recipe's]"
 
-    model_option = click.option(
-        "--model", type=click.Choice(MODEL_NAMES), default=default.model, help=default_of(default.model)
-    )
+    model_option = choice_option("--model", MODEL_NAMES, default_of(default.model), default=default.model)
     return apply(
         *([data_option, form_options] if other_data else []),
         click.option(
@@ -473,6 +477,7 @@ def make_workspace(settings: dict[str, Any], data: str | None = None) -> Workspa
         say=say,
         skipped=warn_once,
         epoch=progress.epoch,
+        moment=progress.moment,
         stage=progress.stage,
         jobs=progress.jobs,
         progress=progress.images,

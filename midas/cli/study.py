@@ -11,6 +11,7 @@ import click
 from midas.cli.console import Progress, command, emit, opening, table_width
 from midas.cli.options import (
     apply,
+    choice_option,
     common,
     json_option,
     make_experiment,
@@ -86,7 +87,7 @@ def cross_validate(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Cross-validate a training, of Part 1 or other data.
+    """Cross-validate a training, of Part 1 or of any images.
 
     More --repeats or a larger --ensemble keep the networks of an earlier call.
     """
@@ -135,7 +136,7 @@ def compare_models(
     emit({"models": results, "figure": str(figure)}, as_json, f"{table}\n{figure}")
 
 
-@command(epilog="Example: midas compare part2 --seeds 5 --images-per-class 1 --images-per-class 10")
+@command(epilog="Example: midas compare part2 --seeds 3 --images-per-class 10")
 @click.argument("part", type=click.Choice(["part2", "part3"]))
 @click.option("--seeds", type=click.IntRange(2), default=5, show_default=True, help="Trainings per initialization.")
 @click.option(
@@ -151,7 +152,7 @@ def compare_models(
     type=click.IntRange(1),
     help="Also train on this many images per class (label efficiency); may be repeated.",
 )
-@click.option("--model", type=click.Choice(MODEL_NAMES), help="[default: compact]")
+@choice_option("--model", MODEL_NAMES, "[default: compact]")
 @click.option("--epochs", type=click.IntRange(1), help="[default: 10]")
 @click.option("--resume", is_flag=True, help="Resume an unfinished run.")
 @apply(*workspace_options, wide_option, json_option, common)

@@ -11,6 +11,7 @@ import click
 from midas.cli.console import again, command, emit, load_tensorflow, table_width
 from midas.cli.options import (
     apply,
+    choice_option,
     common,
     form_options,
     json_option,
@@ -93,13 +94,13 @@ def train_part2(**settings: Any) -> None:
 @command("train-part3", epilog="Example: midas train-part3 --init pretrained --seed 1")
 @init_option
 @from_option
-@click.option(
+@choice_option(
     "--loss",
-    type=click.Choice(LOSSES),
+    LOSSES,
+    "cross-entropy takes the labels as correct, the others as complementary labels; progressive also finds a target "
+    "for each image.",
     default=PARTS["part3"].loss,
     show_default=True,
-    help="cross-entropy takes the labels as correct, the others as complementary labels; progressive also finds a "
-    "target for each image.",
 )
 @training_options("part3")
 def train_part3(**settings: Any) -> None:

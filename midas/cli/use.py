@@ -275,6 +275,7 @@ def analyze(
             raise click.UsageError("--classes goes with --data: a run keeps the predictions it was scored on")
         run = find_run(checkpoints[0]) if len(checkpoints) == 1 and tta is None else None
         if not run:
+            load_network(checkpoints, tta)  # or say that there is none
             raise MidasError("only a run knows what it was evaluated on; give labeled images with --data")
         found, folder = evaluation.analyze_run(run, out)
     pictures = "\n".join(str(folder / file) for file in found["files"])
@@ -343,7 +344,7 @@ def audit_labels(
     warn_of_skipped(dataset.skipped, data)
     if not network:
         load_tensorflow()
-    told = (progress.epoch, progress.stage, progress.predictions)
+    told = (progress.epoch, progress.stage, progress.predictions, progress.moment)
     summary = audit.audit(dataset, data, audit.Options(**options), network, paths, *told)
     if summary["left_out"]:
         warn(f"Note: {label_audit.left_out(summary['left_out'])}; add images of them.")

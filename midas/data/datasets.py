@@ -164,7 +164,8 @@ def open_any(
     """Open the data set at a path, or the drawings of the embedded sample.
 
     Args:
-        data: a path that `sources.open_source` takes, or "sample" (a folder of that name is "./sample").
+        data: a path that `sources.open_source` takes, or "sample" (a folder of that name is "./sample"), for which
+            `class_names` and `transpose` change nothing.
         split: "train" or "test", for data sets that have such a part; None takes everything.
         class_names: a file that `labels.read_class_names` reads; None for the names that the data set has.
         transpose: whether to swap rows and columns of each image; None for what the form says.
@@ -172,9 +173,13 @@ def open_any(
     Raises:
         MidasError: the data set cannot be opened, or the class names cannot be read.
     """
-    if data == SAMPLE:
-        return sample.source("part1")
     names = None if class_names is None else read_class_names(Path(class_names))
+    if data == SAMPLE:
+        source = sample.source("part1")
+        unused = (
+            "sample: its classes have names and its images lie upright; --class-names and --transpose change nothing"
+        )
+        return source if (names, transpose) == (None, None) else replace(source, notes=(*source.notes, unused))
     try:
         return open_source(data, split, names, transpose)
     except MissingPartError:

@@ -18,6 +18,7 @@ from midas.records import EpochRecord, Probe
 from midas.runs import Run
 
 Logs = dict[str, Any] | None
+MOMENT = 0.2  # seconds between two reports within an epoch
 
 
 class AtomicCheckpoint(keras.callbacks.ModelCheckpoint):
@@ -106,6 +107,8 @@ class EpochRecorder(keras.callbacks.Callback):
         patience: epochs without a lower validation loss before training stops, or None.
         report: called with (record, epochs) after each epoch.
         probe: scores the validation set, called after each of `PROBE_STEPS`; None without a validation set.
+        moment: called a few times per second with what is known of the epoch, among it the seconds that it will take,
+            the number of epochs, and the fraction of the epoch that is done.
 
     Raises:
         MidasError: the loss is not finite.
@@ -118,9 +121,12 @@ class EpochRecorder(keras.callbacks.Callback):
         patience: int | None,
         report: Callable[[EpochRecord, int], None],
         probe: Callable[[], dict[str, float]] | None = None,
+        moment: Callable[[EpochRecord, int, float], None] = lambda record, epochs, share: None,
     ) -> None:
         super().__init__()
         self.run, self.records, self.patience, self.report, self.probe = run, records, patience, report, probe
+        self.moment, self.told = moment, 0.0
+        self.first: tuple[int, float] | None = None  # number and time of a step
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Start the clock."""
@@ -131,8 +137,20 @@ class EpochRecorder(keras.callbacks.Callback):
             self._probe_after(0)
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
-        """Score the validation set after some of the first steps."""
+        """Score the validation set after some of the first steps, and report how far the epoch is."""
         self._probe_after(self.steps_before + batch + 1)
+        if batch + 1 < self.params["steps"] and time.perf_counter() - self.told > MOMENT:
+            self._tell(batch + 1, (logs or {}).get("loss"))
+
+    def _tell(self, step: int, loss: float | None) -> None:
+        """Report how far the epoch is; the time by the steps since the first one, in which TensorFlow traces."""
+        self.told, steps, done = time.perf_counter(), self.params["steps"], self.steps_before + step
+        if self.first is None:
+            self.first = done, self.told
+        else:
+            seconds = steps * (self.told - self.first[1]) / (done - self.first[0])
+            record = EpochRecord(1 + self.steps_before // steps, loss, epoch_seconds=seconds)
+            self.moment(record, self.params["epochs"], step / steps)
 
     def _probe_after(self, step: int) -> None:
         """Score the validation set, if it is time; the clock is paused meanwhile."""

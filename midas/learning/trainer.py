@@ -69,6 +69,7 @@ def train(
     tensorboard: str | os.PathLike | None = None,
     overwrite: bool = False,
     others: Sequence[Run] = (),
+    moment: Callable[[EpochRecord, int, float], None] = lambda record, epochs, share: None,
 ) -> Training:
     """Train, or resume an interrupted training. Never sees test data; `score` evaluates after model selection.
 
@@ -81,6 +82,7 @@ def train(
         tensorboard: folder for TensorBoard's logs, or None.
         overwrite: delete what the run directory holds, once the new training is known to be able to start.
         others: runs to delete at that moment, too: those that come next, so that resuming does not keep any old one.
+        moment: called within epochs, as `callbacks.EpochRecorder` says.
 
     Raises:
         MidasError: the data or a checkpoint do not fit the experiment.
@@ -102,7 +104,7 @@ def train(
     _describe(run, experiment, data, training, start, initialization)
     model, records = _resume(run, experiment, start, steps_per_epoch(training, experiment))
     if len(records) < experiment.epochs and not out_of_patience(records, experiment.stop_patience):
-        _fit(model, experiment, run, training, validation, records, report, tensorboard)
+        _fit(model, experiment, run, training, validation, records, report, tensorboard, moment)
     return Training(experiment, run, training, validation, initialization)
 
 
@@ -347,6 +349,7 @@ def _fit(
     records: list[EpochRecord],
     report: Callable[[EpochRecord, int], None],
     tensorboard: str | os.PathLike | None,
+    moment: Callable[[EpochRecord, int, float], None],
 ) -> None:
     """Train for the remaining epochs."""
     monitor = "val_loss" if len(validation) else "loss"
@@ -373,7 +376,7 @@ def _fit(
     if tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(str(tensorboard)))
     callbacks += [
-        EpochRecorder(run, records, experiment.stop_patience, report, probe),
+        EpochRecorder(run, records, experiment.stop_patience, report, probe, moment),
         AtomicCheckpoint(run / "last.keras", interval=SAVE_EVERY),
     ]
     with feed(training, experiment, model, first_epoch=len(records)) as batches:

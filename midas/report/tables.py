@@ -139,10 +139,10 @@ def percent(proportion: float) -> str:
 def percent_range(bounds: Sequence[float]) -> str:
     """Write an interval of proportions as percentages.
 
-    >>> percent_range((0.866, 0.9191))
-    '86.60-91.91'
+    >>> percent_range((0.866, 0.9191)), percent_range((-0.02, 0.5))
+    ('86.60-91.91', '-2.00 to 50.00')
     """
-    return "-".join(map(percent, bounds))
+    return (" to " if min(bounds) < 0 else "-").join(map(percent, bounds))
 
 
 def _with_unit(proportion: float) -> str:
@@ -269,7 +269,7 @@ ORIGINS = (
     Column("model", "model", text=True),
     Column("data", "data", text=True),
     Column("digest of the data", "data_digest", _digest, text=True),
-    Column("source revision", "revision", _digest, text=True),
+    Column("source revision", "revision", text=True),
     Column("started (UTC)", "started_utc", text=True),
     Column("finished (UTC)", "finished_utc", text=True),
     Column("command", "argv", shlex.join, text=True),

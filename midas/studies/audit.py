@@ -54,6 +54,7 @@ def audit(
     report: Callable[[EpochRecord, int], None] = lambda record, epochs: None,
     stage: Callable[[str], None] = lambda title: None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    moment: Callable[[EpochRecord, int, float], None] = lambda record, epochs, share: None,
 ) -> dict[str, Any]:
     """Audit the labels of a data set.
 
@@ -67,6 +68,7 @@ def audit(
         report: called after each epoch of those trainings.
         stage: called before each of those trainings, as in `out_of_fold.predict`.
         progress: called with (done, total) images while the reference model predicts.
+        moment: called within those epochs, as `callbacks.EpochRecorder` says.
 
     Returns:
         What `report.label_audit.describe` returns, with how the predictions were made, the classes that were left out
@@ -97,7 +99,8 @@ def audit(
             )
         epochs = options.epochs or out_of_fold.default_epochs(len(dataset), options.folds)
         about["predictions"] = {"checkpoint": None, "folds": options.folds, "epochs": epochs}
-        probabilities = out_of_fold.predict(dataset, data, options.folds, epochs, options.seed, report, stage)
+        folds, seed = options.folds, options.seed
+        probabilities = out_of_fold.predict(dataset, data, folds, epochs, seed, report, stage, moment)
     found = label_noise.audit(probabilities, dataset.labels, independent=network is not None)
     summary = {**about, **label_audit.describe(found, dataset)}
     if options.cleanlab:

@@ -198,7 +198,8 @@ def _train_fold(
     part, held_out = map(data.take, splits[fold])
     if not run.finished:
         with run.locked():
-            trainer.score(trainer.train(training, run, part, init_checkpoint, workspace.epoch), held_out)
+            trained = trainer.train(training, run, part, init_checkpoint, workspace.epoch, moment=workspace.moment)
+            trainer.score(trained, held_out)
     elif run.card.data_digest != part.digest:
         raise MidasError(f"{run.path}: the data changed since it was trained; start again with --overwrite")
 

@@ -116,11 +116,11 @@ class Display:
         """Show which jobs are running, how far they are, and the time left."""
         if not running:
             return
-        now = ", ".join(
+        now = [
             f"{path.parent.name}/{path.name} {self._epoch(path)}/{self.jobs[path].experiment.epochs}"
             for path in running
-        )
-        self.workspace.jobs(f"{self._time_left()}{now}", len(self.done), len(self.jobs))
+        ]
+        self.workspace.jobs(self._time_left(), now, len(self.done), len(self.jobs))
 
     def _time_left(self) -> str:
         """Estimate by the epochs that were trained since the beginning; "" before the first."""
@@ -129,7 +129,7 @@ class Display:
         if done <= self.at_first:
             return ""
         seconds = int((time.monotonic() - self.began) * (total - done) / (done - self.at_first))
-        return f"{seconds // 60}:{seconds % 60:02d} left  "
+        return f"{seconds // 60}:{seconds % 60:02d} left"
 
     def _epochs(self, paths: Collection[Path]) -> int:
         return sum(self._epoch(path) for path in paths)

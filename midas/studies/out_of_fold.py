@@ -52,6 +52,7 @@ def predict(
     seed: int = 0,
     report: Callable[[EpochRecord, int], None] = lambda record, epochs: None,
     stage: Callable[[str], None] = lambda title: None,
+    moment: Callable[[EpochRecord, int, float], None] = lambda record, epochs, share: None,
 ) -> np.ndarray:
     """Train on the given labels, right or wrong, and predict each image with a network that was not trained on it.
 
@@ -63,6 +64,7 @@ def predict(
         seed: random seed of the split and the trainings.
         report: called after each epoch with its record and the number of epochs.
         stage: called with the fold that comes next, such as "fold 1 of 3".
+        moment: called within epochs, as `callbacks.EpochRecorder` says.
 
     Returns:
         float32 (n, K): the probabilities of the labels that an image is given, not of what it shows.
@@ -80,7 +82,7 @@ def predict(
             experiment = dataclasses.replace(_experiment(dataset, len(part)), epochs=epochs, seed=seed + fold)
             stage(f"fold {fold + 1} of {folds}")
             try:
-                train(experiment, run, part, report=report)
+                train(experiment, run, part, report=report, moment=moment)
             except MidasError as error:
                 reason = str(error).removeprefix(f"{run.path}: ").split(";")[0]
                 raise MidasError(f"{data}: {reason}; try other --epochs or another --seed") from error

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from midas.errors import MidasError
 from midas.experiments import Experiment
 from midas.files import atomic
-from midas.recipes import INITIALIZATIONS, PARTS, SMALL_DATA, for_sample, named
+from midas.recipes import INITIALIZATIONS, PARTS, for_sample, named
 from midas.runs import Run
 from midas.studies.cross_validation import Protocol, cross_validate, stratified_folds
 from midas.studies.executor import Job
@@ -65,7 +65,8 @@ def perform(
         images = min(experiment.limit or len(data), len(data))
         included = ", validation set included" if experiment.val_fraction else ""
         workspace.say(f"{experiment.run_path}: {images:,} images of {experiment.data}{included}")
-        training = train(experiment, run, data, init_checkpoint, workspace.epoch, tensorboard, overwrite, others)
+        told = workspace.epoch, tensorboard, overwrite, others, workspace.moment
+        training = train(experiment, run, data, init_checkpoint, *told)
         test = workspace.load(experiment.test, experiment.size) if experiment.test else None
         previews.keep_samples(run, experiment, data, workspace.open(experiment.data), test)
         score(training, test, _cross_validate(experiment, workspace, resume, overwrite, init_checkpoint))
@@ -231,11 +232,21 @@ def run_study(workspace: Workspace, quick: bool, seed: int, resume: bool = False
         MidasError: as `perform`, or a data set is missing or unusable.
     """
     listed = experiments(workspace.is_sample, quick, seed)
-    unfinished = [each for each in listed if overwrite or not workspace.run(each).finished]
-    needed = {name: each.size for each in unfinished for name in (each.data.removesuffix("-digits"), each.test) if name}
-    for name, size in needed.items():
-        workspace.load(name, size)
+    load_all([each for each in listed if overwrite or not workspace.run(each).finished], workspace)
     return perform_all(listed, workspace, resume=resume, overwrite=overwrite)
+
+
+def load_all(experiments: Sequence[Experiment], workspace: Workspace) -> None:
+    """Load all data of experiments, so that missing data are noticed before anything is trained.
+
+    Raises:
+        MidasError: a data set is missing or unusable.
+    """
+    needed = {
+        (name.removesuffix("-digits"), each.size) for each in experiments for name in (each.data, each.test) if name
+    }
+    for name, size in sorted(needed):
+        workspace.load(name, size)
 
 
 def experiments(sample: bool, quick: bool, seed: int) -> list[Experiment]:
@@ -254,9 +265,7 @@ def experiments(sample: bool, quick: bool, seed: int) -> list[Experiment]:
             replace(part3, **INITIALIZATIONS[for_part3], loss=loss)
             for loss in ("cross-entropy", "complementary", part3.loss)
         ]
-    changes = SMALL_DATA if sample else {}
-    chosen = [replace(each, seed=seed, **(changes if each.test else {})) for each in chosen]
-    chosen = [for_sample(each) if sample and not each.test else each for each in chosen]
+    chosen = [replace(for_sample(each) if sample else each, seed=seed) for each in chosen]
     chosen = [each if each.name == "digits" else named(each) for each in chosen]
     if quick:
         chosen = [replace(each, epochs=QUICK_EPOCHS[each.data]) for each in chosen]

@@ -11,14 +11,15 @@ from typing import Any
 
 from midas.data.datasets import DIGITS
 from midas.experiments import Experiment
-from midas.recipes import INITIALIZATIONS, PARTS, SMALL_DATA
+from midas.recipes import INITIALIZATIONS, PARTS
 from midas.records import Comparison
 from midas.report import comparison
 from midas.runs import COMPARISON, Run
-from midas.studies.study import perform_all
+from midas.studies.study import load_all, perform_all
 from midas.studies.workspace import Workspace
 
 SHORT = {"model": "compact", "epochs": 10, "stop_patience": None}  # two minutes each on two cores
+FEW_BATCH = 32  # images per step of a training on few images
 FEW_STEPS = 300  # of a training on few images, as far as that takes 10 to 100 epochs
 
 
@@ -38,7 +39,7 @@ def experiment(
     few: dict[str, Any] = {}
     if images_per_class:
         images = images_per_class * len(DIGITS)
-        batch = min(SMALL_DATA["batch_size"], images)
+        batch = min(FEW_BATCH, images)
         few = {"limit": images, "val_fraction": 0.0, "batch_size": batch, "schedule": "cosine", "learning_rate": 2e-3}
         few["epochs"] = min(max(10, math.ceil(FEW_STEPS / math.ceil(images / batch))), 100)
     # Not the bare initialization, as the pretraining on digits is a run named "digits" of the same part.
@@ -79,6 +80,7 @@ def compare(
     kinds = [(initialization, count) for count in (None, *images_per_class) for initialization in initializations]
     trainings = list(itertools.product(seeds, kinds))
     listed = [experiment(part, start, seed, count, **changes) for seed, (start, count) in trainings]
+    load_all([each for each in listed if not workspace.run(each).finished], workspace)
     performed = perform_all(listed, workspace, resume=resume, tell=True)
     runs: dict[tuple[str, int | None], list[Run]] = {kind: [] for kind in kinds}
     for (_, kind), run in zip(trainings, performed, strict=True):

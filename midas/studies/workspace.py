@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,8 +39,9 @@ class Workspace:
         say: called with a line of text.
         skipped: called with each data set that is loaded and its name, to report images that could not be used.
         epoch: called after each epoch with its record and the number of epochs.
+        moment: called within epochs, as `callbacks.EpochRecorder` says.
         stage: called with the part of the whole that comes next, such as "run 3 of 9".
-        jobs: called with (what is going on, done, total) while several trainings are performed at a time.
+        jobs: called with (time left, what is going on, done, total) while several trainings are performed at a time.
         progress: called with (done, total) images while data are read.
         steps: called with (done, total) steps of a learning rate range test.
         start: called before TensorFlow is needed.
@@ -56,8 +57,9 @@ class Workspace:
     say: Callable[[str], None] = lambda line: None
     skipped: Callable[[Dataset, str], None] = lambda dataset, name: None
     epoch: Callable[[EpochRecord, int], None] = lambda record, epochs: None
+    moment: Callable[[EpochRecord, int, float], None] = lambda record, epochs, share: None
     stage: Callable[[str], None] = lambda title: None
-    jobs: Callable[[str, int, int], None] = lambda line, done, total: None
+    jobs: Callable[[str, Sequence[str], int, int], None] = lambda left, running, done, total: None
     progress: Callable[[int, int], None] | None = None
     steps: Callable[[int, int], None] = lambda done, total: None
     start: Callable[[], None] = _start_tensorflow
