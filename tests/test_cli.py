@@ -332,7 +332,9 @@ def test_config_gives_defaults_and_options_win(data, trained, tmp_path):
 def resolved(monkeypatch, part, record, *words):
     """The experiment that a training command makes of a config file and options."""
     made = []
-    monkeypatch.setattr("midas.studies.study.perform", lambda experiment, *_: made.append(experiment) or sys.exit(9))
+    monkeypatch.setattr(
+        "midas.studies.study.perform", lambda experiment, *_, **__: made.append(experiment) or sys.exit(9)
+    )
     with tempfile.TemporaryDirectory() as folder:
         Run(folder).start(record)
         words = [f"train-{part}", "--config", f"{folder}/experiment.json", *map(str, words)]
@@ -430,7 +432,7 @@ def test_an_ensemble_that_scores_test_images_scores_them_together(data, tmp_path
 def test_an_ensemble_counts_its_seeds_up(tmp_path, monkeypatch):
     def seeds(*words):
         made = []
-        monkeypatch.setattr("midas.studies.study.perform", lambda experiment, *_: made.append(experiment.seed))
+        monkeypatch.setattr("midas.studies.study.perform", lambda experiment, *_, **__: made.append(experiment.seed))
         invoke(tmp_path, tmp_path, "train-part3", *words)
         return made
 
@@ -446,7 +448,7 @@ def test_cross_validate(data, tmp_path):
     found = json.loads(result.stdout)
     (score,) = found["scores"]
     assert found["n"] == 140 and 0 <= score["accuracy"]["mean"] <= 1 and len(score["accuracy"]["interval"]) == 2
-    assert "2 of 2: repeat 1, fold 2" in result.stderr
+    assert "2 of 2: fold 2 of 2, split 0, seed 0: accuracy" in result.stderr
     again = invoke(data, tmp_path, *words)
     assert again.exit_code == 0 and "nothing to do" in again.stderr and "±" in again.stdout
     looked = json.loads(invoke(data, tmp_path, "analyze", "--checkpoint", found["path"], "--json").stdout)
