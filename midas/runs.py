@@ -162,6 +162,11 @@ class Run:
         return self._read("result.json", Result)
 
     @property
+    def is_cross_validation(self) -> bool:
+        """Whether this is the directory of a finished cross-validation, not of a training."""
+        return "folds" in read_json(self / "result.json")
+
+    @property
     def cross_validation(self) -> CrossValidationResult:
         """Scores of a finished cross-validation, where this is the directory of one."""
         return self._read("result.json", CrossValidationResult)
@@ -346,6 +351,24 @@ def find_runs(root: str | Path) -> list[Run]:
 
     paths = sorted(Path(folder) for folder, _, names in os.walk(root, onerror=refuse) if "experiment.json" in names)
     return [Run(path) for path in paths if path.relative_to(root).parts[:1] not in [(name,) for name in OTHER_ROOTS]]
+
+
+def find_everything(root: str | Path) -> list[Run]:
+    """List the runs below a root, those on the sample and quick ones, those of comparisons, and cross-validations.
+
+    The trainings of the folds of a cross-validation are not listed.
+
+    Raises:
+        MidasError: as `find_runs`.
+    """
+    roots = [Path(root) / part for part in ("", "sample", "quick", "quick/sample")]
+    compared = [
+        folder / part for each in roots for folder in sorted((each / COMPARISON).glob("*")) for part in ("", "sample")
+    ]
+    validated = [
+        path.parent for each in roots for path in sorted((each / CROSS_VALIDATION).glob("*/*/*/experiment.json"))
+    ]
+    return [run for each in (*roots, *compared) for run in find_runs(each)] + list(map(Run, validated))
 
 
 def find_run(path: str | Path) -> Run | None:

@@ -2,13 +2,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fabricate import predictions
+from fabricate import cross_validation, predictions
 from fabricate import run as fabricated
 from tiny import experiment
 
 from midas.errors import MidasError
 from midas.records import EpochRecord
-from midas.runs import Run, find_run, find_runs
+from midas.report.page import run_state
+from midas.runs import COMPARISON, CROSS_VALIDATION, Run, find_everything, find_run, find_runs
 
 
 def test_a_line_cut_short_is_not_an_epoch(tmp_path):
@@ -123,3 +124,20 @@ def test_a_run_shows_itself_in_a_notebook(tmp_path):
     assert "95 % interval" in shown and "<table>" in shown and str(run.path) in shown
     (run / "result.json").unlink()
     assert "stopped after 5 epochs" in run._repr_html_()
+
+
+def test_everything_is_found_but_the_folds_of_cross_validations(tmp_path):
+    kept = [
+        tmp_path,
+        tmp_path / "sample",
+        tmp_path / "quick" / "sample",
+        tmp_path / COMPARISON / "compact-1" / "sample",
+    ]
+    expected = {fabricated(root, "part2", "random").path for root in kept}
+    whole = fabricated(tmp_path / "sample" / CROSS_VALIDATION, "part1", "compact")
+    fabricated(whole.path / "2-fold" / "repeat-0", "fold-0", "x")
+    whole.write(cross_validation())
+    found = find_everything(tmp_path)
+    assert {run.path for run in found} == expected | {whole.path} and len(found) == 5
+    state = run_state(whole)
+    assert (state["scored"], state["accuracy"], state["n"]) == ("5-fold cross-validation", 0.9, 620)

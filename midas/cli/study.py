@@ -187,13 +187,12 @@ def compare(
 def list_runs(runs_dir: Path, as_json: bool) -> None:
     """List the runs, their state and headline numbers.
 
-    Those on the embedded sample and those of `midas run --quick` are listed, too.
+    Those on the embedded sample, of `midas run --quick`, of comparisons, and cross-validations are listed, too.
     """
     from midas.report import page, tables
-    from midas.runs import find_runs
+    from midas.runs import find_everything
 
-    roots = [runs_dir, runs_dir / "sample", runs_dir / "quick", runs_dir / "quick" / "sample"]
-    states = [page.run_state(run) for root in roots for run in find_runs(root)]
+    states = [page.run_state(run) for run in find_everything(runs_dir)]
     table = tables.results_table(states, table_width())
     emit({"runs": states}, as_json, table if states else f"{runs_dir}: no runs yet; train some with 'midas run'")
 

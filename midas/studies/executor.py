@@ -84,9 +84,9 @@ class Failures:
         """Fail if there are any.
 
         Raises:
-            MidasError: that of the only job, or one that names all that failed.
+            MidasError: that of the only job, or of all if they have the same, or one that names all that failed.
         """
-        if self.errors and total == 1:
+        if len(self.errors) == total and len(set(map(str, self.errors.values()))) == 1:  # one reason for all
             raise next(iter(self.errors.values()))
         if self.errors:
             listed = "; ".join(
