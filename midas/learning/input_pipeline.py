@@ -121,13 +121,14 @@ def feed(
     large array to the system at once: augmentation would spend three quarters of its time on page faults. Every
     iterator begins anew: with several devices, Keras takes a batch for itself before it trains.
     """
+    sources = [lambda: batches(training, experiment, model, first_epoch)]
     streams, failures = list[Iterator](), list[Exception]()
     none = np.arange(0)
     example = models.inputs(model, training.glyphs[none]), _targets(training, experiment, none)
     specs = [tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in tf.nest.flatten(example)]
 
     def begin() -> np.ndarray:
-        streams.append(batches(training, experiment, model, first_epoch))
+        streams.append(sources[0]())
         return np.array(len(streams) - 1)
 
     def read(number: np.ndarray) -> list[np.ndarray]:
@@ -150,4 +151,5 @@ def feed(
             raise failures.pop() from None  # instead of TensorFlow's account of it
         raise
     finally:
+        sources.clear()
         streams.clear()  # TensorFlow never releases a function, which would keep network and data forever
