@@ -135,7 +135,7 @@ def test_everything_is_found_but_the_folds_of_cross_validations(tmp_path):
     ]
     expected = {fabricated(root, "part2", "random").path for root in kept}
     whole = fabricated(tmp_path / "sample" / CROSS_VALIDATION, "part1", "compact")
-    fabricated(whole.path / "2-fold" / "repeat-0", "fold-0", "x")
+    fabricated(whole.path / "2-fold" / "repeat-0")
     whole.write(cross_validation())
     found = find_everything(tmp_path)
     assert {run.path for run in found} == expected | {whole.path} and len(found) == 5

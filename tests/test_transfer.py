@@ -48,7 +48,7 @@ def test_compare(data, tmp_path, monkeypatch):
     assert again.exit_code == 0 and "val loss" not in again.stderr
     assert "validation accuracy before training, %" in again.stdout and "McNemar" in again.stdout
     listed = invoke(data, tmp_path, "list")
-    assert "no runs yet" in listed.stdout  # the runs of a comparison have their own root
+    assert "from-random" in listed.stdout and "finished" in listed.stdout
 
 
 def test_an_interrupted_comparison_wants_resume(data, tmp_path, monkeypatch):

@@ -298,7 +298,7 @@ def draw_curves(axes: Axes, trainings: Sequence[Curves], across: str, complement
         style: dict[str, Any] = {"linestyle": line, "marker": ".", "markersize": 4, "linewidth": 1.3}
         _band(axes, getattr(training, across), heights, color, **style)
     _validation_axis(axes, min(bounds), max(bounds), complementary)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
     is_probed = any(training.steps[0] == 0 for training in trainings)
     if across == "steps" and is_probed:
         axes.set_xscale("symlog", linthresh=1)
