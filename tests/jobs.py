@@ -12,7 +12,7 @@ from midas.files import locked
 from midas.recipes import PARTS
 from midas.studies.executor import Job
 
-DEADLINE = 60  # seconds
+DEADLINE = 240  # seconds
 
 
 def write(path, workspace):

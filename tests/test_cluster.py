@@ -124,13 +124,13 @@ def test_workers_clients_and_the_scheduler_are_killed(machines, data, expected, 
     jobs.until(lambda: epochs(root) > before)
     machines.stop()
     for each in (client, second):
-        _, stderr = each.communicate(timeout=60)
+        _, stderr = each.communicate(timeout=300)
         assert each.returncode == 1 and "lost the connection to the scheduler" in stderr.splitlines()[-1]
     again = Machines(tmp_path)
     try:
         clients = [start(again, data, root) for _ in range(2)]
         for each in clients:
-            _, stderr = each.communicate(timeout=120)
+            _, stderr = each.communicate(timeout=300)
             assert each.returncode == 0, stderr
     finally:
         again.stop()
