@@ -23,9 +23,9 @@ def finished(tmp_path_factory):
     """The root of a finished cross-validation, and for each training its seed, training names and held-out names."""
     seen, train, score = [], trainer.train, trainer.score
 
-    def spy_on_train(experiment, run, data, **rest):
+    def spy_on_train(experiment, run, data, *rest, **more):
         seen.append([experiment.seed, set(data.names)])
-        return train(experiment, run, data, **rest)
+        return train(experiment, run, data, *rest, **more)
 
     def spy_on_score(training, test):
         seen[-1].append(set(test.names))

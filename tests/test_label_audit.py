@@ -110,7 +110,7 @@ def test_with_a_reference_model(data, tmp_path):
     assert json.loads((tmp_path / "out" / "audit.json").read_text(encoding="utf-8")) == found
     with (tmp_path / "out" / "labels.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["file", "label", "suggested", "probability", "label_correct"]
+    assert list(rows[0]) == ["file", "label", "suggested", "decision", "probability", "label_correct"]
     assert len(rows) == found["suspected"] == 300 - len(found["suspects"]) > 250
     assert all(row["suggested"] != row["label"] for row in rows)
     truth = {f"mnistTask3.npz[{index}]": str(index // 30) for index in range(300)}

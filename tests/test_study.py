@@ -52,7 +52,7 @@ def test_a_finished_run_on_other_data_is_refused(workspace):
     tiny, data = experiment(name="tiny"), workspace.load("part1", 28)
     run = fabricate.run(workspace.runs_dir, "part1", "tiny")
     run.start(tiny)
-    with pytest.raises(MidasError, match=r"trained on other data than part1 in .*--overwrite"):
+    with pytest.raises(MidasError, match=r"was trained on other data; .*--overwrite"):
         perform(tiny, workspace)
     run.write(replace(run.card, data_digest=data.digest))
     said = []

@@ -86,7 +86,7 @@ def cross_validate(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Cross-validate a training, of Part 1 or on any labeled images.
+    """Cross-validate a training, on Part 1 or any images.
 
     More --repeats or a larger --ensemble keep the networks of an earlier call.
     """

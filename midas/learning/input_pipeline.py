@@ -122,12 +122,13 @@ def feed(
     iterator begins anew: with several devices, Keras takes a batch for itself before it trains.
     """
     streams, failures = list[Iterator](), list[Exception]()
+    source = [(training, experiment, model, first_epoch)]
     none = np.arange(0)
     example = models.inputs(model, training.glyphs[none]), _targets(training, experiment, none)
     specs = [tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in tf.nest.flatten(example)]
 
     def begin() -> np.ndarray:
-        streams.append(batches(training, experiment, model, first_epoch))
+        streams.append(batches(*source[0]))
         return np.array(len(streams) - 1)
 
     def read(number: np.ndarray) -> list[np.ndarray]:
@@ -150,4 +151,6 @@ def feed(
             raise failures.pop() from None  # instead of TensorFlow's account of it
         raise
     finally:
-        streams.clear()  # TensorFlow never releases a function, which would keep network and data forever
+        # TensorFlow never releases a function, which would keep network and data forever.
+        streams.clear()
+        source.clear()
