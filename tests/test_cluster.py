@@ -26,7 +26,20 @@ from midas.studies.workspace import Workspace
 distributed = pytest.importorskip("distributed", reason="needs the package distributed")
 
 EPOCHS, SEEDS = 5, 2
-WORDS = ["train-part2", "--epochs", EPOCHS, "--ensemble", SEEDS, "--batch-size", 16, "--resume"]
+WORDS = [
+    "train-part2",
+    "--epochs",
+    EPOCHS,
+    "--ensemble",
+    SEEDS,
+    "--batch-size",
+    16,
+    "--resume",
+    "--model",
+    "baseline",
+    "--name",
+    "random",
+]
 
 
 class Machines:
@@ -47,7 +60,9 @@ class Machines:
 
     def add_worker(self):
         folder = self.folder / f"worker-{len(self.workers)}"
-        words = ["--scheduler-file", self.file, "--nthreads", 1, "--no-nanny", "--local-directory", folder]
+        # A training has all cores, or one beside the other workers of pytest, as those in this process have.
+        threads = os.cpu_count() if "PYTEST_XDIST_WORKER" in os.environ else 1
+        words = ["--scheduler-file", self.file, "--nthreads", threads, "--no-nanny", "--local-directory", folder]
         self.workers.append(self._start("dask_worker", *words))
 
     def wait_for_clients(self, count):
@@ -79,7 +94,7 @@ def data(tmp_path_factory):
 def expected(data, tmp_path_factory):
     """Train in this process."""
     root = tmp_path_factory.mktemp("runs")
-    experiment = replace(PARTS["part2"], epochs=EPOCHS, batch_size=16)
+    experiment = replace(PARTS["part2"], model="baseline", epochs=EPOCHS, batch_size=16)
     perform_seeds(experiment, SEEDS, Workspace(root, str(data), root / "cache"))
     return weights(root)
 
