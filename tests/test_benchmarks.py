@@ -1,5 +1,7 @@
 """The benchmark scripts run, on little data; the numbers themselves are not tested."""
 
+from dataclasses import replace
+
 import benchmark
 import benchmark_export
 import benchmark_growth as growth
@@ -10,6 +12,8 @@ import numpy as np
 import pytest
 from benchmark_waste import Row
 from tiny import dataset
+
+from midas.recipes import PARTS
 
 
 def test_waste_of_a_training_is_measured(monkeypatch):
@@ -84,6 +88,7 @@ def test_training_on_own_data_is_measured(tmp_path, monkeypatch):
     monkeypatch.setattr(custom_data, "SEEDS", (0, 1))
     monkeypatch.setattr(custom_data, "LETTERS", "ag")
     monkeypatch.setattr("midas.recipes.STEPS", {"default": 1})
+    monkeypatch.setitem(PARTS, "custom", replace(PARTS["custom"], model="baseline"))
     data = custom_data.write_drawings(tmp_path / "few", range(2))
     found = custom_data.measure(tmp_path, "few", data, custom_data.write_drawings(tmp_path / "others", range(50, 53)))
     assert (found.images, found.test_images, found.scored) == (4, 6, "2-fold cross-validation")

@@ -396,7 +396,7 @@ def test_the_best_recipe_brings_its_network_and_options_win(monkeypatch):
 
 
 def test_an_ensemble_is_a_folder_of_runs(data, tmp_path):
-    words = ["train-part1", "--epochs", 1, "--batch-size", 16, "--ensemble", 2]
+    words = ["train-part1", "--model", "baseline", "--epochs", 1, "--batch-size", 16, "--ensemble", 2]
     result = invoke(data, tmp_path, *words, "--json")
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
@@ -415,7 +415,7 @@ def test_an_ensemble_is_a_folder_of_runs(data, tmp_path):
 
 
 def test_an_ensemble_that_scores_test_images_scores_them_together(data, tmp_path):
-    words = ["train-part2", "--epochs", 1, "--limit", 100, "--ensemble", 2, "--set", "tta=2"]
+    words = ["train-part2", "--model", "baseline", "--epochs", 1, "--limit", 100, "--ensemble", 2, "--set", "tta=2"]
     result = invoke(data, tmp_path, *words, "--json")
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
@@ -442,7 +442,7 @@ def test_an_ensemble_counts_its_seeds_up(tmp_path, monkeypatch):
 
 
 def test_cross_validate(data, tmp_path):
-    words = ["cross-validate", "--folds", 2, "--epochs", 1, "--batch-size", 16, "--all-data"]
+    words = ["cross-validate", "--folds", 2, "--epochs", 1, "--model", "baseline", "--all-data"]
     result = invoke(data, tmp_path, *words, "--json")
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
@@ -485,7 +485,8 @@ def test_train_part2_pretrained_from_digits_from_part1_and_from_a_checkpoint(dat
     assert "true labels" in one_line(refusal)
 
 
-def test_train_part3_takes_labels_as_correct_or_as_complementary(data, tmp_path):
+def test_train_part3_takes_labels_as_correct_or_as_complementary(data, tmp_path, monkeypatch):
+    monkeypatch.setitem(PARTS, "part3", dataclasses.replace(PARTS["part3"], model="baseline"))
     words = ["train-part3", "--epochs", 1, "--val-fraction", 0.2, "--json"]
     kinds = {
         "random-cross-entropy": ["cross-entropy"],
@@ -503,6 +504,8 @@ def test_train_part3_takes_labels_as_correct_or_as_complementary(data, tmp_path)
 
 def test_the_whole_study_ends_with_a_table_and_a_page(data, tmp_path, monkeypatch):
     monkeypatch.setattr("midas.learning.trainer.EMBEDDED", 20)  # maps take their time
+    for name, model in (("part1", "fast"), ("digits", "fast"), ("part2", "fast"), ("part3", "baseline")):
+        monkeypatch.setitem(PARTS, name, dataclasses.replace(PARTS[name], model=model))
     monkeypatch.setattr("midas.studies.study.QUICK_EPOCHS", dict.fromkeys(study.QUICK_EPOCHS, 2))
     result = invoke(data, tmp_path, "run", "--quick")
     assert result.exit_code == 0, result.output
@@ -513,8 +516,8 @@ def test_the_whole_study_ends_with_a_table_and_a_page(data, tmp_path, monkeypatc
     assert [line[:7] for line in lines[-6:-3]] == ["Part 1:", "Part 2:", "Part 3:"]
     assert "run 11 of 11, epoch 2 of 2, done" in result.stderr and "drew 11 of 11 runs for the page" in result.stderr
     assert [line.split()[:2] for line in lines[1 : lines.index("")]] == [
-        ["part1", "compact"],
-        ["part1", "deep"],
+        ["part1", "fast"],
+        ["part1", "baseline"],
         ["part2", "digits"],
         ["part2", "random"],
         ["part2", "pretrained"],
@@ -584,14 +587,11 @@ def test_overwrite_is_repeated_until_the_old_runs_are_deleted(monkeypatch):
 
 
 def test_sigkill_and_resume_end_with_the_same_weights(data, tmp_path):
-    def start(root, *words):
-        env = {**os.environ, "MIDAS_DATA": str(data), "MIDAS_RUNS_DIR": str(root), "MIDAS_CACHE_DIR": str(tmp_path)}
-        code = ["-c", "from midas.cli import main; main()", "train-part1", "--epochs", "12", *words]
-        return subprocess.Popen([sys.executable, *code], env=env, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-
-    place = ("part1", "compact", "seed-0")
-    killed, whole = tmp_path / "killed", tmp_path / "whole"
-    process = start(killed)
+    place, killed, whole = ("part1", "compact", "seed-0"), tmp_path / "killed", tmp_path / "whole"
+    env = {**os.environ, "MIDAS_DATA": str(data), "MIDAS_RUNS_DIR": str(killed), "MIDAS_CACHE_DIR": str(tmp_path)}
+    words = ["train-part1", "--epochs", "12"]
+    command = [sys.executable, "-c", "from midas.cli import main; main()", *words]
+    process = subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     metrics = killed.joinpath(*place, "metrics.jsonl")
     while not metrics.exists() or metrics.read_text().count("\n") < 3:
         assert process.poll() is None
@@ -599,8 +599,7 @@ def test_sigkill_and_resume_end_with_the_same_weights(data, tmp_path):
     process.kill()
     process.wait()
     assert not Run(killed.joinpath(*place)).finished
-    assert start(killed, "--resume").wait() == 0
-    assert start(whole).wait() == 0
+    assert invoke(data, killed, *words, "--resume").exit_code == invoke(data, whole, *words).exit_code == 0
     networks = [Classifier.load(root.joinpath(*place)).network.get_weights() for root in (killed, whole)]
     assert all(np.array_equal(a, b) for a, b in zip(*networks, strict=True))
 
@@ -733,7 +732,7 @@ def test_predict_goes_on_after_a_bad_file(data, trained, tmp_path):
     assert "pipe an image" in one_line(invoke(data, trained, "predict", "--checkpoint", trained, "-", input=b""))
 
 
-def test_what_libraries_print_does_not_reach_the_terminal(trained, tmp_path):
+def test_what_libraries_print_does_not_reach_the_terminal(trained, tmp_path, capfd):
     drawing = cv2.resize(sample.draw("A", 0), (60, 45), interpolation=cv2.INTER_AREA)
     for number, size in enumerate((1, 6)):
         data = cv2.imencode(".jpg", cv2.resize(drawing, None, fx=size, fy=size))[1].tobytes()
@@ -752,8 +751,8 @@ def test_what_libraries_print_does_not_reach_the_terminal(trained, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True)
     assert all("skipped: " in line or line.startswith("Error: ") for line in done.stderr.splitlines()), done.stderr
     assert "stray-0.jpg" in done.stdout and "stray-1.jpg" in done.stdout
-    verbose = subprocess.run([*command, "-v"], capture_output=True, text=True)
-    assert "Corrupt JPEG data" in verbose.stderr
+    invoke(tmp_path, tmp_path, *command[3:], "-v")
+    assert "Corrupt JPEG data" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 half a zip", b"\x00" * 1000])

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import jobs
@@ -17,16 +16,28 @@ from tiny import write_drawings, write_mnist
 
 from midas.errors import MidasError
 from midas.learning.classifier import Classifier
-from midas.recipes import PARTS
 from midas.runs import Run
 from midas.studies.cluster import Cluster
-from midas.studies.study import perform_seeds
+from midas.studies.worker import THREADS
 from midas.studies.workspace import Workspace
 
 distributed = pytest.importorskip("distributed", reason="needs the package distributed")
 
 EPOCHS, SEEDS = 5, 2
-WORDS = ["train-part2", "--epochs", EPOCHS, "--ensemble", SEEDS, "--batch-size", 16, "--resume"]
+WORDS = [
+    "train-part2",
+    "--epochs",
+    EPOCHS,
+    "--ensemble",
+    SEEDS,
+    "--batch-size",
+    16,
+    "--resume",
+    "--model",
+    "baseline",
+    "--name",
+    "random",
+]
 
 
 class Machines:
@@ -47,7 +58,9 @@ class Machines:
 
     def add_worker(self):
         folder = self.folder / f"worker-{len(self.workers)}"
-        words = ["--scheduler-file", self.file, "--nthreads", 1, "--no-nanny", "--local-directory", folder]
+        # A training has all cores, or one beside the other workers of pytest, as those in this process have.
+        threads = os.cpu_count() if "PYTEST_XDIST_WORKER" in os.environ else 1
+        words = ["--scheduler-file", self.file, "--nthreads", threads, "--no-nanny", "--local-directory", folder]
         self.workers.append(self._start("dask_worker", *words))
 
     def wait_for_clients(self, count):
@@ -77,10 +90,11 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def expected(data, tmp_path_factory):
-    """Train in this process."""
+    """Train in one process, with as many threads as those of the workers have."""
     root = tmp_path_factory.mktemp("runs")
-    experiment = replace(PARTS["part2"], epochs=EPOCHS, batch_size=16)
-    perform_seeds(experiment, SEEDS, Workspace(root, str(data), root / "cache"))
+    words = [*WORDS, "--data-dir", data, "--runs-dir", root, "--cache-dir", root / "cache"]
+    command = [sys.executable, "-c", "from midas.cli import main; main()", *map(str, words)]
+    subprocess.run(command, env={**os.environ, **dict.fromkeys(THREADS, "1")}, capture_output=True, check=True)
     return weights(root)
 
 

@@ -15,7 +15,13 @@ from midas.studies.workspace import Workspace
 
 
 def train(tmp_path, data=None, test=None, **settings):
-    settings = {"epochs": 1, **({} if test is not None or "folds" in settings else {"val_fraction": 0.2}), **settings}
+    chosen = {} if {"recipe", "init_checkpoint"} & settings.keys() else {"model": "baseline"}
+    settings = {
+        **chosen,
+        "epochs": 1,
+        **({} if test is not None or "folds" in settings else {"val_fraction": 0.2}),
+        **settings,
+    }
     return custom.train(data or dataset("AB", 10), test, runs_dir=tmp_path, **settings)
 
 
@@ -62,9 +68,9 @@ def test_settings_are_checked_in_one_line(tmp_path):
 
 
 def test_fine_tuning_starts_from_a_checkpoint_and_takes_its_architecture(tmp_path):
-    first = train(tmp_path, dataset("0123", 10), name="first", model="fast")
+    first = train(tmp_path, dataset("0123", 10), name="first")
     tuned = train(tmp_path, name="tuned", init="pretrained", init_checkpoint=str(first.path), freeze_backbone=True)
-    assert tuned.card.model == "fast"
+    assert tuned.card.model == "baseline"
     ours, theirs = (run.classifier().network.get_weights() for run in (tuned, first))
     assert all((a == b).all() for a, b in zip(ours[:-2], theirs[:-2], strict=True))
     assert ours[-2].shape[1] == 2
@@ -73,14 +79,14 @@ def test_fine_tuning_starts_from_a_checkpoint_and_takes_its_architecture(tmp_pat
 
 
 def test_small_data_are_cross_validated_and_the_network_learns_from_all_of_them(tmp_path):
-    run = custom.train(dataset("AB", 3), runs_dir=tmp_path, epochs=2)
+    run = custom.train(dataset("AB", 3), runs_dir=tmp_path, epochs=2, model="baseline")
     result, predictions = run.result, run.predictions()
     assert (result.scored, result.n) == ("3-fold cross-validation", 6) and not (run / "best.keras").exists()
     assert sorted(predictions.names) == sorted(dataset("AB", 3).names)
-    cross_validation = Run(tmp_path / "cross-validation" / "custom" / "array-compact" / "seed-0")
+    cross_validation = Run(tmp_path / "cross-validation" / "custom" / "array-baseline" / "seed-0")
     assert np.array_equal(cross_validation.predictions().probabilities, predictions.probabilities)
     assert {fold.card.data_digest for fold in map(Run, cross_validation.path.glob("3-fold/*/*/*"))}
-    assert custom.train(dataset("AB", 3), runs_dir=tmp_path, epochs=2).result == result
+    assert custom.train(dataset("AB", 3), runs_dir=tmp_path, epochs=2, model="baseline").result == result
     with pytest.raises(MidasError, match="classes 'A', 'B' each have 1 image, too few for 2 folds"):
         custom.train(dataset("AB", 1), runs_dir=tmp_path, epochs=1, name="one")
     assert not (tmp_path / "custom" / "one" / "seed-0" / "last.keras").exists()
@@ -88,10 +94,10 @@ def test_small_data_are_cross_validated_and_the_network_learns_from_all_of_them(
 
 def test_the_test_part_of_the_data_is_scored_unless_another_is_given(tmp_path):
     path = save(tmp_path / "d.npz", dataset("AB", 10), dataset("A", 4))
-    run = custom.train(path, runs_dir=tmp_path, epochs=1)
+    run = custom.train(path, runs_dir=tmp_path, epochs=1, model="baseline")
     assert run.result.scored == f"{path}, test part" and run.result.n == 4
     assert run.data.test.images == 4 and run.experiment.folds is None and run.experiment.val_fraction == 0
-    other = custom.train(path, dataset("AB", 3), runs_dir=tmp_path, epochs=1, name="other")
+    other = custom.train(path, dataset("AB", 3), runs_dir=tmp_path, epochs=1, name="other", model="baseline")
     assert (other.result.scored, other.result.n) == ("test", 6)
     with pytest.raises(MidasError, match=r"has the class 'C', which .*d.npz has no images of"):
         custom.train(path, dataset("ABC", 3), runs_dir=tmp_path, epochs=1, name="more")
@@ -139,5 +145,5 @@ def test_a_run_of_an_earlier_version_is_still_read(tmp_path):
     settings = json.loads((run / "experiment.json").read_text())
     del settings["folds"]
     (run / "experiment.json").write_text(json.dumps(settings))
-    assert run.experiment.schedule == "plateau" and named(run.experiment).name == "array-compact"
+    assert run.experiment.schedule == "plateau" and named(run.experiment).name == "array-baseline"
     assert run.classifier().class_names == ("A", "B")

@@ -14,7 +14,7 @@ from midas.learning.trainer import train
 from midas.runs import Run
 from midas.studies import study
 
-TINY = experiment("part3", model="compact", learning_rate=2e-3, epochs=4, val_fraction=0.2, min_delta=1e-4, name="tiny")
+TINY = experiment("part3", learning_rate=2e-3, epochs=4, val_fraction=0.2, min_delta=1e-4, name="tiny")
 
 
 def mislabeled(drawings=40):
@@ -77,7 +77,7 @@ def test_training_takes_no_test_set_and_does_not_use_file_names(tmp_path):
 def test_predicts_by_largest_and_smallest_output_and_learns_from_complementary_labels(tmp_path):
     results = {}
     for loss in ("cross-entropy", "complementary", "progressive"):
-        one = dataclasses.replace(TINY, loss=loss, epochs=12, augmentation=None, val_fraction=0.1)
+        one = dataclasses.replace(TINY, model="fast", loss=loss, epochs=12, augmentation=None, val_fraction=0.1)
         results[loss] = train_and_score(one, Run(tmp_path / loss), mislabeled(), dataset("0123456789", 40))
     assert min(results[loss].accuracy for loss in ("complementary", "progressive")) > 0.5
     assert results["cross-entropy"].accuracy < 0.1 < results["cross-entropy"].argmin_accuracy

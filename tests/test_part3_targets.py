@@ -28,7 +28,7 @@ def test_targets_are_compared_with_the_images_they_belong_to(tmp_path, monkeypat
     given_labels = complementary_labels(labels, seed=1, correct_per_class=2)
     np.savez(tmp_path / "mnist.npz", images=images, labels=labels)
     write_archive(tmp_path / "mnistTask3.zip", images, given_labels)
-    data, one = datasets.load("part3", tmp_path), experiment("part3", model="compact", epochs=1, test=None)
+    data, one = datasets.load("part3", tmp_path), experiment("part3", epochs=1, test=None)
     trained, plain = Run(tmp_path / "progressive"), Run(tmp_path / "plain")
     train_and_score(one, trained, data)
     training, _ = split(data, one)

@@ -42,7 +42,7 @@ def test_divergence():
 @pytest.mark.parametrize("loss", ["cross-entropy", "progressive"])
 def test_rates_grow_until_the_loss_diverges(loss):
     part, seen = ("part1", "part3")[loss == "progressive"], []
-    tiny = experiment(part, loss=loss, model="compact")
+    tiny = experiment(part, loss=loss, model="fast")
     found = find_learning_rate(tiny, dataset("0123456789"), report=lambda done, total: seen.append((done, total)))
     assert 10 < len(found.rates) == len(found.losses) == len(found.smoothed) <= range_test.STEPS
     assert np.diff(found.rates).min() > 0 and found.rates[0] == pytest.approx(range_test.LOWEST)

@@ -138,8 +138,9 @@ def test_other_commands_take_the_run_and_the_data(root):
     assert "62 classes" not in text and "Part 1" not in text and "among 3 classes" in text
 
 
-def test_the_range_test_draws_a_learning_rate_and_trains_nothing(tmp_path):
-    words = ["train", write_symbols(tmp_path / "set"), "--find-learning-rate"]
+def test_the_range_test_draws_a_learning_rate_and_trains_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("midas.learning.range_test.STEPS", 60)
+    words = ["train", write_symbols(tmp_path / "set"), "--find-learning-rate", "--model", "baseline"]
     result = invoke(tmp_path, *words, "--json")
     found = json.loads(result.stdout)
     assert cv2.imread(found["figure"]) is not None and 1e-5 < found["learning_rate"] < 1

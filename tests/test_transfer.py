@@ -32,15 +32,16 @@ def data(tmp_path_factory):
 def test_compare(data, tmp_path, monkeypatch):
     for part in ("part1", "digits"):
         monkeypatch.setitem(PARTS, part, dataclasses.replace(PARTS[part], epochs=1))
+    monkeypatch.setitem(transfer.SHORT, "model", "baseline")
     words = ["compare", "part2", "--seeds", 2, "--epochs", 1]
     words += [word for name in ("random", "digits", "part1-frozen") for word in ("--init", name)]
     first = invoke(data, tmp_path, *words, "--json")
     assert first.exit_code == 0, first.output
     found = json.loads(first.stdout)
-    root = tmp_path / "comparison" / "compact-1-epochs" / "part2"
+    root = tmp_path / "comparison" / "baseline-1-epochs" / "part2"
     runs = {"from-random", "from-digits", "from-part1-frozen", "digits"}
     assert {path.name for path in root.iterdir()} == {*runs, "comparison.json", "comparison.png"}
-    assert (root.parent / "part1" / "compact" / "seed-1").is_dir()
+    assert (root.parent / "part1" / "baseline" / "seed-1").is_dir()
     assert found["files"] == [str(root / name) for name in ("comparison.json", "comparison.png")]
     assert [each["measures"]["initial_accuracy"]["n"] for each in found["initializations"]] == [2, 2, 2]
     assert Run(root / "from-digits" / "seed-0").experiment.data == "mnist"
@@ -53,6 +54,7 @@ def test_compare(data, tmp_path, monkeypatch):
 
 def test_an_interrupted_comparison_wants_resume(data, tmp_path, monkeypatch):
     monkeypatch.setitem(PARTS, "digits", dataclasses.replace(PARTS["digits"], epochs=1))
+    monkeypatch.setitem(transfer.SHORT, "model", "baseline")
     words = ["compare", "part3", "--seeds", 2, "--epochs", 1, "--init", "digits"]
     workspace = Workspace(tmp_path, str(data), data / "cache")
 
