@@ -143,16 +143,18 @@ class Cluster:
         if future.status == "finished":
             message = future.result(timeout=CONNECT)
             return MidasError(message) if message else None
-        self._check(client)
-        error = future.exception(timeout=CONNECT) if future.status == "error" else future.status
-        return MidasError(f"its workers failed: {str(error).splitlines()[0]}")
+        if future.status != "error":  # cancelled, or lost, as the scheduler is
+            raise self._lost()
+        return MidasError(f"its workers failed: {str(future.exception(timeout=CONNECT)).splitlines()[0]}")
 
     def _check(self, client: Client) -> None:
         if client.status != "running":
-            raise MidasError(
-                f"{self.scheduler}: lost the connection to the scheduler; finished epochs are kept, --resume goes "
-                "on from it"
-            )
+            raise self._lost()
+
+    def _lost(self) -> MidasError:
+        return MidasError(
+            f"{self.scheduler}: lost the connection to the scheduler; --resume goes on from the finished epochs"
+        )
 
 
 def _wait_for_workers(client: Client, scheduler: str) -> None:
