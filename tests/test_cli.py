@@ -453,7 +453,9 @@ def test_cross_validate(data, tmp_path):
     assert again.exit_code == 0 and "nothing to do" in again.stderr and "±" in again.stdout
     looked = json.loads(invoke(data, tmp_path, "analyze", "--checkpoint", found["path"], "--json").stdout)
     assert looked["n"] == 140 and looked["accuracy"] == pytest.approx(score["accuracy"]["mean"])
-    assert not json.loads(invoke(data, tmp_path, "list", "--json").stdout)["runs"]
+    assert [run["path"] for run in json.loads(invoke(data, tmp_path, "list", "--json").stdout)["runs"]] == [
+        found["path"]
+    ]
     assert "too few for 11 folds" in one_line(invoke(data, tmp_path, *words[:2], 11, "--name", "more"))
 
 
