@@ -13,7 +13,7 @@ class MidasError(Exception):
 
 
 class Busy(MidasError):
-    """Another process is working in a directory."""
+    """Another process is at work, in a directory or on a job; waiting helps."""
 
 
 def printable(text: str) -> str:

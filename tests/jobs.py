@@ -27,6 +27,13 @@ def copy(path, other, workspace):
     write(path, workspace)
 
 
+def read(path, workspace):
+    """Read the data of Part 1, of which the worker may have no files."""
+    data = workspace.load("part1", 28)
+    Path(path).mkdir(parents=True, exist_ok=True)
+    (Path(path) / "done").write_text(f"{data.digest} {type(workspace.open('part1')).__name__}")
+
+
 def fail(path, workspace):
     """Fail as trainings do."""
     raise MidasError(f"{path}: cannot be")

@@ -173,6 +173,15 @@ def test_failures_are_named_and_lose_nothing_else(machines, tmp_path):
     assert (second / "done").exists() and (fourth / "done").exists()
 
 
+def test_data_that_a_worker_does_not_see_are_sent(machines, data, tmp_path, monkeypatch):
+    path, workspace = tmp_path / "a", Workspace(tmp_path, str(data), tmp_path / "cache")
+    digest = workspace.load("part1", 28).digest
+    for is_seen, kind in ((True, "Source"), (False, "Dataset")):
+        monkeypatch.setattr("midas.studies.cluster._see", lambda client, paths, is_seen=is_seen: is_seen)
+        Cluster(str(machines.file)).perform([job(path, jobs.read)], workspace, "run", lambda job: None)
+        assert (path / "done").read_text() == f"{digest} {kind}"
+
+
 def test_an_interruption_ends_the_processes_of_the_workers(machines, tmp_path):
     path = tmp_path / "a"
 

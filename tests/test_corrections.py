@@ -69,6 +69,9 @@ def test_without_a_decision_the_suggested_label_is_taken(tmp_path):
     path = write_list(tmp_path / "l.csv", ("x.png", "a", "b"), columns=COLUMNS[:3])
     assert read_corrections(path) == [Correction("x.png", "a", "relabel", "b")]
     assert read_corrections(write_list(tmp_path / "none.csv")) == []
+    (tmp_path / "other.csv").write_text("not a list")
+    with pytest.raises(MidasError, match="has no column file; give the labels"):
+        read_corrections(tmp_path / "other.csv")
 
 
 def test_arrays_become_png_files_and_parts_stay_parts(tmp_path):

@@ -2,7 +2,8 @@ import time
 
 import pytest
 
-from midas.web.jobs import BusyError, Job, Jobs
+from midas.errors import Busy
+from midas.web.jobs import Job, Jobs
 
 
 def wait_until(condition, seconds=30):
@@ -24,7 +25,7 @@ def test_one_at_a_time_and_known_to_the_next_server(tmp_path, slow):
     started = jobs.start(slow)
     assert jobs.is_running() and later.is_running() and later.last() == started
     for each in (jobs, later):
-        with pytest.raises(BusyError):
+        with pytest.raises(Busy):
             each.start(slow)
     wait_until(lambda: "Note" in jobs.progress())
     later.stop()

@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 from fabricate import run
 
-from midas.cli import main, options
+from midas.cli import main, settings
 from midas.cli.console import Progress
 from midas.errors import MidasError
 from midas.experiments import Augmentation
@@ -253,15 +253,15 @@ def test_wrong_usage_is_2_and_missing_input_1(words, status, said, tmp_path, mon
 
 def test_a_config_may_have_some_of_the_settings(tmp_path):
     some = {"epochs": 7, "augmentation": {"elastic": 0.0}}
-    found = options._read_config(PARTS["part1"], "mine.json", some)
+    found = settings._read_config(PARTS["part1"], "mine.json", some)
     assert found == with_setting(
         PARTS["part1"].from_json({**PARTS["part1"].to_json(), "epochs": 7}), "augmentation.elastic=0.0"
     )
     assert found.augmentation.rotation == Augmentation().rotation
-    assert options._read_config(PARTS["part1"], "mine.json", {"augmentation": None}).augmentation is None
+    assert settings._read_config(PARTS["part1"], "mine.json", {"augmentation": None}).augmentation is None
     for wrong, said in (({"epoch": 7}, "epoch is unknown"), ({"epochs": "many"}, "epochs cannot be 'many'")):
         with pytest.raises(MidasError, match=said) as caught:
-            options._read_config(PARTS["part1"], "mine.json", wrong)
+            settings._read_config(PARTS["part1"], "mine.json", wrong)
         assert str(caught.value).startswith("mine.json: ")
     file = tmp_path / "mine.json"
     file.write_text(json.dumps({"nonsense": 1}))

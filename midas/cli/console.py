@@ -114,8 +114,9 @@ def _one_line(ctx: click.Context, message: str) -> click.ClickException:
 def _fitting(error: click.ClickException) -> click.ClickException:
     """Fold the message of an error for a terminal."""
     message = _folded(f"Error: {error.format_message()}").removeprefix("Error: ")
-    error.format_message = lambda: message  # type: ignore[method-assign]
-    return error
+    return (
+        click.UsageError(message, error.ctx) if isinstance(error, click.UsageError) else click.ClickException(message)
+    )
 
 
 def again(without: Sequence[str], *more: str) -> str:
@@ -217,7 +218,8 @@ def warn_of_skipped(skipped: Iterable[Skipped], data: str, most: int = 0) -> Non
             warn(f"{data}: skipped {each.name}: {each.reason}")
     elif listed:
         first = f"{listed[0].name}: {listed[0].reason}"
-        warn(f"{data}: {len(listed):,} images skipped, the first is {first} ('midas preprocess' lists all)")
+        count = f"{len(listed):,} images skipped, the first is" if len(listed) > 1 else "1 image skipped,"
+        warn(f"{data}: {count} {first} ('midas preprocess' lists all)")
 
 
 @dataclass

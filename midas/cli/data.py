@@ -16,11 +16,11 @@ from midas.cli.options import (
     data_dir_option,
     form_options,
     json_option,
-    open_data,
     seed_option,
     size_option,
     strict_option,
 )
+from midas.cli.settings import open_data
 from midas.errors import MidasError
 from midas.experiments import Augmentation
 from midas.files import plain, refuse_nonempty

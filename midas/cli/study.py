@@ -14,9 +14,6 @@ from midas.cli.options import (
     choice_option,
     common,
     json_option,
-    make_experiment,
-    make_suited,
-    make_workspace,
     protocol_options,
     restart_options,
     runs_dir_option,
@@ -25,6 +22,7 @@ from midas.cli.options import (
     wide_option,
     workspace_options,
 )
+from midas.cli.settings import make_experiment, make_suited, make_workspace
 from midas.errors import MidasError
 from midas.experiments import MODEL_NAMES, Experiment
 from midas.files import plain

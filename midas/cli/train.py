@@ -9,18 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from midas.cli.console import again, command, emit, load_tensorflow, table_width
-from midas.cli.options import (
-    apply,
-    choice_option,
-    common,
-    form_options,
-    json_option,
-    make_experiment,
-    make_suited,
-    make_workspace,
-    size_option,
-    training_options,
-)
+from midas.cli.options import apply, choice_option, common, form_options, json_option, size_option, training_options
+from midas.cli.settings import make_experiment, make_suited, make_workspace
 from midas.experiments import LOSSES, Experiment
 from midas.recipes import PARTS
 

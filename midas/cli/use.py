@@ -29,20 +29,17 @@ from midas.cli.options import (
     apply,
     cache_dir_option,
     checkpoint_option,
-    choose_classes,
     classes_option,
     common,
     form_options,
     json_option,
-    load_network,
-    names_of,
     network_option,
-    open_data,
     seed_option,
     size_option,
     strict_option,
     tta_option,
 )
+from midas.cli.settings import choose_classes, load_network, names_of, open_data
 from midas.errors import MidasError, printable
 from midas.files import parse, refuse_nonempty
 
@@ -448,7 +445,8 @@ def export(
 def show_help(ctx: click.Context, name: str | None) -> None:
     """Show the help of a command."""
     root = ctx.find_root()
-    shown = root.command.get_command(root, name) if name else root.command  # type: ignore[attr-defined]
+    assert isinstance(root.command, click.Group)
+    shown = root.command.get_command(root, name) if name else root.command
     if not shown:
         raise click.UsageError(f"no command {name!r}; 'midas --help' lists them")
     click.echo(shown.get_help(click.Context(shown, info_name=name, parent=root) if name else root))

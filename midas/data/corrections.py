@@ -89,8 +89,8 @@ def read_corrections(path: Path) -> list[Correction]:
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-            columns = set(rows[0]) if rows else {"file", "label", "suggested"}
+            reader = csv.DictReader(file)
+            rows, columns = list(reader), set(reader.fieldnames or ())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise (
             cannot("be read", path, error)

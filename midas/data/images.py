@@ -332,7 +332,7 @@ def _open_heif(data: bytes) -> Image:
     try:
         from pillow_heif import HeifImageFile
     except ImportError as error:
-        raise UnreadableImage("HEIC needs pillow-heif: pip install 'midas[heic]'; or export it as JPEG") from error
+        raise UnreadableImage("HEIC needs pillow-heif: pip install pillow-heif; or export it as JPEG") from error
     with _errors_as_reasons():
         return HeifImageFile(io.BytesIO(data))
 

@@ -190,7 +190,7 @@ def _is_empty(inside: np.ndarray, mask: np.ndarray, fill: float, is_cell: bool) 
     A sheet or a cell has nothing but a table or a frame around it; the frame has no second counter.
     """
     area = np.count_nonzero(mask) / mask.size
-    if _touches(mask):  # then only what is surely an edge of a scan or a table, not the strokes of an L or a U
+    if _touches(mask):  # then only what is clearly an edge of a scan or a table, not the strokes of an L or a U
         is_alone = not (_border(inside) & ~_border(mask) & 1).any()
         is_edge = fill >= EMPTY_FILL and _cut_sides(mask, 1) == 1 and area >= EMPTY_AREA
         return bool(is_alone and (area >= MOST or is_edge))

@@ -168,9 +168,7 @@ def score(training: Training, test: Dataset | None = None, cross_validation: Run
         of_unseen = probabilities if unseen is scored else network.probabilities(unseen.glyphs)
         threshold = classification.reject_threshold(of_unseen, unseen.labels)
         card = replace(run.card, reject_below=threshold)
-        if (
-            cross_validation and threshold is not None
-        ):  # of enough images, with the temperature that they were fitted to
+        if cross_validation and threshold is not None:  # of enough images to fit a temperature to them
             scores = cross_validation.cross_validation.scores
             card = replace(card, temperature=scores[0].temperature, tta_temperature=scores[-1].temperature)
         run.write(card)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from midas.studies.workspace import Workspace
 
-CONNECT = 10  # seconds to wait for a scheduler
+CONNECT, WORKERS = 10, 60  # seconds to wait for a scheduler, and for its first worker
 MARK = ".midas-cluster"  # a file by which workers are asked whether they see a folder
 
 
@@ -105,7 +105,7 @@ class Cluster:
         try:
             from distributed import Client
         except ImportError as error:
-            raise MidasError("--scheduler needs the package distributed: pip install 'midas[cluster]'") from error
+            raise MidasError("--scheduler needs the package distributed: pip install distributed") from error
         logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what it logs is said in one line below
         where = {"scheduler_file": self.scheduler} if Path(self.scheduler).is_file() else {"address": self.scheduler}
         try:
@@ -159,7 +159,7 @@ class Cluster:
 
 def _wait_for_workers(client: Client, scheduler: str) -> None:
     try:
-        client.wait_for_workers(1, timeout=CONNECT)
+        client.wait_for_workers(1, timeout=WORKERS)
     except TimeoutError as error:
         raise MidasError(f"{scheduler}: has no workers; start some with 'dask worker ADDRESS'") from error
 

@@ -1,7 +1,7 @@
 """Lists of trainings, worked off in this process, or in several of this machine.
 
-Every training is a run directory of its own, complete after each epoch. So whatever is killed, its trainings are
-resumed, and end with the results that one process would have had. `cluster` does the same on many machines.
+Every training is a run directory of its own, from which it can be resumed. So whatever is killed, its trainings end
+with the results that one process with as many threads would have had. `cluster` does the same on many machines.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ class Display:
 
     def _epoch(self, path: Path) -> int:
         """Count the epochs that a job needs no more: all of them if it is done."""
-        if path in getattr(self, "done", ()) or Run(path).finished:
+        if path in self.done or Run(path).finished:
             return self.jobs[path].experiment.epochs
         with contextlib.suppress(OSError):
             return (path / "metrics.jsonl").read_bytes().count(b"\n")
@@ -201,7 +201,7 @@ class Processes:
                         if attempts[path] < ATTEMPTS:
                             waiting.insert(0, job)
                         else:
-                            failures.errors[path] = error
+                            failures.errors[path] = MidasError(f"{path}: {error}")
                     except MidasError as error:
                         failures.errors[path] = error
                 display.show(running)

@@ -43,8 +43,8 @@ def perform(
     if not overwrite:
         run.check(experiment, resume)
         if run.finished:
-            _check_data(experiment, workspace)
-            workspace.say(f"{run.path}: already finished, nothing to do (--overwrite trains it again)")
+            _check_data([experiment], workspace)
+            _say_finished(run, workspace)
             return run
     init_checkpoint = _init_checkpoint(experiment, workspace)
     workspace.start()
@@ -114,12 +114,9 @@ def perform_seeds(
     """Perform an experiment with several seeds, counted up from its own.
 
     Raises:
-        MidasError: as `perform`; for any of the seeds, before the first is trained.
+        MidasError: as `perform_all`.
     """
     seeds = [replace(experiment, seed=experiment.seed + index) for index in range(networks)]
-    for each in seeds if not overwrite else ():
-        _check_data(each, workspace)
-        workspace.run(each).check(each, resume)
     logs = [tensorboard / f"seed-{each.seed}" if tensorboard and networks > 1 else tensorboard for each in seeds]
     return perform_all(seeds, workspace, "network", resume, overwrite, logs)
 
@@ -145,18 +142,23 @@ def perform_all(
         tell: say the accuracy of each; it is always said if several are performed at a time.
 
     Raises:
-        MidasError: as `perform`; those that can be performed are performed nevertheless.
+        MidasError: one cannot be performed, which is said before the first is trained; or some failed, and the others
+            were performed nevertheless.
     """
     runs, jobs = [workspace.run(each) for each in experiments], dict[Path, Job]()
     if overwrite:
         _refuse_busy(runs)
+    else:
+        _check_data(experiments, workspace)
+        for each, run in zip(experiments, runs, strict=True):
+            run.check(each, resume)
     if workspace.executor.is_parallel:
         _prepare(experiments, workspace, resume, overwrite)
         resume, overwrite = True, False
     for number, (each, run, log) in enumerate(itertools.zip_longest(experiments, runs, logs), 1):
         others = tuple(runs[number:]) if overwrite else ()
-        if workspace.executor.is_parallel and run.finished:
-            workspace.say(f"{run.path}: already finished, nothing to do (--overwrite trains it again)")
+        if run.finished and not overwrite:
+            _say_finished(run, workspace)
             continue
         before = _pretraining(each, workspace) if workspace.executor.is_parallel else None
         after = (workspace.run(before).path,) if before and not workspace.run(before).finished else ()
@@ -188,14 +190,15 @@ def _refuse_busy(runs: Sequence[Run]) -> None:
                 pass
 
 
+def _say_finished(run: Run, workspace: Workspace) -> None:
+    workspace.say(f"{run.path}: already finished, nothing to do (--overwrite trains it again)")
+
+
 def _prepare(experiments: Sequence[Experiment], workspace: Workspace, resume: bool, overwrite: bool) -> None:
-    """Do what other processes cannot: refuse what cannot be, delete what is to be trained again, and read all data.
+    """Do what other processes cannot: delete what is to be trained again, and read all data.
 
     Reading fills the cache, and reports images that cannot be used.
     """
-    for each in experiments if not overwrite else ():
-        workspace.run(each).check(each, resume)
-        _check_data(each, workspace)
     for name, size in dict.fromkeys((each.data, each.size) for each in experiments):
         workspace.load(name, size)
     for each in experiments:
@@ -206,23 +209,26 @@ def _prepare(experiments: Sequence[Experiment], workspace: Workspace, resume: bo
         _cross_validate(each, workspace, resume, overwrite, _init_checkpoint(each, workspace) if each.folds else None)
 
 
-def _check_data(experiment: Experiment, workspace: Workspace) -> None:
-    """Refuse to take other data for those that a run was trained on.
+def _check_data(experiments: Sequence[Experiment], workspace: Workspace) -> None:
+    """Refuse to take other data for those that runs were trained on; each data set is read once.
 
     Raises:
         MidasError: they differ.
     """
-    run = workspace.run(experiment)
-    if not (run / "card.json").exists() or run.card.size != experiment.size:
-        return
-    try:
-        data = workspace.load(experiment.data, experiment.size)
-    except MidasError:
-        if run.finished:  # data that are gone are not other data
-            return
-        raise
-    if run.card.data_digest != data.digest:
-        raise MidasError(f"{run.path}: was trained on other data; choose another --name, or use --overwrite")
+    digests: dict[tuple[str, int], str] = {}
+    for each in experiments:
+        run, key = workspace.run(each), (each.data, each.size)
+        if not (run / "card.json").exists() or run.card.size != each.size:
+            continue
+        try:
+            if key not in digests:
+                digests[key] = workspace.load(*key).digest
+        except MidasError:
+            if run.finished:  # data that are gone are not other data
+                continue
+            raise
+        if run.card.data_digest != digests[key]:
+            raise MidasError(f"{run.path}: was trained on other data; choose another --name, or use --overwrite")
 
 
 def run_study(workspace: Workspace, quick: bool, seed: int, resume: bool = False, overwrite: bool = False) -> list[Run]:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,7 +81,9 @@ class Child:
         """
         stdout, _ = self.process.communicate()
         if self.process.returncode:
-            raise Died(f"its process died, with status {self.process.returncode}")
+            raise Died(
+                f"its process died, with status {self.process.returncode}; --resume goes on from the last saved epoch"
+            )
         if message := json.loads(stdout):
             raise MidasError(message)
 
@@ -126,5 +129,6 @@ def perform(task: bytes, places: bytes) -> str | None:
                 time.sleep(PATIENCE)
     except MidasError as error:
         return str(error)
-    except Exception as error:  # of a library: the other process has to know
-        return f"{type(error).__name__}: {error}"
+    except Exception as error:  # of a library: the other process has to know, and has no traceback
+        *_, last = traceback.extract_tb(error.__traceback__)
+        return f"{type(error).__name__}: {error} ({last.filename}, line {last.lineno})"

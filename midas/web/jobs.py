@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from midas.errors import MidasError
+from midas.errors import Busy, MidasError
 from midas.files import make_directory, parse, read_json, write_json
 
 try:
@@ -50,10 +50,6 @@ class Job:
     process: int = 0
 
 
-class BusyError(MidasError):
-    """Another job is running."""
-
-
 @dataclass(eq=False)
 class Jobs:
     """The one job that may run.
@@ -73,7 +69,7 @@ class Jobs:
             job: what it is; its process is filled in.
 
         Raises:
-            BusyError: another one is running.
+            Busy: another one is running.
             MidasError: the folder cannot be written.
         """
         with self.turn, contextlib.ExitStack() as stack:
@@ -102,17 +98,17 @@ class Jobs:
         """Lock the file, which the process inherits: the lock is held as long as it lives.
 
         Raises:
-            BusyError: another process holds it.
+            Busy: another process holds it.
         """
         if self.running and self.running.poll() is None:
-            raise BusyError("a training or an audit is running; stop it, or wait for it to end")
+            raise Busy("a training or an audit is running; stop it, or wait for it to end")
         descriptor = os.open(self.folder / "job.lock", os.O_CREAT | os.O_RDWR, 0o600)
         try:
             if fcntl:
                 try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError as error:
-                    raise BusyError("a job of an earlier server is running; stop it, or wait") from error
+                    raise Busy("a job of an earlier server is running; stop it, or wait") from error
             yield descriptor
         finally:
             os.close(descriptor)
@@ -136,7 +132,7 @@ class Jobs:
         try:
             with self._lock():
                 return False
-        except BusyError:
+        except Busy:
             return True
 
     def failure(self) -> str | None:

@@ -9,8 +9,7 @@ from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 
 from midas.data.levels import UnreadableImage
-from midas.errors import MidasError, printable
-from midas.web.jobs import BusyError
+from midas.errors import Busy, MidasError, printable
 
 WORDS = {  # what is said where werkzeug explains too much
     404: "there is nothing here",
@@ -45,7 +44,7 @@ def _unexpected(error: Exception) -> tuple[Response, int]:
 def register(app: Flask) -> None:
     """Let an application answer errors so."""
     app.register_error_handler(HTTPException, _http_error)
-    app.register_error_handler(BusyError, lambda error: refuse(409, str(error)))
+    app.register_error_handler(Busy, lambda error: refuse(409, str(error)))
     app.register_error_handler(MidasError, lambda error: refuse(400, str(error)))
     app.register_error_handler(UnreadableImage, lambda error: refuse(422, str(error)))
     app.register_error_handler(Exception, _unexpected)
