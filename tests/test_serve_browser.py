@@ -208,3 +208,13 @@ def test_a_pen_keeps_the_palm_off(page):
     send("pointerdown", "touch", 3, 0.1, 0.1)
     expect(page.locator(".answer[data-label='7']")).to_be_visible()
     expect(page.locator(".rest p").first).to_have_count(0)  # one stroke: there is nothing to leave out
+
+
+def test_a_refused_beginning_does_not_keep_the_drawing_from_being_read(page):
+    """The server refuses the first points of a stroke after the others were drawn."""
+    held = []
+    page.route("**/api/read", lambda route: held.append(route), times=1)
+    draw(page, "#read-pad", SEVEN)
+    held[0].fulfill(status=422, json={"error": "blank: ruling, but no character"})
+    expect(page.locator(".answer[data-label='7']")).to_be_visible()
+    expect(page.locator("#failure")).to_be_hidden()

@@ -37,27 +37,30 @@ async function change() {
   clearTimeout(timer);
   root.querySelector(".hint").hidden = !isBlank();
   for (const id of ["read-undo", "read-clear"]) byId(id).disabled = isBlank();
-  if (isBlank()) return clear();
+  if (isBlank()) {
+    report(null);
+    return clear();
+  }
   if (isAsking) return; // the answer to come asks again
   isAsking = true;
   const late = setTimeout(() => byId("answers").classList.add("waiting"), PAUSE); // a network is being loaded
-  try {
-    for (let asked = -1; asked !== version && !isBlank();) {
-      asked = version;
-      const next = new Promise(resolve => setTimeout(resolve, EVERY));
+  for (let asked = -1; asked !== version && !isBlank();) {
+    asked = version;
+    const next = new Promise(resolve => setTimeout(resolve, EVERY));
+    let refusal = null;
+    try {
       const answer = await post("/api/read", request(chosen));
       if (!isBlank()) show(answer);
-      await next;
+    } catch (error) {
+      refusal = error; // the strokes that came since may be a character
     }
-    timer = setTimeout(explain, PAUSE);
-    report(null);
-  } catch (error) {
-    report(error);
-  } finally {
-    isAsking = false;
-    clearTimeout(late);
-    byId("answers").classList.remove("waiting");
+    if (asked === version) report(refusal);
+    if (asked === version && !refusal) timer = setTimeout(explain, PAUSE);
+    await next;
   }
+  isAsking = false;
+  clearTimeout(late);
+  byId("answers").classList.remove("waiting");
 }
 
 // What the answer rests on takes a little longer, so it is asked for when the pen rests.
