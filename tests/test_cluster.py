@@ -45,10 +45,16 @@ class Machines:
 
     def __init__(self, folder: Path):
         self.file, self.folder, self.workers = folder / "scheduler.json", folder, []
+        self.file.unlink(missing_ok=True)  # of an earlier scheduler
         self.scheduler = self._start("dask_scheduler", "--port", 0, "--scheduler-file", self.file)
         jobs.until(self.file.exists)
         for _ in range(2):
             self.add_worker()
+        with self._client() as client:
+            client.wait_for_workers(2, timeout=300)
+
+    def _client(self):
+        return distributed.Client(scheduler_file=str(self.file), set_as_default=False)
 
     def _start(self, module, *words):
         command = [sys.executable, "-m", f"distributed.cli.{module}", *map(str, words), "--no-dashboard"]
@@ -58,13 +64,12 @@ class Machines:
 
     def add_worker(self):
         folder = self.folder / f"worker-{len(self.workers)}"
-        # A training has all cores, or one beside the other workers of pytest, as those in this process have.
-        threads = os.cpu_count() if "PYTEST_XDIST_WORKER" in os.environ else 1
-        words = ["--scheduler-file", self.file, "--nthreads", threads, "--no-nanny", "--local-directory", folder]
+        # As many trainings as cores, so that each has one thread.
+        words = ["--scheduler-file", self.file, "--nthreads", os.cpu_count(), "--no-nanny", "--local-directory", folder]
         self.workers.append(self._start("dask_worker", *words))
 
     def wait_for_clients(self, count):
-        with distributed.Client(scheduler_file=str(self.file), set_as_default=False) as client:
+        with self._client() as client:
             own = 2  # this one, and the scheduler's own
             jobs.until(
                 lambda: client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.clients)) >= own + count
