@@ -1,4 +1,4 @@
-"""Let every worker of pytest-xdist compute on one core, of which the machine has as many as there are workers."""
+"""Settings of all tests: every worker of pytest-xdist computes on one core, of which there are as many as workers."""
 
 import os
 
@@ -15,3 +15,23 @@ def save_every_epoch(monkeypatch):
     from midas.learning import trainer
 
     monkeypatch.setattr(trainer, "SAVE_EVERY", 0.0)
+
+
+@pytest.fixture(scope="module")
+def eagerly():
+    """Run a module's networks without tracing, which takes longer than tiny trainings; `traced` is the exception."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture
+def traced(eagerly):
+    """Trace as outside of tests."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(False)
+    yield
+    tf.config.run_functions_eagerly(True)

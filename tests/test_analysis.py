@@ -16,6 +16,8 @@ from midas.files import plain
 from midas.metrics import classification
 from midas.report import analysis
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 FIGURES = ["confusion.png", "confusion-normalized.png", "mistakes.png", "calibration.png", "learning-curves.png"]
 
 

@@ -14,6 +14,8 @@ from tiny import dataset, write_drawings
 import midas
 from midas.data import sample
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 HEAVY = ("tensorflow", "keras", "numpy", "cv2", "sklearn", "scipy", "matplotlib", "click", "PIL")
 
 

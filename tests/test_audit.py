@@ -13,6 +13,8 @@ from midas.learning.checkpoints import shipped_checkpoint
 from midas.report import label_audit
 from midas.studies.audit import Options, audit
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 
 def mislabeled():
     """120 digits, of which every tenth has a wrong label."""

@@ -22,6 +22,8 @@ from midas.metrics.classification import calibrate, softmax
 from midas.predictions import Alternative
 from midas.runs import Run
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 
 def write_network(folder, seed, names=CHARACTERS):
     """Write an untrained network and its card, as a run directory holds them."""

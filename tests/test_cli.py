@@ -34,6 +34,8 @@ from midas.recipes import PARTS, named, with_recipe
 from midas.runs import Run
 from midas.studies import study
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 HEAVY = {"tensorflow", "keras", "numpy", "cv2", "sklearn", "matplotlib", "scipy", "jinja2"}
 COMMANDS = sorted(main.commands)
 

@@ -14,6 +14,8 @@ from midas.studies import cross_validation
 from midas.studies.cross_validation import Protocol, cross_validate, stratified_folds
 from midas.studies.study import Workspace
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 QUICK = experiment(epochs=1, val_fraction=0.0, augmentation=None)
 BASE = Protocol(folds=2)
 

@@ -13,6 +13,8 @@ from midas.runs import Run
 from midas.studies import custom
 from midas.studies.workspace import Workspace
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 
 def train(tmp_path, data=None, test=None, **settings):
     chosen = {} if {"recipe", "init_checkpoint"} & settings.keys() else {"model": "baseline"}

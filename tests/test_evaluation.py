@@ -14,6 +14,8 @@ from midas.learning.classifier import Classifier
 from midas.runs import Run
 from midas.studies import evaluation
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):

@@ -24,6 +24,8 @@ from midas.metrics.complementary import uniform_transition
 from midas.records import Card
 from midas.report import label_audit
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 NAMES = tuple("0123456789")
 
 

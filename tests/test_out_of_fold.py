@@ -7,6 +7,8 @@ from tiny import dataset
 from midas.errors import MidasError
 from midas.studies import out_of_fold
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):

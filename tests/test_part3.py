@@ -14,6 +14,8 @@ from midas.learning.trainer import train
 from midas.runs import Run
 from midas.studies import study
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 TINY = experiment("part3", learning_rate=2e-3, epochs=4, val_fraction=0.2, min_delta=1e-4, name="tiny")
 
 
@@ -74,6 +76,7 @@ def test_training_takes_no_test_set_and_does_not_use_file_names(tmp_path):
     assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
+@pytest.mark.usefixtures("traced")
 def test_predicts_by_largest_and_smallest_output_and_learns_from_complementary_labels(tmp_path):
     results = {}
     for loss in ("cross-entropy", "complementary", "progressive"):
@@ -101,7 +104,7 @@ def targets(run):
     return load_for_training(run / "last.keras").loss.targets.numpy()
 
 
-@pytest.mark.usefixtures("save_every_epoch")
+@pytest.mark.usefixtures("traced", "save_every_epoch")
 def test_an_interrupted_training_resumes_exactly_with_its_targets(tmp_path):
     whole, broken = (Run(tmp_path / name) for name in ("whole", "broken"))
     train(TINY, whole, mislabeled(10))

@@ -14,6 +14,8 @@ from midas.learning.checkpoints import load_for_training
 from midas.learning.input_pipeline import split
 from midas.runs import Run
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 N = 200
 
 

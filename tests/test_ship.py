@@ -16,6 +16,8 @@ from midas.metrics.classification import ErrorKinds, calibrate
 from midas.records import Card, CrossValidationResult, CrossValidationScores, MeanScore
 from midas.runs import Run
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 
 def write_cross_validation(folder, of, scores):
     """Write the record of a cross-validation of an experiment."""

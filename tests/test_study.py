@@ -10,6 +10,8 @@ from midas.runs import Run
 from midas.studies import study
 from midas.studies.study import Workspace, perform, perform_seeds, run_study
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 
 class Stopped(Exception):
     """Stands for a process that is stopped."""

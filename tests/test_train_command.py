@@ -12,6 +12,8 @@ from click.testing import CliRunner
 from midas.cli import main
 from midas.runs import Run
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 SYMBOLS = "ILZ"
 
 

@@ -16,6 +16,8 @@ from midas.learning.input_pipeline import feed, split
 from midas.learning.trainer import compile_model, score, train
 from midas.runs import Run
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 
 class Stop(Exception):
     """Interrupts a training."""
@@ -39,6 +41,7 @@ def trainable(run):
     return [variable.numpy() for variable in Classifier.load(run.path).network.trainable_variables]
 
 
+@pytest.mark.usefixtures("traced")
 @pytest.mark.parametrize("settings", [{}, {"part": "part3"}, {"part": "part3", "loss": "complementary"}])
 def test_a_step_is_traced_once(settings):
     data, tiny = dataset("0123", 5), experiment(**settings, batch_size=10)
@@ -51,6 +54,7 @@ def test_a_step_is_traced_once(settings):
     assert len(traced) == 1
 
 
+@pytest.mark.usefixtures("traced")
 def test_images_that_vanish_from_disk_during_a_training_are_named(tmp_path, monkeypatch):
     monkeypatch.setattr("midas.data.memmap.MAX_IN_MEMORY", 0)
     data, file = dataset("0123", 5), tmp_path / "glyphs"
@@ -172,7 +176,7 @@ def test_a_frozen_backbone_keeps_its_weights_through_an_interruption(tmp_path):
         experiment(freeze_backbone=True)
 
 
-@pytest.mark.usefixtures("save_every_epoch")
+@pytest.mark.usefixtures("traced", "save_every_epoch")
 @pytest.mark.parametrize(("schedule", "epochs", "interruptions"), [("plateau", 8, (2, 5)), ("cosine", 4, (2,))])
 def test_an_interrupted_run_resumes_exactly(tmp_path, schedule, epochs, interruptions):
     # So high a learning rate makes the validation loss jump, so that the state of the plateau schedule matters.

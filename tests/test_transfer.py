@@ -11,6 +11,8 @@ from midas.studies import transfer
 from midas.studies.study import Workspace
 from midas.studies.transfer import compare, experiment
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 
 def test_trainings_of_a_pair_differ_in_their_initialization_alone():
     for initialization in INITIALIZATIONS:
