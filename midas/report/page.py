@@ -211,7 +211,7 @@ def _read_all(runs: Sequence[Run]) -> tuple[list[Entry], list[dict[str, str]]]:
     if not entries:
         reasons = "; ".join(f"{run['run']}: {run['reason']}" for run in left_out[:3]) or "there are no runs at all"
         raise MidasError(f"no finished run to report on ({reasons}); train one first")
-    entries.sort(key=lambda entry: (entry.part, entry.result.name, entry.result.seed))
+    entries.sort(key=lambda e: (e.part, e.experiment.init != "random", e.result.name, e.result.seed))
     return _with_unique_titles(entries), left_out
 
 
