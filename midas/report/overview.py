@@ -10,7 +10,7 @@ from midas.report import plots
 from midas.report.figures import Drawing, Figures, Gallery, RunFigures, draw
 from midas.report.findings import initialization_pairs
 from midas.report.groups import SeedGroup
-from midas.report.titles import INITIALIZATION_TITLES, is_pretraining
+from midas.report.titles import INITIALIZATION_TITLES, is_pretraining, rank
 
 MAX_PAIRS, PAIR_IMAGES = 5, 4  # confused pairs on the first screen, and images of each
 
@@ -106,9 +106,7 @@ def _wrong_labels(groups: Sequence[SeedGroup], everything: Sequence[SeedGroup]) 
     ]
     if with_truth:
         marks["trained on true labels"] = max(group.accuracy for group in with_truth)
-    ordered = sorted(
-        groups, key=lambda group: (group.experiment.loss != "cross-entropy", group.experiment.init != "random")
-    )
+    ordered = sorted(groups, key=lambda group: rank(group.experiment))
     rows = [_dot(group, group.experiment.loss != "cross-entropy") for group in ordered]
     alt = "; ".join(f"{row.name} {100 * row.value:.1f} %" for row in rows)
     caption = f"Correctly recognized test images after training on wrong labels. {_intervals(groups)}"

@@ -67,7 +67,8 @@ def stratified_folds(dataset: Dataset, data: str, folds: int, seed: int) -> Fold
         labels = np.flatnonzero(counts == count)
         rare = some(repr(dataset.class_names[label]) for label in labels)
         verb, them = (f"classes {rare} each have", "them") if len(labels) > 1 else (f"class {rare} has", "it")
-        way_out = f"add images of {them}, or remove {them}" if count < 2 else f"use fewer --folds, or add images of {them}"
+        more = f"add images of {them}"
+        way_out = f"{more}, or remove {them}" if count < 2 else f"use fewer --folds, or {more}"
         raise MidasError(
             f"{data}: {verb} {count} image{'s' if count != 1 else ''}, too few for {folds} folds; {way_out}"
         )
