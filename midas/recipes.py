@@ -122,6 +122,10 @@ SMALL_DATA: dict[str, Any] = {
     "stop_patience": None,
 }
 
+# Those of Part 3: a small network and more, smaller steps recognize most by the complementary labels of images that
+# were held out. 135 of them determine the validation loss to 0.013.
+SMALL_PART3 = {**SMALL_DATA, "model": "fast", "batch_size": 32, "epochs": 40, "min_delta": 0.013}
+
 # Of the trainings on the sample's drawings, which are easier than real ones.
 SAMPLE_EPOCHS = 25
 
@@ -140,10 +144,12 @@ _FREE = ("model", "size", "epochs", "batch_size", "learning_rate")
 def for_sample(experiment: Experiment) -> Experiment:
     """Give an experiment the settings that suit the embedded sample.
 
-    >>> for_sample(PARTS["part1"]).epochs, for_sample(PARTS["part2"]).batch_size
-    (25, 64)
+    >>> for_sample(PARTS["part1"]).epochs, for_sample(PARTS["part2"]).batch_size, for_sample(PARTS["part3"]).model
+    (25, 64, 'fast')
     """
-    return replace(experiment, **(SMALL_DATA if experiment.test else {"epochs": SAMPLE_EPOCHS}))
+    if not experiment.test:
+        return replace(experiment, epochs=SAMPLE_EPOCHS)
+    return replace(experiment, **(SMALL_PART3 if experiment.part == "part3" else SMALL_DATA))
 
 
 def suited(experiment: Experiment, recipe: str, images: int, smallest: int | None) -> Experiment:

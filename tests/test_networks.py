@@ -30,7 +30,7 @@ def samples(data):
 def networks(tmp_path_factory):
     """Networks of a runs folder with trainings of two parts."""
     root = tmp_path_factory.mktemp("runs")
-    untrained(root, CROSS_ENTROPY)
+    untrained(root, CROSS_ENTROPY, samples=samples(dataset("0123456789", 3)))
     untrained(root, PARTS["part2"], samples=samples(dataset("0123456789", 3)))
     untrained(root / "sample", PARTS["part2"], seed=1)
     (untrained(root, dataclasses.replace(PARTS["part2"], name="damaged")) / "experiment.json").write_text("{")
@@ -92,6 +92,8 @@ def test_what_an_answer_rests_on(networks):
     data = dataset("0123456789", 3)
     again = networks.explain(offer, cv2.resize(255 - data.images[4], (280, 280), interpolation=cv2.INTER_NEAREST))
     assert again["nearest"][0]["label"] == data.class_names[data.labels[4]]
+    (of_wrong_labels,) = networks.choose(["part3/random-cross-entropy/seed-0"])
+    assert all(each["label"].startswith("not ") for each in networks.explain(of_wrong_labels, PAGE)["nearest"])
     (shipped,) = networks.choose(["part1"])
     assert networks.explain(shipped, PAGE)["nearest"] is None
 

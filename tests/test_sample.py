@@ -187,7 +187,6 @@ def test_every_named_data_set_has_a_substitute_that_can_be_read_twice(name, coun
     assert source.is_sample and source.class_folders == ()
 
 
-def test_the_substitute_for_part_3_has_six_correct_labels_per_class():
+def test_the_substitute_for_part_3_has_wrong_labels_only():
     given = np.array([int(entry.label) for entry in sample.source("part3").entries()])
-    _, true = sample.digits("train")
-    assert np.bincount(true[given == true]).tolist() == [6] * 10
+    assert (given != sample.digits("train")[1]).all()

@@ -86,6 +86,9 @@ def test_reading(page, tmp_path):
         page.evaluate(GIVE, event)
         expect(page.locator(".answer")).to_have_count(1)
         expect(page.locator("#read-pad img")).to_be_visible()
+    draw(page, "#read-pad", SEVEN)  # which replaces the image
+    expect(page.locator("#read-pad img")).to_be_hidden()
+    expect(page.locator(".answer[data-label='7']")).to_have_count(1)
     page.locator(".networks summary").click()
     page.locator("#networks fieldset", has_text="Part 3").locator("button").click()
     page.set_input_files("#read-file", {"name": "x.png", "mimeType": "image/png", "buffer": b"no image"})

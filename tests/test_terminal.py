@@ -42,6 +42,18 @@ with click.Context(click.Command("x")):
     warn("a warning " + 12 * "that is long ")
 """
 
+# `midas run --data-dir sample` with the shortest trainings of two of its parts.
+SHORT_STUDY = """
+from dataclasses import replace
+from midas.cli import main
+from midas.recipes import PARTS, for_sample
+from midas.studies import study
+short = {"model": "baseline", "epochs": 1, "batch_size": 256}
+both = replace(PARTS["part2"], **short), replace(PARTS["part3"], **short, loss="complementary")
+study.experiments = lambda sample, quick, seed: list(both)
+main(["run", "--data-dir", "sample", "--cache-dir", "cache"], prog_name="midas")
+"""
+
 
 def on_a_terminal(*command: str, columns: int = 80, cwd: Path | None = None, **environment: str) -> str:
     """Run a program on a pseudo-terminal, and give what it wrote."""
@@ -186,6 +198,19 @@ def test_a_log_has_one_line_per_epoch_and_no_control_characters(capsys):
     assert len(lines) == 26 and lines[-1] == "read 1,000 of 1,000 images"
     assert lines[11] == "fold 2 of 5, epoch 12 of 25, 0:39 left  loss 0.500"
     assert all(line.isprintable() for line in lines)
+
+
+def test_a_study_fits_80_columns_from_the_first_line_to_the_page(tmp_path):
+    study = "-c", SHORT_STUDY
+    shown = lines_of(on_a_terminal(*study, cwd=tmp_path))
+    text = "\n".join(shown)
+    assert max(map(len, shown)) <= 80
+    for each in ("━ read ", "run 2 of 2, epoch 1 of 1, done", "--wide also shows", "━ drew 1 of 2 runs", "Part 3: "):
+        assert each in text
+    assert shown[-2] == "Report: checkpoints/sample/report.html" and "report.html" in shown[-1]
+    again = subprocess.run([sys.executable, *study], capture_output=True, text=True, cwd=tmp_path)
+    assert again.returncode == 0 and again.stderr.count("already finished") == 2
+    assert all(line.isprintable() for line in (again.stdout + again.stderr).splitlines())
 
 
 # ---- help and completion

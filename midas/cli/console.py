@@ -121,8 +121,7 @@ def _fitting(error: click.ClickException) -> click.ClickException:
 
 def again(without: Sequence[str], *more: str) -> str:
     """Give the command line of this call without some of its options, which take no value, and with others."""
-    words = [word for word in sys.argv[1:] if word not in without]
-    return " ".join(map(_quoted, [*_program(), *words, *more]))
+    return command_line(*(word for word in sys.argv[1:] if word not in without), *more)
 
 
 def how_to_continue(command: click.Command, began: bool) -> str:
@@ -136,13 +135,18 @@ def how_to_continue(command: click.Command, began: bool) -> str:
     resumes = any(option.name == "resume" for option in command.params) and (began or "--overwrite" not in words)
     if resumes:
         words = [*(word for word in words if word not in ("--overwrite", "--resume")), "--resume"]
-    return f"{'Continue' if resumes else 'Start again'} with: {' '.join(map(_quoted, [*_program(), *words]))}"
+    return f"{'Continue' if resumes else 'Start again'} with: {command_line(*words)}"
+
+
+def command_line(*words: str) -> str:
+    """Give a command line of this program that can be pasted into the shell that started it."""
+    return " ".join(map(_quoted, [*_program(), *words]))
 
 
 def _program() -> list[str]:
     """Give the words by which a shell finds this program."""
     name = sys.argv[0]
-    if Path(name).name == "__main__.py":
+    if Path(name).parts[-2:] == ("midas", "__main__.py"):
         return [sys.executable, "-m", "midas"]
     return ["midas"] if Path(name).stem != "midas" or name == shutil.which("midas") else [name]
 

@@ -50,6 +50,8 @@ def make_experiment(
         changes["augmentation"] = (base.augmentation or PARTS[part].augmentation) if given["augment"] else None
     if suited:
         changes |= {name: getattr(suited, name) for name in ("data", "test")}
+    if {"folds", "val_fraction"} <= given.keys():
+        raise click.UsageError("--folds and --val-fraction exclude each other: a cross-validation trains on all images")
     if given.get("all_data") or given.get("folds"):
         changes["val_fraction"] = 0.0
     if (given.keys() & {"all_data", "val_fraction"} and not given.get("folds")) or (suited and suited.test):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from midas.cli.console import again, command, emit, load_tensorflow, table_width
+from midas.cli.console import again, command, command_line, emit, load_tensorflow, table_width
 from midas.cli.options import apply, choice_option, common, form_options, json_option, size_option, training_options
 from midas.cli.settings import make_experiment, make_suited, make_workspace
 from midas.experiments import LOSSES, Experiment
@@ -116,7 +115,7 @@ def _perform(experiment: Experiment, workspace: Workspace, settings: dict[str, A
     found, table = summarize_seeds(runs, table_width())
     told = outcome(runs[0]) if experiment.part == "custom" else []
     lines = [table, *(folded(line, table_width()) for line in told)]
-    lines += [f"Use it with: midas predict --checkpoint {shlex.quote(found['path'])} drawing.png"]
+    lines += [f"Use it with: {command_line('predict', '--checkpoint', found['path'], 'drawing.png')}"]
     emit(found, settings["as_json"], "\n".join(lines))
 
 

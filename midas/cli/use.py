@@ -18,6 +18,7 @@ from midas.cli.console import (
     Progress,
     Unread,
     command,
+    command_line,
     emit,
     load_tensorflow,
     table_width,
@@ -374,7 +375,7 @@ def _apply_corrections(
         warn("Note: not every class can give its name to a folder; --json lists the folders")
     if found.without_label:
         warn(f"{data}: {found.without_label:,} images without a label are not in the copy")
-    emit(found, as_json, f"{out}: {counts}\nTrain on it with: midas train {shlex.quote(str(out))}")
+    emit(found, as_json, f"{out}: {counts}\nTrain on it with: {command_line('train', str(out))}")
 
 
 def _is_given(ctx: click.Context, name: str) -> bool:
@@ -434,7 +435,8 @@ def export(
     if dataset:
         warn_of_skipped(dataset.skipped, str(data))
     found = write(network, export_format, out, int8, dataset, data or "sample")
-    usage = f"\nRead with it: python {shlex.quote(str(out / READER))} drawing.png" if (out / READER).exists() else ""
+    words = map(shlex.quote, (sys.executable, str(out / READER), "drawing.png"))
+    usage = f"\nRead with it: {' '.join(words)}" if (out / READER).exists() else ""
     emit(found, as_json, found.summary() + usage)
 
 

@@ -105,9 +105,10 @@ class Dataset:
             MidasError: there is an image of another class.
         """
         if unknown := sorted(set(self.class_names) - set(class_names)):
+            classes, them = ("class", "it") if len(unknown) == 1 else ("classes", "them")
             raise MidasError(
-                f"{data}: has the class {some(map(repr, unknown))}, which {others} has no images of; remove it, or add "
-                "images of it"
+                f"{data}: has the {classes} {some(map(repr, unknown))}, which {others} has no images of; "
+                f"remove {them}, or add images of {them}"
             )
         positions = np.array([class_names.index(name) for name in self.class_names], np.int64)
         return replace(self, labels=positions[self.labels], class_names=class_names)

@@ -10,7 +10,7 @@ from midas.report import plots
 from midas.report.figures import Drawing, Figures, Gallery, RunFigures, draw
 from midas.report.findings import initialization_pairs
 from midas.report.groups import SeedGroup
-from midas.report.titles import INITIALIZATION_TITLES, is_pretraining
+from midas.report.titles import INITIALIZATION_TITLES, is_pretraining, rank
 
 MAX_PAIRS, PAIR_IMAGES = 5, 4  # confused pairs on the first screen, and images of each
 
@@ -83,10 +83,16 @@ def _learning(groups: Sequence[SeedGroup], comparisons: Sequence[Comparison]) ->
                 curves.append((group.title, len(group.results), found_curves))
     named = [replace(each, name=f"{name}, {n} seed{'s' if n > 1 else ''}") for name, n, each in curves]
     alt = f"Validation error during training: {'; '.join(each.name for each in named)}"
-    seeds = max((n for _, n, _ in curves), default=1)
-    spread = "Lines are means and bands the range over seeds." if seeds > 1 else "One seed each, so there are no bands."
+    spread = spread_of([n for _, n, _ in curves])
     caption = f"Share of validation images that are misclassified in the course of training. {spread}"
     return draw(plots.compare_curves(named), alt, caption)
+
+
+def spread_of(seeds: Sequence[int]) -> str:
+    """Say what the lines and bands of learning curves are, by the number of seeds of each."""
+    if max(seeds, default=1) == 1:
+        return "One seed each, so there are no bands."
+    return "Lines are means and bands the range over seeds."
 
 
 def _wrong_labels(groups: Sequence[SeedGroup], everything: Sequence[SeedGroup]) -> Drawing:
@@ -100,9 +106,7 @@ def _wrong_labels(groups: Sequence[SeedGroup], everything: Sequence[SeedGroup]) 
     ]
     if with_truth:
         marks["trained on true labels"] = max(group.accuracy for group in with_truth)
-    ordered = sorted(
-        groups, key=lambda group: (group.experiment.loss != "cross-entropy", group.experiment.init != "random")
-    )
+    ordered = sorted(groups, key=lambda group: rank(group.experiment))
     rows = [_dot(group, group.experiment.loss != "cross-entropy") for group in ordered]
     alt = "; ".join(f"{row.name} {100 * row.value:.1f} %" for row in rows)
     caption = f"Correctly recognized test images after training on wrong labels. {_intervals(groups)}"

@@ -19,7 +19,7 @@ from midas.metrics.classification import ErrorKinds
 from midas.records import Card, Comparison, DataRecord, Environment, EpochRecord, Predictions, Result
 from midas.report import findings, tables, verdicts
 from midas.report.groups import Scored, SeedGroup
-from midas.report.titles import data_title, run_title, section_of
+from midas.report.titles import data_title, rank, run_title, section_of
 from midas.runs import FILES, Run, read_comparison
 
 if TYPE_CHECKING:  # Matplotlib takes a second
@@ -211,7 +211,7 @@ def _read_all(runs: Sequence[Run]) -> tuple[list[Entry], list[dict[str, str]]]:
     if not entries:
         reasons = "; ".join(f"{run['run']}: {run['reason']}" for run in left_out[:3]) or "there are no runs at all"
         raise MidasError(f"no finished run to report on ({reasons}); train one first")
-    entries.sort(key=lambda entry: (entry.part, entry.result.name, entry.result.seed))
+    entries.sort(key=lambda entry: (entry.part, rank(entry.experiment), entry.result.name, entry.result.seed))
     return _with_unique_titles(entries), left_out
 
 

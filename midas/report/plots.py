@@ -349,7 +349,7 @@ def dots(rows: Sequence[Dot], marks: Mapping[str, float]) -> Figure:
         rows: from top to bottom.
         marks: proportions that are marked by vertical lines, by name.
     """
-    figure = Figure(figsize=(NARROW, 0.62 * len(rows) + 0.75 + 0.2 * len(marks)), layout="constrained")
+    figure = Figure(figsize=(NARROW, 0.55 * len(rows) + 0.75 + 0.2 * len(marks)), layout="constrained")
     axes = figure.add_subplot()
     for position, row in enumerate(rows):
         low, high = (100 * bound for bound in row.interval)

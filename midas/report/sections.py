@@ -16,7 +16,7 @@ from midas.report import plots, tables, verdicts
 from midas.report.data_figures import of_data
 from midas.report.figures import Figures, draw, of_transition
 from midas.report.groups import SeedGroup
-from midas.report.overview import chart
+from midas.report.overview import chart, spread_of
 from midas.report.sheets import Sheet
 from midas.report.tables import grid
 from midas.report.titles import is_pretraining, part_title, scored_title
@@ -149,7 +149,7 @@ def _part(part: str, entries: Sequence[Entry], groups: Sequence[SeedGroup]) -> d
     curves = [each for each in found if each]
     height = "Validation accuracy, estimated from complementary labels (it can fall below 0)"
     height = height if is_complementary else "Share of validation images that are misclassified"
-    names = "; ".join(each.name for each in curves)
+    names, spread = "; ".join(each.name for each in curves), spread_of([len(group.results) for group in rated])
     return {
         "anchor": _anchor(part),
         "notes": statistics.environment_notes(
@@ -159,7 +159,7 @@ def _part(part: str, entries: Sequence[Entry], groups: Sequence[SeedGroup]) -> d
             draw(
                 plots.compare_curves(curves, across, is_complementary),
                 f"{height} by {across} of training: {names}",
-                f"{height}, by {across} of training. Lines are means over seeds, bands their range.",
+                f"{height}, by {across} of training. {spread}",
             )
             for across in ("steps", "seconds")
         ]

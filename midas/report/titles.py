@@ -80,6 +80,16 @@ def is_pretraining(experiment: Experiment) -> bool:
     return experiment.part == "part2" and experiment.test is None
 
 
+def rank(experiment: Experiment) -> tuple[bool, bool, bool]:
+    """Order the trainings of a part: labels taken as correct before complementary ones, random weights before others.
+
+    >>> from midas.recipes import PARTS
+    >>> sorted((PARTS["digits"], PARTS["part2"]), key=rank) == [PARTS["part2"], PARTS["digits"]]
+    True
+    """
+    return is_pretraining(experiment), experiment.loss != "cross-entropy", experiment.init != "random"
+
+
 def run_title(experiment: Experiment) -> str:
     """Name a training in words, without its seed.
 

@@ -66,8 +66,9 @@ def stratified_folds(dataset: Dataset, data: str, folds: int, seed: int) -> Fold
         count = counts.min()
         labels = np.flatnonzero(counts == count)
         rare = some(repr(dataset.class_names[label]) for label in labels)
-        verb = f"classes {rare} each have" if len(labels) > 1 else f"class {rare} has"
-        way_out = "add images of it, or remove it" if count < 2 else "use fewer --folds, or add images of it"
+        verb, them = (f"classes {rare} each have", "them") if len(labels) > 1 else (f"class {rare} has", "it")
+        more = f"add images of {them}"
+        way_out = f"{more}, or remove {them}" if count < 2 else f"use fewer --folds, or {more}"
         raise MidasError(
             f"{data}: {verb} {count} image{'s' if count != 1 else ''}, too few for {folds} folds; {way_out}"
         )

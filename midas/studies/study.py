@@ -263,19 +263,20 @@ def experiments(sample: bool, quick: bool, seed: int) -> list[Experiment]:
         quick: with few epochs.
         seed: random seed.
     """
-    part1, digits, part2, part3 = (PARTS[name] for name in ("part1", "digits", "part2", "part3"))
-    chosen = [part1, replace(part1, model=part3.model), digits]
+    chosen = (PARTS[name] for name in ("part1", "digits", "part2", "part3"))
+    part1, digits, part2, part3 = (for_sample(each) if sample else each for each in chosen)
+    listed = [part1, replace(part1, model=part3.model), digits]
     for for_part2, for_part3 in (("random", "random"), ("digits", "part1")):
-        chosen.append(replace(part2, **INITIALIZATIONS[for_part2]))
-        chosen += [
+        listed.append(replace(part2, **INITIALIZATIONS[for_part2]))
+        listed += [
             replace(part3, **INITIALIZATIONS[for_part3], loss=loss)
             for loss in ("cross-entropy", "complementary", part3.loss)
         ]
-    chosen = [replace(for_sample(each) if sample else each, seed=seed) for each in chosen]
-    chosen = [each if each.name == "digits" else named(each) for each in chosen]
+    listed = [replace(each, seed=seed) for each in listed]
+    listed = [each if each.name == "digits" else named(each) for each in listed]
     if quick:
-        chosen = [replace(each, epochs=QUICK_EPOCHS[each.data]) for each in chosen]
-    return sorted(dict.fromkeys(chosen), key=lambda each: each.part)
+        listed = [replace(each, epochs=QUICK_EPOCHS[each.data]) for each in listed]
+    return sorted(dict.fromkeys(listed), key=lambda each: each.part)
 
 
 def _init_checkpoint(experiment: Experiment, workspace: Workspace) -> Path | None:

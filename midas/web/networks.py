@@ -25,7 +25,7 @@ from midas.learning import explanation
 from midas.learning.checkpoints import SHIPPED, card_file, checkpoint_files, find_checkpoint, read_card
 from midas.learning.classifier import Classifier
 from midas.predictions import Alternative, Shown, make_predictions
-from midas.report.titles import part_title, run_title, section_of
+from midas.report.titles import part_title, rank, run_title, section_of
 from midas.runs import Run, find_run, find_runs
 
 GUESSES = 5
@@ -66,6 +66,7 @@ class Offer:
         path: where it is.
         from_smallest: whether it was trained on wrong labels as if they were correct, so that its smallest output is
             worth a look, too.
+        rank: place among those of its part.
     """
 
     key: str
@@ -73,6 +74,7 @@ class Offer:
     part: str
     path: Path
     from_smallest: bool = False
+    rank: tuple[bool, ...] = ()
 
 
 @dataclass(eq=False)
@@ -87,7 +89,7 @@ class Networks:
     checkpoints: tuple[str, ...] = ()
     runs_dir: Path = Path("checkpoints")
     loaded: dict[Path, tuple[float, SharedClassifier]] = field(default_factory=dict)
-    samples: dict[Path, tuple[np.ndarray, np.ndarray, np.ndarray] | None] = field(default_factory=dict)
+    samples: dict[Path, tuple[np.ndarray, list[str], np.ndarray] | None] = field(default_factory=dict)
     known: dict[str, Offer] = field(default_factory=dict)
     turn: threading.Lock = field(default_factory=threading.Lock)
 
@@ -95,8 +97,9 @@ class Networks:
         """List what can be chosen, the default first; damaged and unfinished runs are left out."""
         found = [_given(each) for each in self.checkpoints]
         found += [Offer(name, TITLES[name], part_title(name[:5]), find_checkpoint(name)) for name in _shipped()]
-        roots = [("", self.runs_dir), (", sample", self.runs_dir / "sample")]
-        found += [offer for note, root in roots for run in find_runs(root) for offer in _of_run(run, root, note)]
+        roots = [("", self.runs_dir), (":sample", self.runs_dir / "sample")]
+        of_runs = [offer for suffix, root in roots for run in find_runs(root) for offer in _of_run(run, root, suffix)]
+        found += sorted(of_runs, key=lambda offer: (offer.part, offer.rank))
         unique = dict[Path, Offer]()
         for offer in found:
             unique.setdefault(offer.path.resolve(), offer)
@@ -203,7 +206,7 @@ class Networks:
         order, cosines = explanation.nearest(network.features(hidden)[0], features, NEIGHBORS)
         return [
             {
-                "label": network.class_names[labels[i]],
+                "label": labels[i],
                 "similarity": round(float(cosine), 3),
                 "image": picture(images[i]),
             }
@@ -250,7 +253,7 @@ def _plain(path: Path, checkpoint: str) -> Offer:
     return Offer(checkpoint, checkpoint, part, path)
 
 
-def _of_run(run: Run, root: Path, note: str) -> Iterator[Offer]:
+def _of_run(run: Run, root: Path, suffix: str) -> Iterator[Offer]:
     """Offer a run whose network can be used; that of an interrupted training counts, too."""
     try:
         experiment, sample = run.experiment, run.card.sample
@@ -261,12 +264,13 @@ def _of_run(run: Run, root: Path, note: str) -> Iterator[Offer]:
     stopped = "" if run.finished else ", stopped early"
     seed = f", seed {experiment.seed}" if experiment.seed else ""
     smallest = experiment.part == "part3" and experiment.loss == "cross-entropy"
-    key = run.path.relative_to(root).as_posix() + note.replace(", ", ":")
-    part = part_title(section_of(experiment), sample)
-    title = run_title(experiment)
+    section, title = section_of(experiment), run_title(experiment)
+    part = part_title(section, sample)
+    note = ", sample" if suffix and part == part_title(section) else ""
     if experiment.part != "custom":  # whose title is a name
         title = title[0].upper() + title[1:]
-    yield Offer(key, f"{title}{seed}{note}{stopped}", part, run.path, smallest)
+    key = run.path.relative_to(root).as_posix() + suffix
+    yield Offer(key, f"{title}{seed}{note}{stopped}", part, run.path, smallest, rank(experiment))
 
 
 def _warm_up(network: SharedClassifier) -> None:
@@ -276,15 +280,18 @@ def _warm_up(network: SharedClassifier) -> None:
         network.probabilities(Glyphs.without_places(np.zeros((count, size, size), np.uint8)))
 
 
-def _sample_features(offer: Offer, network: SharedClassifier) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Compute the features of the training images that a run kept, if it did and is one network."""
+def _sample_features(offer: Offer, network: SharedClassifier) -> tuple[np.ndarray, list[str], np.ndarray] | None:
+    """Give the training images that a run kept, if it did and is one network, with their labels and features."""
+    run = Run(offer.path)
     try:
-        samples = Run(offer.path).samples() if offer.path.is_dir() else None
+        samples = run.samples() if run.path.is_dir() else None
+        is_wrong = samples is not None and run.card.part == "part3"
     except MidasError:  # damaged
         return None
     if samples is None or len(network.networks) > 1 or samples.images.shape[1:] != (network.size, network.size):
         return None
-    return samples.images, samples.labels, network.features(Glyphs.without_places(samples.images))
+    labels = [f"not {network.class_names[i]}" if is_wrong else network.class_names[i] for i in samples.labels]
+    return samples.images, labels, network.features(Glyphs.without_places(samples.images))
 
 
 # ---- uploads

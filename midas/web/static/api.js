@@ -22,7 +22,7 @@ export const post = (path, body) => ask(path, body instanceof FormData
   ? { method: "POST", body }
   : { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" } });
 
-// Show a failure above the page, until something else is done.
+// Show a failure below the page, until something else is done.
 export function report(error) {
   const banner = document.getElementById("failure");
   banner.hidden = !error;

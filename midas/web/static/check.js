@@ -1,7 +1,7 @@
 // Check: what a label audit suspects, as tiles; one key decides about each.
 
 import { get, post, report } from "./api.js";
-import { byId, make, percent } from "./dom.js";
+import { byId, make, offer, percent } from "./dom.js";
 import { watch } from "./jobs.js";
 
 const form = byId("check-form");
@@ -133,10 +133,8 @@ byId("check-write").addEventListener("click", async () => {
 export async function shown() {
   try {
     const { data: listed } = await get("/api/data");
-    const before = form.elements.data.value;
-    form.elements.data.replaceChildren(...listed.map(each => make("option", { value: each.name }, each.name)));
-    if (before) form.elements.data.value = before;
-    await load();
+    offer(form, listed);
+    if (listed.length) await load();
   } catch (error) {
     report(error);
   }

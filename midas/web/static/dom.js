@@ -14,5 +14,15 @@ function fill(element, attributes, children) {
 
 export const make = (name, attributes = {}, ...children) => fill(document.createElement(name), attributes, children);
 export const draw = (name, attributes = {}, ...children) => fill(document.createElementNS(SVG, name), attributes, children);
+// Let a form choose among data sets; where there are none, the paragraph after it says what to do.
+export function offer(form, data) {
+  const select = form.elements.data;
+  const before = select.value;
+  select.replaceChildren(...data.map(each => make("option", { value: each.name }, each.name)));
+  if (before) select.value = before;
+  form.hidden = !data.length;
+  form.nextElementSibling.hidden = !form.hidden;
+}
+
 export const byId = id => document.getElementById(id);
 export const percent = share => `${(100 * share).toFixed(1)} %`;

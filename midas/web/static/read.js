@@ -7,6 +7,7 @@ import { PAGE, Pad } from "./pad.js";
 const EVERY = 30; // milliseconds at least between two requests while the pen moves
 const PAUSE = 300; // milliseconds without a change until an answer is explained and read out
 const SURE = 0.5;
+const MANY = 2; // networks; more have most of the width
 const root = byId("read-pad");
 const image = root.querySelector("img");
 const overlay = root.querySelector("svg");
@@ -131,7 +132,7 @@ function rest(card, found) {
     ? make("ul", { class: "explain" }, ...changes)
     : make("p", { class: "explain" }, `Without any one of its ${found.strokes.length} strokes, it would still be ${found.label}.`));
   const near = found.nearest
-    ? [make("p", { class: "explain" }, "Most alike among the training images that the run kept:"),
+    ? [make("p", { class: "explain" }, "Most alike among the training images that the run kept, with label and similarity:"),
       make("ul", { class: "near" }, ...found.nearest.map(each => make("li", {},
         make("span", {}, make("img", { src: each.image, alt: "", class: "ink" })), `${each.label} ${each.similarity.toFixed(2)}`)))]
     : [];
@@ -175,6 +176,7 @@ function open(blob) {
   URL.revokeObjectURL(image.src);
   image.src = URL.createObjectURL(blob);
   image.alt = `The image ${blob.name || ""}`;
+  image.onerror = () => { image.alt += ", which this browser cannot show"; };
   image.hidden = false;
   change();
 }
@@ -212,7 +214,9 @@ function choose(keys) {
   chosen = known.map(each => each.network).filter(key => keys.includes(key));
   if (!chosen.length) chosen = known.slice(0, 1).map(each => each.network);
   for (const box of byId("networks").querySelectorAll("input")) box.checked = chosen.includes(box.value);
-  byId("chosen-networks").textContent = known.filter(each => chosen.includes(each.network)).map(each => `${each.part.split(":")[0]}, ${each.title}`).join("; ");
+  const titles = known.filter(each => chosen.includes(each.network)).map(each => `${each.part.split(":")[0]}, ${each.title}`);
+  byId("chosen-networks").textContent = chosen.length > MANY ? `${chosen.length} side by side` : titles.join("; ");
+  byId("read-desk").classList.toggle("many", chosen.length > MANY);
   change();
 }
 

@@ -2,7 +2,7 @@
 
 import { get, post, report } from "./api.js";
 import { chart } from "./curves.js";
-import { byId, make, percent } from "./dom.js";
+import { byId, offer, percent } from "./dom.js";
 import { watch } from "./jobs.js";
 import { tryNetwork } from "./read.js";
 
@@ -71,9 +71,7 @@ function suggest() {
 export async function shown() {
   try {
     const { data } = await get("/api/data");
-    const before = form.elements.data.value;
-    form.elements.data.replaceChildren(...data.map(each => make("option", { value: each.name }, each.name)));
-    if (before) form.elements.data.value = before;
+    offer(form, data);
     suggest();
   } catch (error) {
     report(error);
