@@ -97,6 +97,7 @@ def train(
         raise MidasError(f"the loss {experiment.loss!r} needs the whole batch on one device; choose one with --devices")
     set_seed(experiment.seed)
     training, validation = split(data, experiment)
+    classification.check_size(len(validation), len(data.class_names), experiment.data)
     start, initialization = initialize(experiment, data.class_names, init_checkpoint)
     if overwrite:  # not before everything that can be refused is known to be right
         for old in (run, *others):
