@@ -306,6 +306,8 @@ def _packed(path: Path, start: Callable[[], AbstractContextManager[IO[bytes]]]) 
         shape, is_fortran, dtype = read_header(file)
         if is_fortran or dtype.hasobject or not is_large(shape, dtype):
             return None
+        if math.prod(shape) * dtype.itemsize > MAX_TOTAL:
+            raise MidasError(f"{path}: exceeds the limit when unpacked ({MAX_TOTAL >> 20:,} MiB); split it")
         return PackedArray(path, start, file.tell(), shape, dtype)
 
 

@@ -122,15 +122,27 @@ def _bare(gray: np.ndarray) -> tuple[np.ndarray, _View]:
 
 def _view(gray: np.ndarray) -> _View:
     shrink = -(-max(gray.shape) // WORKING_SIDE)  # an integer: OpenCV is then three times as fast
-    small = gray
-    if shrink > 1:
-        width, height = (max(1, round(n / shrink)) for n in (gray.shape[1], gray.shape[0]))
-        small = cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA)
+    small = _shrunk(gray, shrink) if shrink > 1 else gray
     paper, strongest = ink_levels(small)
     depths = (np.arange(256) - paper) * (255 / (strongest - paper))
     levels = np.clip(depths, 0, 255).round().astype(np.uint8)
     ink = _ink(small, levels)
     return _View(small, levels, ink, components(ink), is_photo(small, depths, is_page=shrink > 1))
+
+
+def _shrunk(gray: np.ndarray, factor: int) -> np.ndarray:
+    """Shrink an image by averaging; of a white page only what is not white, which takes half the time."""
+    height, width = (max(1, round(n / factor)) for n in gray.shape)
+    if gray[0, 0] < 255 or gray.shape != (height * factor, width * factor):
+        return cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA)
+    small = np.full((height, width), 255, np.uint8)
+    left, top, across, down = cv2.boundingRect(cv2.bitwise_not(gray))
+    if across:
+        right, bottom = -(-(left + across) // factor), -(-(top + down) // factor)
+        left, top = left // factor, top // factor
+        inked = gray[top * factor : bottom * factor, left * factor : right * factor]
+        small[top:bottom, left:right] = cv2.resize(inked, (right - left, bottom - top), interpolation=cv2.INTER_AREA)
+    return small
 
 
 def _ink(gray: np.ndarray, levels: np.ndarray) -> np.ndarray:

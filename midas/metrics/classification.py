@@ -144,13 +144,13 @@ def score(probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[s
     )
 
 
-def check_size(images: int, classes: int, data: str) -> None:
-    """Refuse data whose probabilities would take more than half of this machine's memory.
+def check_size(images: int, classes: int, data: str, copies: int = 1) -> None:
+    """Refuse data whose probabilities, `copies` of 4 bytes each, would take more than half of this machine's memory.
 
     Raises:
         MidasError: they would.
     """
-    size, memory = 4 * images * classes, total_memory()
+    size, memory = 4 * images * classes * copies, total_memory()
     if size > memory / 2:
         raise MidasError(
             f"{data}: the probabilities of {images:,} images and {classes:,} classes take {size / 1e9:,.0f} GB, more "

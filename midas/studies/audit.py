@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from midas.learning.classifier import Classifier
 
 BLOCK = 2048  # images between two reports of progress
+COPIES = 8  # of the probabilities, as much memory as an audit of them takes
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def audit(
     if len(whole.class_names) < 2:
         raise MidasError(f"{data}: has one class only; an audit needs at least two")
     dataset = whole.take(label_noise.subsample(whole.labels, options.limit, options.seed))
-    classification.check_size(len(dataset), len(dataset.class_names), data)
+    classification.check_size(len(dataset), len(dataset.class_names), data, COPIES)
     about: dict[str, Any] = {"data": data, "limit": options.limit, "seed": options.seed, "left_out": {}}
     if network:
         paths = [str(path) for path in checkpoints]
