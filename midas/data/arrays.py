@@ -113,7 +113,9 @@ def label_texts(path: Path, labels: np.ndarray, count: int) -> list[str]:
     if labels.shape != (count,) or labels.dtype.kind not in "iuU":
         what = f"{labels.dtype} {labels.shape} are not labels of {count} images"
         raise MidasError(f"{path}: {what}; expected a number or name for each")
-    return [clean(str(label)) for label in labels.tolist()]
+    values = labels.tolist()
+    texts = {value: clean(str(value)) for value in set(values)}  # each once in memory
+    return [texts[value] for value in values]
 
 
 def _is_one_hot(labels: np.ndarray) -> bool:
