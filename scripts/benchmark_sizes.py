@@ -130,8 +130,10 @@ def main() -> None:
     """Measure and print, line by line as it is measured."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--images", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
-    parser.add_argument("--predictions", nargs="*", default=["1000000x10", "10000000x10", "1000000x1000"])
-    parser.add_argument("--audits", nargs="*", default=["1000000x10", "100000x1000"])
+    parser.add_argument(
+        "--predictions", nargs="*", default=["1000000x10", "10000000x10", "1000000x1000", "100000x10000"]
+    )
+    parser.add_argument("--audits", nargs="*", default=["1000000x10", "20000x1000"])
     parser.add_argument("--step", nargs=2, help="do one step in this process, and print its seconds")
     options = parser.parse_args()
     if options.step:
