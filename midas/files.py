@@ -189,6 +189,14 @@ def locked(directory: Path, busy: str, name: str = ".lock") -> Iterator[None]:
         yield
 
 
+def total_memory() -> float:
+    """Give the memory of this machine in bytes; infinity where Python cannot tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows
+        return math.inf
+
+
 # ---- JSON
 
 

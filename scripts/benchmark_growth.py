@@ -1,6 +1,7 @@
 """Measure how time and memory of preprocessing and training grow with the number of images, and draw it.
 
     python scripts/benchmark_growth.py growth.png
+    python scripts/benchmark_growth.py growth.png --sizes 2000000 --only preprocess --json
 
 The images are digits of the embedded sample, each randomly deformed, in IDX files like those of MNIST. Part 2's default
 network is trained for one epoch on nine tenths of them, with validation on the rest. Each size and step runs in its own
@@ -23,7 +24,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-SIZES = (2_480, 60_000, 600_000)
+SIZES = (2_480, 60_000, 600_000, 2_000_000)
 BLOCK = 10_000
 STEPS = {"preprocess": "preprocessing", "train": "training, one epoch"}  # with titles
 
@@ -86,12 +87,13 @@ def draw(found: Sequence[dict[str, Any]], file: Path) -> None:
     for axes, key, title in zip(
         figure.subplots(1, 2), ("seconds", "peak_mb"), ("Time, s", "Peak memory, MB"), strict=True
     ):
-        for (step, name), mark in zip(STEPS.items(), "os", strict=True):
+        steps = [step for step in STEPS if any(row["step"] == step for row in found)]
+        for step, mark in zip(steps, "os", strict=False):
             counts, values = zip(*((row["images"], row[key]) for row in found if row["step"] == step), strict=True)
-            axes.loglog(counts, values, marker=mark, label=name)
+            axes.loglog(counts, values, marker=mark, label=STEPS[step])
             if key == "seconds":
                 linear = [values[-1] * count / counts[-1] for count in counts]
-                axes.loglog(counts, linear, ":", color="gray", label="linear growth" if step == "train" else None)
+                axes.loglog(counts, linear, ":", color="gray", label="linear growth" if step == steps[-1] else None)
             for count, value in zip(counts, values, strict=True):
                 text = f"{value:,.{int(value < 10)}f}"
                 axes.annotate(text, (count, value), (0, 6), textcoords="offset points", ha="center")
@@ -121,6 +123,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("path", type=Path, help="the figure (PNG); with --step the folder of data")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
+    parser.add_argument("--only", choices=STEPS, nargs="+", default=list(STEPS), help="the steps to measure")
     parser.add_argument("--step", choices=STEPS, help="run one step in this process, and print its cost")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -132,7 +135,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             data = Path(folder, "data")
             write_digits(data, size)
-            found += [measure_apart(step, data) for step in STEPS]
+            found += [measure_apart(step, data) for step in options.only]
     draw(found, options.path)
     print(json.dumps(found, indent=1) if options.json else table(found))
 

@@ -92,6 +92,13 @@ def idx(array: np.ndarray, zipped: bool = False) -> bytes:
     return gzip.compress(data, mtime=0) if zipped else data
 
 
+def npy(array: np.ndarray) -> bytes:
+    """Encode an array as an .npy file."""
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
 def npz(**arrays) -> bytes:
     """Encode arrays as an .npz file."""
     file = io.BytesIO()

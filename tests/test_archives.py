@@ -1,6 +1,7 @@
 """Folders and archives are trees of files: links, compressed files, names, and formats recognized by content."""
 
 import bz2
+import gc
 import gzip
 import lzma
 import tarfile
@@ -40,6 +41,14 @@ def test_hard_links_are_further_names_of_a_file(mode, tmp_path):
     assert (images["C/0.png"] == images["A/0.png"]).all() and (images["C/2.png"] == images["B/1.png"]).all()
     opened = open_tar(tmp_path, tmp_path / f"linked.tar{mode}")
     assert opened.files["C/0.png"].read() == opened.files["A/0.png"].read()
+
+
+def test_nothing_of_the_members_of_a_tar_is_kept_but_where_they_lie(tmp_path):
+    source = open_source(pack(tmp_path / "data", "tar", tree("A", "B", images=20)))
+    kept = []
+    for _ in source.entries():
+        kept.append(sum(isinstance(each, tarfile.TarInfo) for each in gc.get_objects()))
+    assert len(kept) == 40 and max(kept) <= 3
 
 
 def test_a_hard_link_to_nothing_is_an_error(tmp_path):

@@ -6,6 +6,7 @@ import benchmark
 import benchmark_export
 import benchmark_growth as growth
 import benchmark_mnist
+import benchmark_sizes
 import benchmark_waste as waste
 import custom_data
 import numpy as np
@@ -59,6 +60,20 @@ def test_growth_is_measured_and_drawn(in_memory, tmp_path, monkeypatch):
     growth.draw([*found, *({**row, "images": 600} for row in found)], tmp_path / "growth.png")
     assert (tmp_path / "growth.png").stat().st_size > 10_000
     assert "| 300 | train |" in growth.table(found)
+
+
+@pytest.mark.parametrize("step", benchmark_sizes.IN_PROCESS)
+def test_what_is_done_with_many_predictions_is_measured(step, tmp_path):
+    assert all(seconds > 0 for seconds in benchmark_sizes.IN_PROCESS[step](500, 3, tmp_path).values())
+    probabilities, labels = benchmark_sizes.made_predictions(500, 3)
+    assert probabilities.sum(axis=1) == pytest.approx(np.ones(500))
+    assert 0.8 < (probabilities.argmax(axis=1) == labels).mean() < 1
+
+
+def test_the_memory_that_a_tar_needs_is_measured(monkeypatch):
+    monkeypatch.delitem(benchmark_sizes.COMMANDS, "predict --csv")
+    (row,) = benchmark_sizes.of_images(40)
+    assert row["what"] == "40 images" and row["seconds"] > 0 and row["peak_mb"] > 10
 
 
 def test_rates_of_reading_and_prediction_are_measured(tmp_path, monkeypatch):

@@ -36,10 +36,12 @@ from midas.errors import MidasError
 from midas.files import parse, to_json
 from midas.records import DatasetSummary, Skipped
 
+ARRAYS = ("images", "labels", "names", "pages")
+
 
 def same(one: Dataset, other: Dataset) -> bool:
     """Whether two data sets are equal in everything."""
-    arrays = all((getattr(one, name) == getattr(other, name)).all() for name in ("images", "labels", "names", "pages"))
+    arrays = all(map(np.array_equal, *([getattr(each, name) for name in ARRAYS] for each in (one, other))))
     arrays &= (one.glyphs.places == other.glyphs.places).all()
     plain = ("class_names", "skipped", "is_sample")
     return arrays and all(getattr(one, name) == getattr(other, name) for name in plain)

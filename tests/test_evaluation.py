@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import cv2
@@ -45,6 +46,15 @@ def test_classes_that_the_network_does_not_know_are_named(trained, tmp_path):
     save(dataset("0z", 2), tmp_path / "other.npz")
     with pytest.raises(MidasError, match="does not know the class 'z'"):
         evaluation.evaluate(Classifier.load(trained[0].path), open_any(tmp_path / "other.npz", None), "other")
+
+
+def test_too_many_probabilities_are_refused_before_anything_is_read(trained, monkeypatch):
+    monkeypatch.setattr("midas.metrics.classification.total_memory", lambda: 1000.0)
+    network, source = Classifier.load(trained[0].path), open_any(trained[1], "test")
+    unread = dataclasses.replace(source, entries=lambda: pytest.fail("read"))
+    evaluation.evaluate(network, dataclasses.replace(source, count=31), "few")
+    with pytest.raises(MidasError, match=r"many: the probabilities of 32 images and 4 classes take .* fewer images"):
+        evaluation.evaluate(network, dataclasses.replace(unread, count=32), "many")
 
 
 def test_a_run_is_analyzed_on_what_it_scored_and_a_network_on_any_data(trained, tmp_path):

@@ -7,7 +7,7 @@ from formats import page
 
 from midas.data import sample
 from midas.data.images import UnreadableImage
-from midas.data.ink import glyph_box, ink_levels
+from midas.data.ink import components, glyph_box, ink_levels
 from midas.data.preprocessing import normalize
 
 
@@ -32,6 +32,16 @@ def test_the_dots_of_i_and_j_survive(character):
         ink = 255 - sample.draw(character, writer)
         left, top, width, height = box(ink)
         assert glyph_box(ink) == (left, top, left + width, top + height)
+
+
+@pytest.mark.parametrize(("left", "top"), [(0, 0), (7, 4), (10, 15)])
+def test_components_are_those_of_the_whole_image_in_their_order(left, top):
+    ink = np.zeros((90, 120), np.uint8)
+    spots = np.random.default_rng(left).random((60, 70)) < 0.2
+    ink[top : top + 60, left : left + 70][spots] = 255
+    expected = cv2.connectedComponentsWithStats((ink > 32).view(np.uint8), connectivity=8)[2][1:]
+    assert len(expected) > 100 and np.array_equal(components(ink), expected)
+    assert components(np.zeros((9, 9), np.uint8)).shape == (0, 5)
 
 
 def test_a_box_without_ink_is_unreadable():

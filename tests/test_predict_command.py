@@ -4,6 +4,7 @@ import csv
 import io
 import json
 
+import click
 import cv2
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from click.testing import CliRunner
 from writing import write_line, write_page
 
 from midas.cli import main
+from midas.cli.console import emit_list
 from midas.data.sample import draw
+from midas.files import to_json
 
 TEXT = "Tex 27\nWR 3"
 
@@ -51,6 +54,22 @@ def test_lines_are_read_as_text_table_csv_and_json(folder):
     assert [int(rows[1][side]) for side in ("left", "top", "right", "bottom")] == second
     table = predict("--lines", page, "--table").stdout.splitlines()
     assert len(table) == 9 and table[0].split()[:2] == ["line", "label"]
+
+
+@pytest.mark.parametrize("values", [[], [{"file": "é\n", "alternatives": []}, {"alternatives": [{"label": "c"}]}]])
+@pytest.mark.parametrize("others", [{"skipped": []}, {"skipped": [{"file": "x"}]}])
+def test_json_that_is_printed_value_by_value_is_that_of_the_whole(values, others, capsys):
+    printed = []
+
+    def one_by_one():
+        for value in values:
+            yield value
+            printed.append(capsys.readouterr().out)
+
+    with click.Context(main):
+        emit_list("predictions", one_by_one(), lambda: others)
+    assert len(printed) == len(values) and all(printed)
+    assert "".join(printed) + capsys.readouterr().out == to_json({"predictions": values, **others}) + "\n"
 
 
 def test_an_overlay_is_written_for_each_page(folder, tmp_path):

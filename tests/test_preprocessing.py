@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from midas.data import sample
+from midas.data import preprocessing, sample
 from midas.data.glyphs import UNKNOWN_PLACE
 from midas.data.images import UnreadableImage
 from midas.data.preprocessing import measure_place, normalize
@@ -29,6 +29,22 @@ def test_the_glyph_is_cropped_scaled_and_centered(character):
     assert abs(moments["m10"] / moments["m00"] - 14) < 1 and abs(moments["m01"] / moments["m00"] - 14) < 1
     _, _, drawn_width, drawn_height = box(255 - page(character))
     assert abs(width / height - drawn_width / drawn_height) < 0.06
+
+
+@pytest.mark.parametrize("paper", [255, 250])
+def test_shrinking_only_what_is_inked_changes_nothing(paper):
+    rng = np.random.default_rng(0)
+    for height, width, factor in ((900, 1200, 4), (90, 122, 2), (91, 120, 2)):
+        for spots in (0, 1, 3):
+            gray = np.full((height, width), paper, np.uint8)
+            for top, left in rng.integers(0, 80, (spots, 2)):
+                gray[top : top + 9, left : left + 15] = rng.integers(
+                    0, 256, gray[top : top + 9, left : left + 15].shape
+                )
+            size = round(width / factor), round(height / factor)
+            assert np.array_equal(
+                preprocessing._shrunk(gray, factor), cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
+            )
 
 
 @pytest.mark.parametrize("size", [8, 20, 40, 64])

@@ -1,5 +1,6 @@
 """Every form of data set gives the same stream of images; hostile and damaged ones are refused in one line."""
 
+import gzip
 import struct
 import sys
 import tarfile
@@ -7,14 +8,14 @@ import zipfile
 
 import numpy as np
 import pytest
-from formats import FORMS, encode, idx, mutated, npz, pack, page, tree
+from formats import FORMS, encode, idx, mutated, npy, npz, pack, page, tree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midas.data import idx as idx_files
 from midas.data.archives import File
 from midas.data.images import UnreadableImage
-from midas.data.memmap import ImageFile
+from midas.data.memmap import ImageFile, PackedArray
 from midas.data.sources import open_source, source_of_bytes
 from midas.data.trees import MAX_MEMBER
 from midas.errors import MidasError
@@ -22,6 +23,7 @@ from midas.errors import MidasError
 ARCHIVES = [form for form in FORMS if form != "folder"]
 DIGITS = np.stack([255 - page(width=28, height=28, pen=pen) for pen in (2, 3, 4, 3)])
 LABELS = np.array([1, 0, 2, 1])
+to_array = PackedArray.__array__
 
 
 def contents(source):
@@ -465,6 +467,46 @@ def test_an_idx_file_that_is_too_large_for_memory_is_read_in_blocks(tmp_path, mo
     )
     for damaged in (idx(DIGITS)[:-1], idx(DIGITS) + b"x"):
         assert "but its header says 4x28x28" in refused(written(images, damaged))
+
+
+LARGE_FORMS = {
+    "train-images-idx3-ubyte.gz": idx(DIGITS, zipped=True),
+    "data.npz": npz(x=DIGITS, y=LABELS),
+    "flat.npz": npz(x=DIGITS.reshape(4, -1), y=LABELS),
+    "channels.npz": npz(x=np.repeat(DIGITS[:, None], 3, axis=1), y=LABELS),
+    "floats.npz": npz(x=DIGITS / 255, y=LABELS),
+    "matlab.npz": npz(X=DIGITS.transpose(1, 2, 0), y=LABELS),
+    "fortran.npz": npz(x=np.asfortranarray(DIGITS), y=LABELS),
+    "kmnist-train-imgs.npz": npz(arr_0=DIGITS),
+}
+
+
+@pytest.mark.parametrize("name", [*LARGE_FORMS, "arrays.zip"])
+def test_compressed_arrays_that_are_too_large_for_memory_are_unpacked_in_blocks(name, tmp_path, monkeypatch):
+    if name in LARGE_FORMS:
+        path = written(tmp_path / name, LARGE_FORMS[name])
+    else:
+        path = pack(tmp_path / "arrays", "zip", {"x.npy": npy(DIGITS), "y.npy": npy(LABELS)})
+    written(tmp_path / "train-labels-idx1-ubyte", idx(LABELS))
+    written(tmp_path / "kmnist-train-labels.npz", npz(arr_0=LABELS))
+    expected = list(zip(LABELS.astype(str).tolist(), DIGITS.tolist(), strict=True))
+    monkeypatch.setattr("midas.data.memmap.MAX_IN_MEMORY", LABELS.nbytes)
+    monkeypatch.setattr("midas.data.memmap.BLOCK", 3)
+    whole = []
+    monkeypatch.setattr(PackedArray, "__array__", lambda packed: whole.append(packed.ndim) or to_array(packed))
+    source = open_source(path)
+    for _ in range(2):
+        assert [(entry.label, entry.read().tolist()) for entry in source.entries()] == expected
+    assert whole.count(3) == (name == "matlab.npz")  # where images do not lie one after another
+
+
+def test_large_compressed_arrays_of_another_length_are_refused_when_they_are_read(tmp_path, monkeypatch):
+    written(tmp_path / "train-labels-idx1-ubyte", idx(LABELS))
+    monkeypatch.setattr("midas.data.memmap.MAX_IN_MEMORY", LABELS.nbytes)
+    for damaged, reason in ((idx(DIGITS)[:-1], "3,135 bytes"), (idx(DIGITS) + b"x", "more")):
+        path = written(tmp_path / "train-images-idx3-ubyte.gz", gzip.compress(damaged))
+        assert f"contains {reason} but its header says 4x28x28" in refused(path)
+    assert "cannot be read" in refused(written(path, idx(DIGITS, zipped=True)[:-9]))
 
 
 def test_compressed_idx_is_recognized_by_its_content(tmp_path):

@@ -13,7 +13,7 @@ import textwrap
 import time
 import traceback
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -414,3 +414,19 @@ def emit(value: Any, as_json: bool, text: str) -> None:
     """Print a result: one JSON object, or the text for people."""
     end_progress()
     click.echo(to_json(value) if as_json else text)
+
+
+def emit_list(name: str, values: Iterable[Any], others: Callable[[], dict[str, Any]]) -> None:
+    """Print one JSON object as `emit` does, value by value as they come.
+
+    Args:
+        name: of the list that comes first in the object.
+        values: of that list.
+        others: gives what comes after it, once the list is complete.
+    """
+    end_progress()
+    start = f'{{\n "{name}": ['
+    for value in values:
+        click.echo(f"{start}\n  " + to_json(value).replace("\n", "\n  "), nl=False)
+        start = ","
+    click.echo((f"{start}]" if start != "," else "\n ]") + "," + to_json(others())[1:])

@@ -20,6 +20,7 @@ from midas.cli.console import (
     command,
     command_line,
     emit,
+    emit_list,
     load_tensorflow,
     table_width,
     warn,
@@ -118,7 +119,7 @@ def predict(
         unread.fail("nothing is answered; repair or remove them, or omit --strict")
     found = unread.counted(found)
     if as_json:
-        emit({"predictions": [as_record(each) for each in found], "skipped": unread.listed}, True, "")
+        emit_list("predictions", map(as_record, found), lambda: {"skipped": unread.listed})
     else:
         _print(found, as_lines, as_csv, as_table, max(map(len, network.class_names)))
     unread.fail("the reasons are above")
@@ -164,14 +165,14 @@ def _print(found: Iterable[Any], as_lines: bool, as_csv: bool, as_table: bool, l
     if as_lines:
         _print_pages(iter(found), tables.character_table if as_table else lambda page: page.text)
         return
-    several, table = [], tables.PredictionTable(label_width, table_width())
+    first, several, table = "", 0, tables.PredictionTable(label_width, table_width())
     click.echo(table.header)
     for each in found:
         click.echo(table.line(each))
-        several += [each.source] if each.several else []
+        first, several = first or each.source * each.several, several + each.several
     if several:
-        more = f" and {len(several) - 1:,} more" if len(several) > 1 else ""
-        warn(f"{several[0]}{more}: there seem to be several characters; read them with --lines")
+        more = f" and {several - 1:,} more" if several > 1 else ""
+        warn(f"{first}{more}: there seem to be several characters; read them with --lines")
 
 
 def _print_pages(found: Iterator[PageReading], write: Callable[[PageReading], str]) -> None:

@@ -43,7 +43,7 @@ DAMAGED = (
 Stream = Iterator[tuple[str, Callable[[], bytes]]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # of a large archive there are a million
 class File:
     """A file of a tree, not read yet.
 
@@ -267,9 +267,10 @@ def open_tar(path: Path, file: Path | io.BytesIO) -> Tree:
     Raises:
         MidasError: it is damaged, or not safe to read.
     """
+    links = dict[str, str]()
     try:
         with _tar(file) as archive:
-            members, others = check_members(path, map(_tar_member, archive))
+            files, others = check_members(path, _tar_members(file, archive, links))
             raw = cast(IO[bytes], archive.fileobj)
             raw.seek(archive.offset)
             if raw.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
@@ -278,20 +279,35 @@ def open_tar(path: Path, file: Path | io.BytesIO) -> Tree:
         raise
     except DAMAGED as error:
         raise MidasError(f"{path}: damaged, or not a tar archive ({reason(error)}); get it again") from error
-    targets = _resolve_links(path, members)
-    infos = {name: members[targets.get(name, name)] for name in members}
-    files = {name: File(partial(_open_member, file, info), size=info.size) for name, info in infos.items()}
+    targets = _resolve_links(path, links, files)
+    files |= {name: files[target] for name, target in targets.items()}
     return Tree(path, files, others, lambda names: file_digest(file, *names), partial(_stream_tar, path, file, targets))
 
 
-def _resolve_links(path: Path, members: dict[str, tarfile.TarInfo]) -> dict[str, str]:
+def _tar_members(file: Path | io.BytesIO, archive: tarfile.TarFile, links: dict[str, str]) -> Iterator[Member[File]]:
+    """Describe the members of a tar archive, and put its hard links, with what they lead to, into `links`."""
+    for info in _each_member(archive):
+        if info.islnk():
+            links[normalize_name(info.name)] = normalize_name(info.linkname)
+        start = partial(_open_member, file, info.offset_data, info.size, info.sparse)
+        is_file = info.isfile() or info.islnk()
+        yield Member(info.name, info.size, is_file, info.issym(), File(start, size=info.size))
+
+
+def _each_member(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """Go through a tar archive without what `tarfile` otherwise keeps, half a kilobyte of each member."""
+    for info in archive:
+        yield info
+        archive.members = []  # type: ignore[attr-defined]
+
+
+def _resolve_links(path: Path, links: dict[str, str], files: Collection[str]) -> dict[str, str]:
     """Find the file that each hard link is another name of, maybe by way of others."""
-    links = {name: normalize_name(info.linkname) for name, info in members.items() if info.islnk()}
     targets = {}
     for name, target in links.items():
         for _ in range(MAX_LINKS):
             target = links.get(target, target)
-        if target in links or target not in members:
+        if target in links or target not in files:
             raise MidasError(f"{path}: {name!r} is a link to {target!r}, which is no file in it; pack it again")
         targets[name] = target
     return targets
@@ -304,12 +320,9 @@ def _tar(file: Path | io.BytesIO) -> tarfile.TarFile:
     return tarfile.open(fileobj=file)
 
 
-def _tar_member(info: tarfile.TarInfo) -> Member[tarfile.TarInfo]:
-    return Member(info.name, info.size, info.isfile() or info.islnk(), info.issym(), info)
-
-
-def _open_member(file: Path | io.BytesIO, info: tarfile.TarInfo) -> IO[bytes]:
-    archive = _tar(file)
+def _open_member(file: Path | io.BytesIO, offset: int, size: int, sparse: bytes | None) -> IO[bytes]:
+    archive, info = _tar(file), tarfile.TarInfo()
+    info.offset_data, info.size, info.sparse = offset, size, sparse
     member = cast(IO[bytes], archive.extractfile(info))
     weakref.finalize(member, archive.close)
     return member
@@ -317,16 +330,17 @@ def _open_member(file: Path | io.BytesIO, info: tarfile.TarInfo) -> IO[bytes]:
 
 def _stream_tar(path: Path, file: Path | io.BytesIO, targets: dict[str, str], names: Collection[str]) -> Stream:
     """Read from front to back, as a compressed tar allows nothing else; images come in that order."""
-    wanted: dict[str, list[str]] = {}
-    for name in names:
-        wanted.setdefault(targets.get(name, name), []).append(name)
+    others: dict[str, list[str]] = {}
+    for link in filter(names.__contains__, targets):
+        others.setdefault(targets[link], []).append(link)
     try:
         with _tar(file) as archive:
-            for info in archive:
+            for info in _each_member(archive):
                 name = normalize_name(info.name)
-                if name in wanted and info.isfile():
+                wanted = sorted([*([name] if name in names else []), *others.get(name, [])])
+                if wanted and info.isfile():
                     data = cast(IO[bytes], archive.extractfile(info)).read()
-                    for each in wanted[name]:
+                    for each in wanted:
                         yield each, lambda data=data: data  # type: ignore[misc]
     except DAMAGED as error:
         raise MidasError(f"{path}: the archive is damaged ({reason(error)}); get it again") from error

@@ -6,10 +6,13 @@ import io
 import itertools
 import math
 import re
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import IO, cast
 
 import numpy as np
 
@@ -17,7 +20,7 @@ from midas.data.archives import File, Tree, reason, zip_member
 from midas.data.entries import Entry, Source, join
 from midas.data.labels import clean
 from midas.data.levels import to_grayscale, value_range
-from midas.data.memmap import ImageFile, blocks
+from midas.data.memmap import ImageFile, PackedArray, blocks, is_large
 from midas.data.trees import MAX_TOTAL, MissingPartError, check_members, choose_part
 from midas.errors import MidasError, printable, some
 
@@ -25,7 +28,8 @@ IMAGE_WORDS = ("images", "image", "imgs", "img", "x", "data", "pixels", "feature
 LABEL_WORDS = ("labels", "label", "targets", "target", "y", "classes", "class", "outputs")
 NAME_WORDS = ("class_names", "target_names", "label_names")
 MIN_SIDE = 8  # of an image whose pixels lie in one row
-Load = Callable[[], np.ndarray]
+Array = np.ndarray | ImageFile | PackedArray
+Load = Callable[[], np.ndarray | PackedArray]
 
 
 @dataclass(frozen=True)
@@ -44,9 +48,7 @@ class Pair:
 # ---- arrays to sources
 
 
-def array_source(
-    path: Path, images: np.ndarray | ImageFile, labels: np.ndarray | None, names: np.ndarray | None, digest: str
-) -> Source:
+def array_source(path: Path, images: Array, labels: np.ndarray | None, names: np.ndarray | None, digest: str) -> Source:
     """Make a source of an array.
 
     Args:
@@ -79,12 +81,17 @@ def array_source(
     return Source(str(path), (), digest, entries, len(images))
 
 
-def _arranged(images: np.ndarray | ImageFile, count: int | None) -> np.ndarray | ImageFile:
+def _arranged(images: Array, count: int | None) -> Array:
     """Bring the axes of images into the order (n, height, width) or (n, height, width, channels)."""
-    if not isinstance(images, np.ndarray):
+    if isinstance(images, ImageFile):
         return images
     if images.ndim in (2, 3, 4) and count and len(images) != count == images.shape[-1]:
-        images = np.moveaxis(images, -1, 0)  # MATLAB's order
+        images = np.moveaxis(np.asarray(images), -1, 0)  # MATLAB's order
+    return replace(images, arrange=_in_order) if isinstance(images, PackedArray) else _in_order(images)
+
+
+def _in_order(images: np.ndarray) -> np.ndarray:
+    """Bring the axes of each image into that order."""
     if images.ndim == 4 and 1 <= images.shape[1] <= 4 < images.shape[3]:
         images = np.moveaxis(images, 1, 3)
     side = math.isqrt(images.shape[1]) if images.ndim == 2 else 0
@@ -106,7 +113,9 @@ def label_texts(path: Path, labels: np.ndarray, count: int) -> list[str]:
     if labels.shape != (count,) or labels.dtype.kind not in "iuU":
         what = f"{labels.dtype} {labels.shape} are not labels of {count} images"
         raise MidasError(f"{path}: {what}; expected a number or name for each")
-    return [clean(str(label)) for label in labels.tolist()]
+    values = labels.tolist()
+    texts = {value: clean(str(value)) for value in set(values)}  # each once in memory
+    return [texts[value] for value in values]
 
 
 def _is_one_hot(labels: np.ndarray) -> bool:
@@ -189,12 +198,12 @@ def _unnamed(arrays: Mapping[str, Load]) -> dict[str, Pair]:
 
 
 def _open_pair(path: Path, arrays: Mapping[str, Load], pair: Pair, digest: str) -> Source:
-    labels = arrays[pair.labels]() if pair.labels else None
+    labels = np.asarray(arrays[pair.labels]()) if pair.labels else None
     if labels is not None and (titles := next((name for name in NAME_WORDS if name in arrays), None)):
         if labels.dtype.kind not in "iuf" or labels.min(initial=0) < 0:
             raise ValueError("a label that is no index of a class name")
-        labels = _named(labels, arrays[titles]())
-    names = arrays["names"]() if "names" in arrays else None
+        labels = _named(labels, np.asarray(arrays[titles]()))
+    names = np.asarray(arrays["names"]()) if "names" in arrays else None
     where = path / pair.images if path.is_dir() else path
     return array_source(where, arrays[pair.images](), labels, names, digest)
 
@@ -220,11 +229,12 @@ def open_npz(path: Path, split: str | None, file: File | None = None, digest: st
         MidasError: it is damaged or unsafe, or has no arrays of images.
     """
     expected = f"expected images and labels, x and y, or x_{split or 'train'} and y_{split or 'train'}"
+    file = file or File.on_disk(path)
     try:
-        with (file or File.on_disk(path)).open() as opened, np.load(opened, allow_pickle=False) as arrays:
+        with file.open() as opened, np.load(opened, allow_pickle=False) as arrays:
             infos = arrays.zip.infolist()
             check_members(path, (zip_member(info, info.filename) for info in infos), MAX_TOTAL)
-            loaders = {name: partial(arrays.__getitem__, name) for name in arrays.files}
+            loaders = {name: partial(_load_member, path, file, arrays, name) for name in arrays.files}
             if source := open_arrays(path, loaders, split, digest):
                 return source
             raise MidasError(f"{path}: contains {some(arrays.files) or 'nothing'}; {expected}")
@@ -278,19 +288,46 @@ def open_file(tree: Tree, name: str, split: str | None = None) -> Source:
     return source
 
 
-def _load(tree: Tree, name: str) -> np.ndarray:
+def _load_member(path: Path, file: File, arrays: np.lib.npyio.NpzFile, name: str) -> np.ndarray | PackedArray:
+    """Load an array of an .npz file; a large one stays in the file."""
+    member = next(each for each in cast(zipfile.ZipFile, arrays.zip).namelist() if each.removesuffix(".npy") == name)
+
+    @contextmanager
+    def start() -> Iterator[IO[bytes]]:
+        with file.open() as opened, zipfile.ZipFile(opened) as archive, archive.open(member) as unpacked:
+            yield unpacked
+
+    return _packed(path, start) or arrays[name]
+
+
+def _packed(path: Path, start: Callable[[], AbstractContextManager[IO[bytes]]]) -> PackedArray | None:
+    """Leave an array in its compressed file if it is large and its images lie there one after another."""
+    with start() as file:
+        is_old = np.lib.format.read_magic(file) == (1, 0)
+        read_header = np.lib.format.read_array_header_1_0 if is_old else np.lib.format.read_array_header_2_0
+        shape, is_fortran, dtype = read_header(file)
+        if is_fortran or dtype.hasobject or not is_large(shape, dtype):
+            return None
+        if math.prod(shape) * dtype.itemsize > MAX_TOTAL:
+            raise MidasError(f"{path}: exceeds the limit when unpacked ({MAX_TOTAL >> 20:,} MiB); split it")
+        return PackedArray(path, start, file.tell(), shape, dtype)
+
+
+def _load(tree: Tree, name: str) -> np.ndarray | PackedArray:
     path = tree.path if tree.path.name == name else tree.path / name
     file: File = tree.files[name]
     try:
         if file.path and name.lower().endswith(".npy"):
             return np.load(file.path, mmap_mode="r", allow_pickle=False)
+        if file.head(2) != b"PK" and (packed := _packed(path, file.open)):
+            return packed
         with file.open() as opened:
             loaded = np.load(io.BytesIO(opened.read(MAX_TOTAL)), allow_pickle=False)
             if isinstance(loaded, np.ndarray):
                 return loaded
             if len(loaded.files) != 1:
                 raise MidasError(f"{path}: one of several .npz files, with {some(loaded.files)}; give it alone")
-            return loaded[loaded.files[0]]
+            return _load_member(path, file, loaded, loaded.files[0])
     except MidasError:
         raise
     except Exception as error:  # whatever NumPy and zipfile raise for a damaged or hostile file

@@ -8,6 +8,7 @@ import json
 import logging
 import math
 import os
+import sys
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -20,7 +21,7 @@ from midas.data import archives, sample
 from midas.data.entries import Source
 from midas.data.glyphs import Glyphs
 from midas.data.labels import may_hold_label, name_classes, read_class_names
-from midas.data.memmap import ImageFile, blocks, file_for, is_large
+from midas.data.memmap import ImageFile, blocks, file_for, is_large, temporary_file
 from midas.data.reading import Progress, stream
 from midas.data.sources import open_source
 from midas.data.trees import MissingPartError, part_of
@@ -415,15 +416,15 @@ def read(
         size: side of the normalized images in pixels.
         strict: refuse a source with an image that cannot be used.
         progress: called with (done, total) images now and then.
-        large: file for the images if they are too many to be held in memory, in which they stay; None holds them in
-            any case.
+        large: file for the images if they are too many to be held in memory, in which they stay; None for a temporary
+            file, which is deleted when the process ends.
 
     Raises:
         MidasError: there are no images with labels, a class folder has none, or with `strict` an image is unusable.
     """
-    kept: list[np.ndarray] = []
-    places, labels, names, skipped, pages = [], [], [], [], []
-    large = large if is_large((source.count, size, size)) else None
+    kept, places = list[np.ndarray](), bytearray()
+    labels, names, skipped, pages = [], [], [], []
+    large = (large or temporary_file("glyphs")) if is_large((source.count, size, size)) else None
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(stack.enter_context(atomic(large)).open("wb")) if large else None
         for item in stream(source, size, progress):
@@ -432,12 +433,12 @@ def read(
             elif item.entry.label is None:
                 skipped.append(Skipped(item.entry.name, NO_LABEL))
             else:
-                pages.append(item.page)
+                pages.append(sys.intern(item.page))
                 if file:
                     file.write(item.glyph.image.tobytes())
                 else:
                     kept.append(item.glyph.image)
-                places.append(item.glyph.place)
+                places += item.glyph.place.tobytes()
                 labels.append(item.entry.label)
                 names.append(item.entry.name)
         if strict:
@@ -448,8 +449,9 @@ def read(
             what = f"class folder without usable images: {some(empty)}; fill or remove it"
             raise MidasError(f"{source.path}: {what}")
     class_names, indices = name_classes(labels, source.class_names)
+    images = ImageFile(large, (len(names), size, size)) if large else np.stack(kept)
     return Dataset(
-        Glyphs(ImageFile(large, (len(names), size, size)) if large else np.stack(kept), np.stack(places)),
+        Glyphs(images, np.frombuffer(places, np.float32).reshape(len(names), -1)),
         indices,
         class_names,
         np.array(names),

@@ -17,7 +17,7 @@ from midas.data.archives import DAMAGED, File, Tree, reason
 from midas.data.arrays import array_source
 from midas.data.entries import Source, join
 from midas.data.labels import parse_class_names
-from midas.data.memmap import ImageFile, is_large
+from midas.data.memmap import ImageFile, PackedArray, is_large
 from midas.data.sample import CHARACTERS
 from midas.data.trees import MissingPartError, choose_part, part_of
 from midas.errors import MidasError, some
@@ -100,7 +100,7 @@ def open_file(tree: Tree, name: str) -> Source:
     return emnist(source, tree, name)
 
 
-def read_idx(file: File, path: Path) -> np.ndarray | ImageFile:
+def read_idx(file: File, path: Path) -> np.ndarray | ImageFile | PackedArray:
     """Read an IDX file, compressed or not (the format is described on LeCun's page of MNIST).
 
     Args:
@@ -108,7 +108,7 @@ def read_idx(file: File, path: Path) -> np.ndarray | ImageFile:
         path: to name it in messages.
 
     Returns:
-        Array of 1 to 4 dimensions; bytes that are many, and not compressed, stay in the file.
+        Array of 1 to 4 dimensions; a large one stays in the file.
 
     Raises:
         MidasError: it is not an IDX file, truncated, or larger than `MAX_IDX` after decompression.
@@ -124,15 +124,12 @@ def read_idx(file: File, path: Path) -> np.ndarray | ImageFile:
                 raise MidasError(f"{path}: exceeds the limit when unpacked ({MAX_IDX >> 20:,} MiB); split it")
             if file.path and dtype == np.uint8 and is_large(shape) and file.path.stat().st_size == opened.tell() + size:
                 return ImageFile(file.path, shape, opened.tell())
-            data = opened.read(size + 1)
+            packed = PackedArray(path, file.open, opened.tell(), shape, dtype)
     except DAMAGED as error:
         raise MidasError(f"{path}: cannot be read: {reason(error)}; get it again") from error
-    if len(data) != size:
-        length = "more" if len(data) > size else f"{len(data):,} bytes"
-        raise MidasError(f"{path}: contains {length} but its header says {'x'.join(map(str, shape))}; get it again")
     if not size:
         raise MidasError(f"{path}: is empty; get it again")
-    return np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
+    return packed if is_large(shape, dtype) else np.asarray(packed)
 
 
 # ---- EMNIST

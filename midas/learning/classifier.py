@@ -331,14 +331,17 @@ class Classifier:
         Returns:
             float32 array (n, classes); each row sums to 1.
         """
-        if not len(glyphs):
-            return np.zeros((0, len(self.class_names)), np.float32)
-        if not isinstance(glyphs.images, np.ndarray):
-            return np.concatenate([self.probabilities(batch, allowed) for batch in glyphs.batches(BLOCK)])
+        found = np.empty((len(glyphs), len(self.class_names)), np.float32)
+        for start in range(0, len(glyphs), BLOCK):
+            found[start : start + BLOCK] = self._probabilities(glyphs[start : start + BLOCK], allowed)
+        return found
+
+    def _probabilities(self, glyphs: Glyphs, allowed: np.ndarray | None) -> np.ndarray:
+        """Do as `probabilities` does, for glyphs in memory."""
         every = np.arange(len(self.class_names))
         forbidden = every[:0] if allowed is None else np.setdiff1d(every, allowed)
         total = np.zeros((len(glyphs), len(self.class_names)))
-        for copy in tta_copies(glyphs.images, self.tta, self.card.augmentation or Augmentation()):
+        for copy in tta_copies(np.asarray(glyphs.images), self.tta, self.card.augmentation or Augmentation()):
             for network in self.networks:
                 logits = _logits(network, Glyphs(copy, glyphs.places)).astype(np.float64)
                 logits[:, forbidden] = -np.inf
@@ -381,8 +384,10 @@ def score_source(
         The data, with labels that count the network's classes, and float32 probabilities (n, classes).
 
     Raises:
-        MidasError: the data cannot be read, or have classes that the network does not know or may not predict.
+        MidasError: the data cannot be read, or have classes that the network does not know or may not predict; or their
+            probabilities are too many for this machine.
     """
+    classification.check_size(source.count, len(network.class_names), data)
     dataset = datasets.read(source, network.size, strict, progress)
     outputs = network.outputs_of(dataset.class_names, data)
     if classes is not None and (missing := [name for name in dataset.class_names if name not in classes]):

@@ -106,6 +106,21 @@ def batches(
             yield models.inputs(model, glyphs), _targets(training, experiment, chosen)
 
 
+class ValidationBatches(keras.utils.PyDataset):
+    """The batches of a validation set that stays in its file, as Keras makes them of arrays."""
+
+    def __init__(self, validation: Dataset, model: keras.Model, size: int):
+        super().__init__()
+        self.validation, self.model, self.size = validation, model, size
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.validation) / self.size)
+
+    def __getitem__(self, index: int) -> tuple[Any, np.ndarray]:
+        chosen = slice(index * self.size, (index + 1) * self.size)
+        return models.inputs(self.model, self.validation.glyphs[chosen]), self.validation.labels[chosen]
+
+
 def _targets(training: Dataset, experiment: Experiment, chosen: np.ndarray) -> np.ndarray:
     labels = training.labels[chosen]
     return np.stack([chosen, labels], axis=1) if experiment.loss == "progressive" else labels

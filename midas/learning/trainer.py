@@ -28,7 +28,7 @@ from midas.learning.callbacks import (
 )
 from midas.learning.checkpoints import load_for_training
 from midas.learning.classifier import Classifier
-from midas.learning.input_pipeline import feed, split, steps_per_epoch
+from midas.learning.input_pipeline import ValidationBatches, feed, split, steps_per_epoch
 from midas.learning.writer_adaptation import place_statistics
 from midas.metrics import classification, complementary
 from midas.records import Card, EpochRecord, Predictions, Result
@@ -37,6 +37,7 @@ from midas.runs import Run
 WARM_UP = 0.1  # fraction of the epochs, in the cosine schedule
 MIN_RATE = 1 / 200  # of the learning rate: neither schedule goes below it
 PLATEAU_FACTOR = 0.5
+VALIDATION_BATCH = 512
 SAVE_EVERY = 3.0  # seconds of training that an interruption may cost, or one epoch if that takes longer
 EMBEDDED = 1000  # scored images, drawn at random, whose features are kept
 
@@ -96,6 +97,7 @@ def train(
         raise MidasError(f"the loss {experiment.loss!r} needs the whole batch on one device; choose one with --devices")
     set_seed(experiment.seed)
     training, validation = split(data, experiment)
+    classification.check_size(len(validation), len(data.class_names), experiment.data)
     start, initialization = initialize(experiment, data.class_names, init_checkpoint)
     if overwrite:  # not before everything that can be refused is known to be right
         for old in (run, *others):
@@ -352,9 +354,13 @@ def _fit(
     """Train for the remaining epochs."""
     monitor = "val_loss" if len(validation) else "loss"
     callbacks: list[keras.callbacks.Callback] = [ReseedDropout(experiment.seed)]
-    validation_data, probe = None, _probe(model, experiment, validation) if len(validation) else None
+    validation_data: Any = None
+    probe = _probe(model, experiment, validation) if len(validation) else None
     if probe and experiment.loss == "cross-entropy":
-        validation_data = models.inputs(model, validation.glyphs), validation.labels
+        if isinstance(validation.images, np.ndarray):
+            validation_data = models.inputs(model, validation.glyphs), validation.labels
+        else:
+            validation_data = ValidationBatches(validation, model, VALIDATION_BATCH)
     elif probe:
         callbacks.append(ComplementaryValidation(probe))
     if experiment.schedule == "plateau":
@@ -384,7 +390,7 @@ def _fit(
             initial_epoch=len(records),
             epochs=experiment.epochs,
             validation_data=validation_data,
-            validation_batch_size=512,
+            validation_batch_size=VALIDATION_BATCH,
             shuffle=False,
             callbacks=callbacks,
             verbose=0,

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from midas.files import json_key
+from midas.errors import MidasError
+from midas.files import json_key, total_memory
 from midas.metrics.significance import wilson_interval
 
 if TYPE_CHECKING:
@@ -141,6 +142,20 @@ def score(probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[s
             for index, p, r, f, n in zip(occurring, *scores, strict=True)
         ),
     )
+
+
+def check_size(images: int, classes: int, data: str, copies: int = 1) -> None:
+    """Refuse data whose probabilities, `copies` of 4 bytes each, would take more than half of this machine's memory.
+
+    Raises:
+        MidasError: they would.
+    """
+    size, memory = 4 * images * classes * copies, total_memory()
+    if size > memory / 2:
+        raise MidasError(
+            f"{data}: the probabilities of {images:,} images and {classes:,} classes take {size / 1e9:,.0f} GB, more "
+            f"than half of the memory ({memory / 1e9:,.0f} GB); take fewer images at a time"
+        )
 
 
 def _ranks(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ from midas.runs import Run
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
+MAX_LISTED = 100_000  # mistakes
 MAX_DRAWN = 40  # classes of a confusion matrix, where there are more than `MANY_CLASSES`
 
 
@@ -102,7 +103,7 @@ def analyze(
 
     Returns:
         What analysis.json contains: `about`; the scores, as `classification.Scores` names them; class_names; confusion,
-        k lists of k counts with true classes in rows; confused_pairs; all mistakes, the most confident ones first;
+        k lists of k counts with true classes in rows; confused_pairs; mistakes, the `MAX_LISTED` most confident ones;
         reliability; and files, the names of the figures. With more than `MANY_CLASSES` classes confusion is None, the
         matrix is drawn of those that are confused most, and confusion.csv lists all that occurs.
 
@@ -136,7 +137,7 @@ def analyze(
         "class_names": list(class_names),
         "confusion": matrix.toarray().tolist() if is_whole else None,
         "confused_pairs": classification.confused_pairs(matrix, class_names),
-        "mistakes": list_mistakes(predictions, class_names),
+        "mistakes": list_mistakes(predictions, class_names, MAX_LISTED),
         "reliability": bins,
         "files": [*figures, *([] if is_whole else ["confusion.csv"])],
     }

@@ -11,7 +11,7 @@ import numpy as np
 
 from midas.data.datasets import Dataset
 from midas.errors import MidasError
-from midas.metrics import label_noise
+from midas.metrics import classification, label_noise
 from midas.records import EpochRecord
 from midas.report import label_audit
 from midas.studies import out_of_fold
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from midas.learning.classifier import Classifier
 
 BLOCK = 2048  # images between two reports of progress
+COPIES = 8  # of the probabilities, as much memory as an audit of them takes
 
 
 @dataclass(frozen=True)
@@ -75,11 +76,13 @@ def audit(
         as they have fewer images than there are folds, and the files written.
 
     Raises:
-        MidasError: there are fewer than two classes, or as `out_of_fold.predict`.
+        MidasError: there are fewer than two classes, or too many probabilities for this machine, or as
+            `out_of_fold.predict`.
     """
     if len(whole.class_names) < 2:
         raise MidasError(f"{data}: has one class only; an audit needs at least two")
     dataset = whole.take(label_noise.subsample(whole.labels, options.limit, options.seed))
+    classification.check_size(len(dataset), len(dataset.class_names), data, COPIES)
     about: dict[str, Any] = {"data": data, "limit": options.limit, "seed": options.seed, "left_out": {}}
     if network:
         paths = [str(path) for path in checkpoints]
@@ -114,12 +117,13 @@ def _predict(
     network: Classifier, dataset: Dataset, outputs: np.ndarray, progress: Callable[[int, int], None]
 ) -> np.ndarray:
     """Predict in blocks, after each of which the user hears how far it is."""
-    found, n = [], len(dataset)
+    n = len(dataset)
+    found = np.empty((n, len(outputs)), np.float32)
     for start in range(0, n, BLOCK):
         block = dataset.take(np.arange(start, min(start + BLOCK, n)))
-        found.append(network.probabilities(block.glyphs, outputs)[:, outputs])
+        found[start : start + BLOCK] = network.probabilities(block.glyphs, outputs)[:, outputs]
         progress(start + len(block), n)
-    return np.concatenate(found)
+    return found
 
 
 def _training_digests(checkpoints: Iterable[Path]) -> set[str]:
