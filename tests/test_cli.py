@@ -590,6 +590,7 @@ def test_overwrite_is_repeated_until_the_old_runs_are_deleted(monkeypatch):
     assert how_to_continue(main.commands["make-part3"], began=False).endswith("midas make-part3 --overwrite")
 
 
+@pytest.mark.usefixtures("traced")  # as the process that is killed
 def test_sigkill_and_resume_end_with_the_same_weights(data, tmp_path):
     place, killed, whole = ("part1", "compact", "seed-0"), tmp_path / "killed", tmp_path / "whole"
     env = {**os.environ, "MIDAS_DATA": str(data), "MIDAS_RUNS_DIR": str(killed), "MIDAS_CACHE_DIR": str(tmp_path)}
