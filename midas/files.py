@@ -233,7 +233,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise cannot("be read", path, error) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MidasError(f"{path}: not valid JSON ({error})") from error
 
 

@@ -115,6 +115,18 @@ def place_on_page(ink: np.ndarray, box: tuple[int, int, int, int], page: tuple[i
     return np.array([1, *sizes, *positions], np.float32)
 
 
+def read_card() -> tuple[int, list[str]]:
+    """Read the side of the glyphs, and the names of the classes."""
+    try:
+        card = json.loads((HERE / "card.json").read_text(encoding="utf-8"))
+        size, names = card["size"], card["class_names"]
+        if isinstance(size, int) and 0 < size < 1000 and names and all(isinstance(name, str) for name in names):
+            return size, names
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        pass
+    raise SystemExit(f"{HERE / 'card.json'}: not the card of a network; export it again")
+
+
 def load_network() -> tuple[Callable[[dict[str, np.ndarray]], np.ndarray], list[str]]:
     """Load the network beside this file: a function from its inputs, by name, to probabilities, and their names."""
     if (HERE / "network.onnx").exists():
@@ -132,14 +144,17 @@ def main() -> None:
     """Print the label of each image, its probability, and the next two guesses."""
     if len(sys.argv) < 2:
         raise SystemExit(__doc__)
-    card = json.loads((HERE / "card.json").read_text(encoding="utf-8"))
+    size, class_names = read_card()
     network, names = load_network()
     for path in sys.argv[1:]:
-        glyph, place = normalize(read_gray(path), card["size"])
+        glyph, place = normalize(read_gray(path), size)
         inputs = {"glyph": glyph[None], "place": place[None]}
-        probabilities = network({name: inputs[name] for name in names})[0]
-        best = np.argsort(-probabilities)[:3]
-        print(*(f"{card['class_names'][i]} {100 * probabilities[i]:5.1f} % " for i in best), path)
+        try:
+            (probabilities,) = network({name: inputs[name] for name in names})
+            best = np.argsort(-probabilities + np.zeros(len(class_names)))[:3]
+        except Exception as error:  # the libraries have their own
+            raise SystemExit(f"{HERE}: card.json is not that of the network; export it again") from error
+        print(*(f"{class_names[i]} {100 * probabilities[i]:5.1f} % " for i in best), path)
 
 
 if __name__ == "__main__":
