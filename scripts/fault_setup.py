@@ -206,7 +206,7 @@ class Baseline:
 def writers(baseline: Baseline, out: Path) -> dict[str, list[Any]]:
     """Give the commands that write files, by name, so that they write below a folder."""
     data, run = baseline.sandbox.data / "trainPart1", baseline.run
-    labels, drawing = baseline.sandbox.data / "labels.csv", baseline.drawing
+    labels = baseline.sandbox.data / "labels.csv"
     compare = ["compare", "part2", "--seeds", "2", "--init", "random", *SHORT]
     return {
         "preprocess": ["preprocess", "--data", data, "--csv", out / "pixels.csv", "--quiet"],
