@@ -32,8 +32,8 @@ setup(
     install_requires=requirements("requirements.txt"),
     extras_require={
         "test": test,
-        "audit": ["cleanlab"],
-        "parquet": ["pyarrow"],
+        "audit": ["cleanlab>=2.6"],
+        "parquet": ["pyarrow>=17"],
         "cluster": ["distributed>=2024.8"],
         "heic": ["pillow-heif>=0.21"],
         "export": export,

@@ -350,6 +350,7 @@ READERS: dict[str, Callable[[Path, int], Read]] = {
     "pages": read_pages,
     "requests": read_requests,
 }
+SETTINGS = {"exported": {"OPENCV_IO_MAX_IMAGE_PIXELS": str(2**25)}}  # as read.py sets it where OpenCV is not loaded yet
 SHARES = {  # of the inputs
     "data": 0.4,
     "settings": 0.1,
@@ -408,7 +409,7 @@ def work(reader: str, seed: int, first: int, count: int) -> dict[str, Any]:
 def work_apart(reader: str, seed: int, first: int, count: int) -> dict[str, Any]:
     """Run `work` in a process of its own."""
     command = [sys.executable, __file__, "--work", reader, str(first), str(count), "--seed", str(seed)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **SETTINGS.get(reader, {})})
     if done.returncode:
         numbers = [line for line in done.stderr.splitlines() if line.isdigit()]
         last = numbers[-1] if numbers else "start"

@@ -59,7 +59,10 @@ def test_it_reads_without_midas_tensorflow_and_keras(form, tmp_path):
         assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("card", ["", "[3]", "{}", '{"size": "28", "class_names": ["a"]}', "[" * 100_000])
+@pytest.mark.parametrize(
+    "card",
+    ['{"size": true, "class_names": ["a"]}', "", "[3]", "{}", '{"size": "28", "class_names": ["a"]}', "[" * 100_000],
+)
 def test_a_damaged_card_is_refused(tmp_path, monkeypatch, card):
     monkeypatch.setattr(read_exported, "HERE", tmp_path)
     (tmp_path / "card.json").write_text(card)

@@ -8,9 +8,12 @@ images of at most 16 pixels need more preprocessing than this page has room for:
 
 import json
 import math
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**25))  # which OpenCV reads when it is imported
 
 import cv2
 import numpy as np
@@ -21,7 +24,10 @@ INK = 32  # of 255, with the paper at 0: fainter pixels do not widen the glyph
 
 def read_gray(path: str) -> np.ndarray:
     """Decode an image to gray levels, uint8 (height, width)."""
-    image = cv2.imread(path, cv2.IMREAD_UNCHANGED)
+    try:
+        image = cv2.imread(path, cv2.IMREAD_UNCHANGED)
+    except cv2.error:  # too many pixels
+        image = None
     if image is None or image.dtype != np.uint8 or (image.ndim == 3 and image.shape[2] != 3) or max(image.shape) <= 16:
         raise SystemExit(
             f"{path}: not an image of 8 bits without transparency, or at most 16 pixels; read it with midas"
@@ -120,7 +126,7 @@ def read_card() -> tuple[int, list[str]]:
     try:
         card = json.loads((HERE / "card.json").read_text(encoding="utf-8"))
         size, names = card["size"], card["class_names"]
-        if isinstance(size, int) and 0 < size < 1000 and names and all(isinstance(name, str) for name in names):
+        if type(size) is int and 0 < size < 1000 and names and all(isinstance(name, str) for name in names):
             return size, names
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         pass
