@@ -122,7 +122,7 @@ def draw(host: str, port: int, drawings: int) -> dict[str, Any]:
 
 
 SOAKING, WARM_UP, MEASURED = 8, 0.02, 10  # clients, share of the requests before memory counts, and measurements
-PAUSE = 0.02  # seconds before each request of a client, so that all together stay below the limit of the server
+PAUSE = 0.08  # seconds before each request of a client, so that all together stay below the limit of the server
 
 
 def soak(host: str, port: int, process: int, total: int) -> dict[str, Any]:
@@ -169,6 +169,7 @@ def soak(host: str, port: int, process: int, total: int) -> dict[str, Any]:
         time.sleep(0.1)
         if len(measured) < len(steps) and len(times) >= int(steps[len(measured)] * (total // SOAKING * SOAKING)):
             measured[len(times)] = resident(process)
+            print(f"{len(times)} requests, {measured[len(times)]} MB", file=sys.stderr, flush=True)
     if errors:
         raise SystemExit(f"{len(errors)} clients failed, the first with {errors[0]}")
     measured[len(times)] = resident(process)
