@@ -317,7 +317,7 @@ def _parse_value(kind: Any, value: Any, name: str) -> Any:
 
 
 def _is_of(kind: Any, value: Any) -> bool:
-    if not isinstance(kind, type):
+    if not isinstance(kind, type) or typing.get_origin(kind):  # which Python 3.10 takes for a type
         return False
     expected = (int, float) if kind is float else kind
     return isinstance(value, expected) and (kind is bool or not isinstance(value, bool))

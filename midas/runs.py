@@ -52,7 +52,7 @@ FILES = (  # in the order in which they are deleted
     *("best.keras", "last.keras", "data.json", "samples.npz", "predictions.npz"),
 )
 # What NumPy, zipfile and zlib raise for damaged archives.
-DAMAGED = (LookupError, ValueError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+DAMAGED = (AttributeError, LookupError, ValueError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 class Run:
