@@ -19,7 +19,7 @@ setup(
     description="Handwriting recognition from a few dozen samples per character, and from labels that are all wrong",
     long_description=(here / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
-    python_requires=">=3.10",
+    python_requires=">=3.10,<3.14",  # there is no TensorFlow for 3.14 yet, only release candidates
     # The trained networks lie at the top of the checkout; an installation has them inside the package.
     packages=[*find_packages(include=["midas", "midas.*"]), "midas.checkpoints"],
     package_dir={"midas.checkpoints": "checkpoints"},
@@ -32,8 +32,8 @@ setup(
     install_requires=requirements("requirements.txt"),
     extras_require={
         "test": test,
-        "audit": ["cleanlab"],
-        "parquet": ["pyarrow"],
+        "audit": ["cleanlab>=2.6"],
+        "parquet": ["pyarrow>=17"],
         "cluster": ["distributed>=2024.8"],
         "heic": ["pillow-heif>=0.21"],
         "export": export,

@@ -241,7 +241,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise cannot("be read", path, error) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MidasError(f"{path}: not valid JSON ({error})") from error
 
 
@@ -325,7 +325,7 @@ def _parse_value(kind: Any, value: Any, name: str) -> Any:
 
 
 def _is_of(kind: Any, value: Any) -> bool:
-    if not isinstance(kind, type):
+    if not isinstance(kind, type) or typing.get_origin(kind):  # which Python 3.10 takes for a type
         return False
     expected = (int, float) if kind is float else kind
     return isinstance(value, expected) and (kind is bool or not isinstance(value, bool))

@@ -310,6 +310,10 @@ class CrossValidationResult:
     macs: int
     sample: bool
 
+    def __post_init__(self) -> None:
+        if not self.scores:
+            raise ValueError("scores cannot be empty")
+
 
 # ---- comparison.json
 

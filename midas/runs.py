@@ -52,7 +52,7 @@ FILES = (  # in the order in which they are deleted
     *("best.keras", "last.keras", "data.json", "samples.npz", "predictions.npz"),
 )
 # What NumPy, zipfile and zlib raise for damaged archives.
-DAMAGED = (LookupError, ValueError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+DAMAGED = (AttributeError, LookupError, ValueError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 class Run:
@@ -164,7 +164,8 @@ class Run:
     @property
     def is_cross_validation(self) -> bool:
         """Whether this is the directory of a finished cross-validation, not of a training."""
-        return "folds" in read_json(self / "result.json")
+        record = read_json(self / "result.json")
+        return isinstance(record, dict) and "folds" in record
 
     @property
     def cross_validation(self) -> CrossValidationResult:

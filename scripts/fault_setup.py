@@ -162,6 +162,7 @@ def make_data(folder: Path, drawings: int = 10) -> Path:
     images, labels = images[:300], labels[:300]
     np.savez(folder / "mnist.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
     np.savez(folder / "mnistTask3.npz", images=images, labels=complementary_labels(labels, seed=0))
+    (folder / "labels.csv").write_text("file,label,suggested\n", encoding="utf-8")
     return folder
 
 
@@ -205,19 +206,33 @@ class Baseline:
 def writers(baseline: Baseline, out: Path) -> dict[str, list[Any]]:
     """Give the commands that write files, by name, so that they write below a folder."""
     data, run = baseline.sandbox.data / "trainPart1", baseline.run
+    labels = baseline.sandbox.data / "labels.csv"
+    compare = ["compare", "part2", "--seeds", "2", "--init", "random", *SHORT]
     return {
         "preprocess": ["preprocess", "--data", data, "--csv", out / "pixels.csv", "--quiet"],
         "augment": ["augment", "--data", data, "--repetitions", "1", "--out", out / "copies", "--quiet"],
         "make-part3": ["make-part3", "--out", out / "new.zip"],
+        "train": ["train", data, "--name", "mine", *SHORT, "--runs-dir", out],
         "train-part1": ["train-part1", "--seed", "1", *SHORT, "--runs-dir", out],
         "train-part2": ["train-part2", *SHORT, "--runs-dir", out],
         "train-part3": ["train-part3", *SHORT, "--runs-dir", out],
         "cross-validate": ["cross-validate", "--folds", "2", *SHORT, "--runs-dir", out],
         "compare-models": ["compare-models", "compact", "--folds", "2", *SHORT, "--runs-dir", out],
-        "compare": ["compare", "part2", "--seeds", "2", "--init", "random", *SHORT, "--runs-dir", out],
+        "compare": [*compare, "--runs-dir", out],
+        "compare --workers": [*compare, "--workers", "2", "--runs-dir", out],
         "run": ["run", "--quick", "--quiet", "--runs-dir", out],
         "analyze": ["analyze", "--checkpoint", run, "--out", out / "analysis"],
         "audit-labels": ["audit-labels", "--data", data, "--checkpoint", run, "--out", out / "audit", "--quiet"],
+        "audit-labels --apply": ["audit-labels", "--data", data, "--apply", labels, "--out", out / "corrected", "-q"],
+        "predict --overlay": [
+            "predict",
+            "--checkpoint",
+            run,
+            "--lines",
+            "--overlay",
+            out / "read.png",
+            baseline.drawing,
+        ],
         "report": ["report", run, "--out", out / "report.html"],
         "export": ["export", "--checkpoint", run, "--format", "saved-model", "--out", out / "exported", "--quiet"],
     }
@@ -231,6 +246,8 @@ def readers(baseline: Baseline) -> dict[str, list[Any]]:
         "models": ["models", "--classes", "10"],
         "evaluate": ["evaluate", *checkpoint, "--data", baseline.sandbox.data / "trainPart1", "--quiet"],
         "predict": ["predict", *checkpoint, baseline.drawing],
+        "predict --lines": ["predict", "--lines", *checkpoint, baseline.drawing],
+        "predict --table": ["predict", "--lines", "--table", *checkpoint, baseline.drawing],
         "predict --csv": ["predict", "--csv", *checkpoint, baseline.drawing],
         "predict --json": ["predict", "--json", *checkpoint, baseline.drawing.parent],
     }

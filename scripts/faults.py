@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import http.client
+import json
 import os
 import shutil
 import signal
@@ -23,6 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import kill_anywhere
 from fault_setup import (
@@ -44,6 +47,7 @@ from fault_setup import (
     worked,
     writers,
 )
+from serve_load import start_server
 
 from midas.errors import printable
 from midas.files import TEMPORARY
@@ -74,8 +78,39 @@ def _on_a_disk(baseline: Baseline, spoil: Callable[[Path], None]) -> Iterator[Tr
             unharmed(before, out)
             return outcome
 
+    def save() -> str:
+        with disk(baseline.new_folder() / "disk", 16) as out:
+            before = furnish(out, baseline)
+            outcome = refused(serve_and_save(baseline, out, lambda: spoil(out)), out)
+            unharmed(before, out)
+            return outcome
+
     for name in writers(baseline, Path()):
         yield name, partial(trial, name)
+    yield "serve, saving", save
+
+
+def serve_and_save(
+    baseline: Baseline, out: Path, spoil: Callable[[], None] = lambda: None
+) -> subprocess.CompletedProcess[str]:
+    """Save a drawing with a server; what it answers is given as a command would have said it."""
+    server, address = start_server(str(out), "--checkpoint", str(baseline.run))
+    try:
+        spoil()
+        where = urlsplit(address)
+        connection = http.client.HTTPConnection(str(where.hostname), int(where.port or 80), timeout=60)
+        headers = {"Content-Type": "application/json", "Origin": f"http://{where.netloc}"}
+        made = {"name": "ab", "classes": "A B", "wanted": 1}
+        drawing = {"id": "drawing-1", "label": "A", "strokes": kill_anywhere.SEVEN}
+        for path, values in (("", made), ("/ab/drawings", drawing)):
+            connection.request("POST", f"/api/collections{path}", json.dumps(values), headers)
+            answer = json.loads(connection.getresponse().read())
+            if "error" in answer:
+                return subprocess.CompletedProcess([], 1, "", f"Error: {answer['error']}\n")
+        return subprocess.CompletedProcess([], 0, "", "")
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait(60)
 
 
 def no_permission(baseline: Baseline) -> Iterator[Trial]:
@@ -185,6 +220,8 @@ def file_for_folder(baseline: Baseline) -> Iterator[Trial]:
 
     for name in ("preprocess", "augment", "make-part3", "train-part1", "analyze", "audit-labels", "report"):
         yield name, partial(trial, name)
+    for name in ("train", "compare --workers", "export", "audit-labels --apply", "predict --overlay"):
+        yield name, partial(trial, name)
 
 
 def missing(baseline: Baseline) -> Iterator[Trial]:
@@ -197,7 +234,8 @@ def missing(baseline: Baseline) -> Iterator[Trial]:
         without = [nowhere if word in inputs else word for word in words[name]]
         return refused(baseline.sandbox.midas(*without), nowhere)
 
-    for name in ("preprocess", "augment", "audit-labels", "evaluate", "predict"):
+    named = ("preprocess", "augment", "train", "audit-labels", "audit-labels --apply", "evaluate", "predict")
+    for name in (*named, "predict --lines"):
         yield name, partial(trial, name)
 
 
@@ -230,6 +268,7 @@ def _working(baseline: Baseline, out: Callable[[], Path]) -> Iterator[Trial]:
     for name in writers(baseline, Path()):
         if name not in ("run", "compare-models"):
             yield name, partial(write, name)
+    yield "serve, saving", lambda: worked(serve_and_save(baseline, out()))
     for name, words in readers(baseline).items():
         yield name, partial(read, words)
 
@@ -397,6 +436,7 @@ def main() -> None:
     """Try everything and print."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--only", choices=FAULTS, nargs="*", default=list(FAULTS))
+    parser.add_argument("--commands", nargs="*", help="only these, as they stand in the table")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="number of trials at the same time")
     options = parser.parse_args()
     failures = 0
@@ -409,7 +449,8 @@ def main() -> None:
             if FAULTS[fault] in NEED_MOUNT and not is_root():
                 print(f"| {fault} | | skipped: mounting a file system needs root |", flush=True)
                 continue
-            names, trials = zip(*FAULTS[fault](baseline), strict=True)
+            chosen = [each for each in FAULTS[fault](baseline) if not options.commands or each[0] in options.commands]
+            names, trials = zip(*chosen, strict=True) if chosen else ((), ())
             for name, (happened, allowed) in zip(names, pool.map(attempt, trials), strict=True):
                 print(f"| {fault} | `{name}` | {happened} |", flush=True)
                 failures += not allowed

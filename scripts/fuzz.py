@@ -1,35 +1,35 @@
 """Give every reader of midas broken and hostile files; each must be read, or refused in one line.
 
-    python scripts/fuzz.py --inputs 20000 --seed 0
+    python scripts/fuzz.py --inputs 40000 --seed 0
 
 Inputs are valid files, damaged: bytes set, parts removed, repeated or zeroed, numbers made huge, two files joined; and
-files made to do harm: zip bombs, links and paths that lead outside, pickles, layers that contain code. Readers work in
-processes of their own, so that a crash is noticed. Failures are a traceback, more than 10 s of CPU time for one input,
-more than 2 GB of memory, or a file outside the folder. Prints a Markdown table; the exit status is 1 after a failure.
+files made to do harm: zip bombs, links and paths that lead outside, pickles, layers that contain code. `midas serve`
+gets requests that are damaged likewise. Readers work in processes of their own, so that a crash is noticed. Failures
+are a traceback, more than 10 s of CPU time for one input, more than 2 GB of memory, or a file outside the folder.
+Prints a Markdown table; the exit status is 1 after a failure.
 """
 
 from __future__ import annotations
 
 import argparse
-import gzip
-import io
 import json
 import os
 import resource
+import shutil
 import signal
-import struct
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
-import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from fuzz_inputs import DEEP, damaged, data_files, idx, npz, retyped
+
+from midas.errors import MidasError
 
 if TYPE_CHECKING:
     from midas.runs import Run
@@ -38,147 +38,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 SLOWEST, LARGEST = 10, 2 * 2**30  # seconds, bytes
 BATCH = 1000  # inputs per process
-HUGE = (0, 1, 0x7F, 0xFF, 0xFFFF, 2**31 - 1, 2**32 - 1)
 
 Read = Callable[[int], None]  # reads the input of this number
-
-
-# ---- valid files
-
-
-def _page() -> np.ndarray:
-    page = np.full((45, 60), 255, np.uint8)
-    page[10:35, 20:24] = page[31:35, 20:40] = 0
-    return page
-
-
-def _image(suffix: str) -> bytes:
-    import cv2
-
-    return bytes(cv2.imencode(suffix, _page())[1].tobytes())
-
-
-def _pages(format: str) -> bytes:
-    from PIL import Image
-
-    file, page = io.BytesIO(), Image.fromarray(_page())
-    page.save(file, format, save_all=True, append_images=[page.rotate(90), page.rotate(180)])
-    return file.getvalue()
-
-
-def _npz(**arrays: Any) -> bytes:
-    file = io.BytesIO()
-    np.savez(file, **arrays)
-    return file.getvalue()
-
-
-def _npy(array: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    np.save(file, array)
-    return file.getvalue()
-
-
-def _idx(array: np.ndarray) -> bytes:
-    return struct.pack(f">4B{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
-
-
-def _zip(files: Mapping[str, bytes]) -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        for name, data in files.items():
-            archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)  # without the time of day
-    return file.getvalue()
-
-
-def _tar(files: Mapping[str, bytes], links: Mapping[str, str] | None = None, kind: bytes = tarfile.SYMTYPE) -> bytes:
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w") as archive:
-        for name, data in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
-        for name, target in (links or {}).items():
-            info = tarfile.TarInfo(name)
-            info.type, info.linkname = kind, target
-            archive.addfile(info)
-    return file.getvalue()
-
-
-def _parquet() -> list[bytes]:
-    """Write a table of images, if pyarrow is installed; otherwise only its first bytes."""
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        return [b"PAR1"]
-    file = io.BytesIO()
-    pyarrow.parquet.write_table(pyarrow.table({"image": [_image(".png")] * 3, "label": list("abc")}), file)
-    return [file.getvalue()]
-
-
-def data_files() -> dict[str, list[bytes]]:
-    """Make valid and hostile data sets, by the name of the file that they are read from."""
-    digits = np.arange(6 * 28 * 28).reshape(6, 28, 28).astype(np.uint8)
-    labels = np.arange(6).astype(np.uint8)
-    tree = {f"{label}/{n}.png": _image(".png") for label in "ab" for n in range(2)}
-    bomb = _zip({"a/1.png": bytes(300 * 2**20)})
-    out = {"../../out/1.png": _image(".png"), "/out/2.png": _image(".png")}
-    objects = _npz(images=digits, labels=np.array([{"a": 1}] * 6, dtype=object))
-    pixels = "\n".join(",".join(map(str, [n, *image.ravel()])) for n, image in enumerate(digits)).encode()
-    table = {"labels.csv": b"image,label\n" + b"".join(b"Img/%d.png,%d\n" % (n, n) for n in range(3))}
-    arrays = {f"{name}.npy": _npy(array) for name, array in (("X", digits), ("y", labels))}
-    emnist = {
-        "emnist-letters-test-images-idx3-ubyte.gz": gzip.compress(_idx(digits), mtime=0),
-        "emnist-letters-test-labels-idx1-ubyte": _idx(labels + np.uint8(1)),
-        "emnist-letters-mapping.txt": b"".join(b"%d %d\n" % (n, 64 + n) for n in range(1, 27)),
-    }
-    images = {f"image{s}": [_image(s)] for s in (".png", ".jpg", ".bmp", ".tif", ".webp", ".jp2", ".pgm")}
-    images |= {f"pages.{format}": [_pages(format)] for format in ("png", "tiff", "gif", "webp")}
-    return {
-        **images,
-        "digits.csv": [pixels, b"label," + b",".join(b"pixel%d" % n for n in range(784)) + b"\n" + pixels],
-        "table.zip": [_zip(table | {f"Img/{n}.png": _image(".png") for n in range(3)})],
-        "arrays.zip": [_zip(arrays), _zip({"in/data.zip": _zip(tree)}), _zip(emnist), _zip({"train.csv": pixels})],
-        "set.parquet": _parquet(),
-        "data.zip": [_zip(tree), bomb, _zip(out)],
-        "data.tar": [
-            *(_tar(tree), _tar(out), _tar(tree, links={"a/3.png": "/etc/passwd"})),
-            *(_tar(tree, {"b/3.png": target}, tarfile.LNKTYPE) for target in ("a/0.png", "b/3.png", "c")),
-        ],
-        "data.tar.gz": [gzip.compress(_tar(tree), mtime=0)],
-        "data.npz": [_npz(images=digits, labels=labels), objects, _npz(x_train=digits, y_train=labels)],
-        "train-images-idx3-ubyte": [_idx(digits), struct.pack(">4B3I", 0, 0, 8, 3, 2**31, 2**31, 2)],
-        "train-images-idx3-ubyte.gz": [gzip.compress(_idx(digits), mtime=0)],
-    }
-
-
-def damaged(data: bytes, others: list[bytes], rng: np.random.Generator) -> bytes:
-    """Damage a file in up to four ways."""
-    spoiled = bytearray(data)
-    for _ in range(rng.integers(0, 5)):
-        if not spoiled:
-            break
-        start = int(rng.integers(len(spoiled)))
-        length = int(min(len(spoiled) - start, rng.choice((1, 2, 4, 16, 256))))
-        match rng.integers(7):
-            case 0:
-                spoiled[start] = rng.integers(256)
-            case 1:
-                del spoiled[start:]
-            case 2:
-                del spoiled[start : start + length]
-            case 3:
-                spoiled[start:start] = spoiled[start : start + length] * int(rng.integers(1, 4))
-            case 4:
-                spoiled[start : start + length] = bytes(length)
-            case 5:
-                order = rng.choice(("<I", ">I", "<H", ">H"))
-                value = int(rng.choice(HUGE)) & (0xFFFFFFFF if order[1] == "I" else 0xFFFF)
-                spoiled[start : start + struct.calcsize(order)] = struct.pack(order, value)
-            case 6:
-                other = others[rng.integers(len(others))]
-                spoiled[start:] = other[min(start, len(other)) :]
-    return bytes(spoiled)
 
 
 # ---- readers: each takes a folder to write to and a seed, and returns a function that reads an input by its number
@@ -191,8 +52,8 @@ def read_data(folder: Path, seed: int) -> Read:
     from midas.data.sources import open_source
 
     files = data_files()
-    everything = [data for several in files.values() for data in several]
-    (folder / "train-labels-idx1-ubyte").write_bytes(_idx(np.arange(6).astype(np.uint8)))
+    everything = [DEEP, *(data for several in files.values() for data in several)]
+    (folder / "train-labels-idx1-ubyte").write_bytes(idx(np.arange(6).astype(np.uint8)))
 
     def one(number: int) -> None:
         rng = np.random.default_rng([seed, number])
@@ -220,6 +81,9 @@ def read_runs(folder: Path, seed: int) -> Read:
 
     run = Run(folder / "runs" / "part2" / "random" / "seed-0")
     files = run_files(run)
+    validated = Run(folder / "runs" / "part2" / "validated" / "seed-0")
+    validated.start(run.experiment)
+    files |= {f"../../validated/seed-0/{name}": data for name, data in validation_files(files).items()}
 
     def one(number: int) -> None:
         rng = np.random.default_rng([seed, number])
@@ -228,9 +92,9 @@ def read_runs(folder: Path, seed: int) -> Read:
         name = list(files)[rng.integers(len(files))]
         data = files[name]
         if name.endswith(".json") and rng.random() < 0.7:
-            data = json.dumps(_retyped(json.loads(data), rng)).encode()
+            data = json.dumps(retyped(json.loads(data), rng)).encode()
         else:
-            data = damaged(data, list(files.values()), rng)
+            data = damaged(data, [DEEP, *files.values()], rng)
         (run / name).write_bytes(data)
         tables.results_table([page.run_state(found) for found in find_runs(folder / "runs")])
         if number % 20 == 0:
@@ -268,7 +132,7 @@ def run_files(run: Run) -> dict[str, bytes]:
         "environment.json": to_json(Environment(midas="0.1.0", argv=("midas",))).encode(),
         "metrics.jsonl": "".join(to_json(record, indent=None) + "\n" for record in epochs).encode(),
         "result.json": to_json(result).encode(),
-        "predictions.npz": _npz(
+        "predictions.npz": npz(
             probabilities=probabilities,
             labels=labels,
             names=np.array([f"{i}.png" for i in range(n)]),
@@ -279,19 +143,18 @@ def run_files(run: Run) -> dict[str, bytes]:
     }
 
 
-def _retyped(value: Any, rng: np.random.Generator) -> Any:
-    """Replace something in JSON by something of another type, or remove it."""
-    strange: tuple[Any, ...] = (None, True, -1, 1e308, "", "x" * 50, [], {}, [[1]], {"a": {}}, "\n", 2**70)
-    if not isinstance(value, dict | list) or not value or rng.random() < 0.2:
-        return strange[rng.integers(len(strange))]
-    keys = list(value) if isinstance(value, dict) else range(len(value))
-    key: Any = keys[int(rng.integers(len(keys)))]
-    changed: Any = dict(value) if isinstance(value, dict) else list(value)
-    if isinstance(changed, dict) and rng.random() < 0.2:
-        del changed[key]
-    else:
-        changed[key] = _retyped(value[key], rng)
-    return changed
+def validation_files(files: dict[str, bytes]) -> dict[str, bytes]:
+    """Make the contents of the files of a cross-validation from those of a run."""
+    from midas.files import to_json
+    from midas.records import CrossValidationResult, CrossValidationScores, ErrorKinds, MeanScore
+
+    score = MeanScore(0.9, 0.01, (0.88, 0.92))
+    about: dict[str, Any] = {"part": "part2", "name": "random", "seed": 0, "scored": "held-out folds", "n": 20}
+    protocol = {"folds": 5, "repeats": 1, "ensemble": 1, "tta": 1, "epochs": 20.0, "train_seconds": 1.0}
+    network: dict[str, Any] = {"model": "compact", "parameters": 1, "macs": 1, "sample": False}
+    scores = (CrossValidationScores(1, 1, 1.2, score, score, score),)
+    result = CrossValidationResult(**about, **protocol, **network, scores=scores, errors=ErrorKinds(0.1, 0.1, 0.0))
+    return {"card.json": files["card.json"], "result.json": to_json(result).encode()}
 
 
 def read_checkpoints(folder: Path, seed: int) -> Read:
@@ -322,7 +185,7 @@ def read_checkpoints(folder: Path, seed: int) -> Read:
     def one(number: int) -> None:
         rng = np.random.default_rng([seed, number])
         (folder / "net.keras").write_bytes(damaged(files[rng.integers(2)], files, rng))
-        changed = _retyped(card, rng) if rng.random() < 0.3 else card
+        changed = retyped(card, rng) if rng.random() < 0.3 else card
         (folder / "net.json").write_text(json.dumps(changed))
         try:
             network = Classifier.load(folder / "net.keras")
@@ -338,12 +201,167 @@ def read_checkpoints(folder: Path, seed: int) -> Read:
     return one
 
 
+def read_pages(folder: Path, seed: int) -> Read:
+    """Read pages of text, deformed, as predict --lines, --table and --overlay do."""
+    import cv2
+    from writing import write_page
+
+    import midas
+    from midas.data.levels import UnreadableImage
+    from midas.data.reading import pages
+    from midas.data.sources import open_source
+    from midas.predictions import as_record
+    from midas.report.overlays import write_overlay
+    from midas.report.tables import character_table
+
+    network = midas.load()
+    texts = [write_page(text) for text in ("Meet me at 7\nin ROOM 42", "R", "iiii jj l")]
+
+    def one(number: int) -> None:
+        rng = np.random.default_rng([seed, number])
+        page = texts[rng.integers(len(texts))]
+        for _ in range(rng.integers(0, 4)):
+            page = DEFORMATIONS[rng.integers(len(DEFORMATIONS))](page, rng)
+        data = cv2.imencode(".png" if rng.random() < 0.7 else ".jpg", page)[1].tobytes()
+        path = folder / "page.png"
+        path.write_bytes(damaged(data, [data], rng) if rng.random() < 0.2 else data)
+        refused = list[str]()
+        try:
+            for name, gray in pages([open_source(path)], lambda name, reason: refused.append(reason)):
+                reading = network.read_page(name, gray, network.answers(reject=bool(rng.integers(2))))
+                json.dumps(as_record(reading))
+                character_table(reading)
+                write_overlay(gray, reading, folder / "read.png")
+        except UnreadableImage as error:
+            refused.append(str(error))
+        if refused:
+            raise MidasError(refused[0])
+
+    return one
+
+
+DEFORMATIONS: tuple[Callable[[np.ndarray, np.random.Generator], np.ndarray], ...] = (
+    lambda page, rng: 255 - page,
+    lambda page, rng: np.ascontiguousarray(np.rot90(page, int(rng.integers(4)))),
+    lambda page, rng: page[int(rng.integers(len(page))) :],
+    lambda page, rng: page[:, : int(rng.integers(1, page.shape[1] + 1))],
+    lambda page, rng: page[:: int(rng.integers(1, 30)), :: int(rng.integers(1, 30))],
+    lambda page, rng: np.tile(page, (int(rng.integers(1, 4)), int(rng.integers(1, 4))))[:3000, :3000],
+    lambda page, rng: np.where(rng.random(page.shape) < rng.random() ** 3, rng.integers(256), page).astype(np.uint8),
+    lambda page, rng: (page * rng.random() + 255 * rng.random()).clip(0, 255).astype(np.uint8),
+)
+
+
+def read_settings(folder: Path, seed: int) -> Read:
+    """Read what options name: settings, class names, classes, lists of corrections; and apply these."""
+    from click.testing import CliRunner
+
+    from midas.cli import main as command_line
+    from midas.cli.settings import choose_classes
+    from midas.data.corrections import apply_corrections, read_corrections
+    from midas.data.labels import read_class_names
+    from midas.data.sources import open_source
+    from midas.recipes import PARTS
+
+    data = open_source(_written(folder / "data.zip", data_files()["data.zip"][0]))
+
+    def configure(path: Path) -> None:
+        words = ["train-part1", "--config", str(path), "--data-dir", str(folder / "none"), "--runs-dir", str(folder)]
+        done = CliRunner().invoke(command_line, words, env={"MIDAS_CACHE_DIR": str(folder)})
+        if not isinstance(done.exception, SystemExit):
+            raise done.exception or AssertionError("trained without data")
+        errors = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+        assert len(errors) == 1, done.stderr
+        raise MidasError(errors[0])
+
+    def correct(path: Path) -> None:
+        out = folder / "corrected"
+        try:
+            apply_corrections(data, read_corrections(path), out)
+        finally:
+            shutil.rmtree(out, ignore_errors=True)
+
+    names = b"label,name\n" + b"".join(b"%d,%c\n" % (n, 65 + n) for n in range(5))
+    rows = b"a/0.png,a,b,relabel\na/1.png,a,,drop\nb/0.png,b,../../out,relabel\nb/1.png,b,b,keep\n"
+    few = {"epochs": 3, "learning_rate": 0.01, "augmentation": {"elastic": 0.0}}
+    kinds: dict[str, tuple[Callable[[Path], Any], list[bytes]]] = {
+        "experiment.json": (configure, [json.dumps(each).encode() for each in (PARTS["part1"].to_json(), few)]),
+        "names.csv": (read_class_names, [names, b"1 65\n2 66\n", b"cat\ndog\n", names.replace(b",", b"\t")]),
+        "names.json": (read_class_names, [b'{"0": "A", "1": "B"}', b'["A", "B"]']),
+        "classes.txt": (lambda path: choose_classes(str(path), "0123456789AB,"), [b"0-3,A\n,\nB\n"]),
+        "labels.csv": (correct, [b"file,label,suggested,decision\n" + rows, b"file,label,suggested\n"]),
+    }
+    everything = [DEEP, *(content for _, contents in kinds.values() for content in contents)]
+
+    def one(number: int) -> None:
+        rng = np.random.default_rng([seed, number])
+        name = list(kinds)[rng.integers(len(kinds))]
+        read, contents = kinds[name]
+        content = contents[rng.integers(len(contents))]
+        if name.endswith(".json") and rng.random() < 0.7:
+            content = json.dumps(retyped(json.loads(content), rng)).encode()
+        else:
+            content = damaged(content, everything, rng)
+        read(_written(folder / name, content))
+
+    return one
+
+
+def _written(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+def read_exported(folder: Path, seed: int) -> Read:
+    """Read the card of an exported folder, and drawings, as the read.py in it does."""
+    from midas.learning import read_exported as reader
+
+    reader.HERE = folder
+    card = {"class_names": list("abc"), "size": 28, "model": "compact", "temperature": 1.1}
+    # OpenCV by itself allocates all that a PNG claims to have; midas looks first, read.py does not.
+    names = [name for name in data_files() if name.startswith("image") and not name.endswith(".png")]
+    images = [content for name in names for content in data_files()[name]]
+
+    def one(number: int) -> None:
+        rng = np.random.default_rng([seed, number])
+        changed = json.dumps(retyped(card, rng) if rng.random() < 0.5 else card).encode()
+        _written(folder / "card.json", changed if rng.random() < 0.7 else damaged(changed, [changed], rng))
+        path = _written(folder / "drawing.png", damaged(images[rng.integers(len(images))], images, rng))
+        try:
+            size, _ = reader.read_card()
+            reader.normalize(reader.read_gray(str(path)), size)
+        except SystemExit as error:
+            raise MidasError(error.code) from error
+
+    return one
+
+
+def read_requests(folder: Path, seed: int) -> Read:
+    """Answer requests, as midas serve does."""
+    from fuzz_requests import answer_requests
+
+    return answer_requests(folder, seed)
+
+
 READERS: dict[str, Callable[[Path, int], Read]] = {
     "data": read_data,
+    "settings": read_settings,
     "runs": read_runs,
     "checkpoints": read_checkpoints,
+    "exported": read_exported,
+    "pages": read_pages,
+    "requests": read_requests,
 }
-SHARES = {"data": 0.7, "runs": 0.25, "checkpoints": 0.05}  # of the inputs
+SETTINGS = {"exported": {"OPENCV_IO_MAX_IMAGE_PIXELS": str(2**25)}}  # as read.py sets it where OpenCV is not loaded yet
+SHARES = {  # of the inputs
+    "data": 0.4,
+    "settings": 0.1,
+    "runs": 0.15,
+    "checkpoints": 0.05,
+    "exported": 0.05,
+    "pages": 0.05,
+    "requests": 0.2,
+}
 
 
 # ---- the work
@@ -359,8 +377,6 @@ def _too_slow(signum: int, frame: FrameType | None) -> None:
 
 def work(reader: str, seed: int, first: int, count: int) -> dict[str, Any]:
     """Give a reader some inputs: how many were read and refused, what failed, the slowest, and the memory used."""
-    from midas.errors import MidasError
-
     signal.signal(signal.SIGPROF, _too_slow)
     found: dict[str, Any] = {"read": 0, "refused": 0, "failures": [], "slowest": 0.0}
     with tempfile.TemporaryDirectory() as outer:
@@ -395,7 +411,7 @@ def work(reader: str, seed: int, first: int, count: int) -> dict[str, Any]:
 def work_apart(reader: str, seed: int, first: int, count: int) -> dict[str, Any]:
     """Run `work` in a process of its own."""
     command = [sys.executable, __file__, "--work", reader, str(first), str(count), "--seed", str(seed)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **SETTINGS.get(reader, {})})
     if done.returncode:
         numbers = [line for line in done.stderr.splitlines() if line.isdigit()]
         last = numbers[-1] if numbers else "start"
@@ -407,15 +423,15 @@ def work_apart(reader: str, seed: int, first: int, count: int) -> dict[str, Any]
 def main() -> None:
     """Distribute the inputs, and print the outcome."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--inputs", type=int, default=20_000)
+    parser.add_argument("--inputs", type=int, default=40_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", choices=READERS, nargs="*", default=list(READERS))
     parser.add_argument("--work", nargs=3, metavar=("READER", "FIRST", "COUNT"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work:
         reader, first, count = options.work
-        print(json.dumps(work(reader, options.seed, int(first), int(count))))
-        return
+        print(json.dumps(work(reader, options.seed, int(first), int(count))), flush=True)
+        os._exit(0)  # a server may still run in a thread
     failures = []
     print(
         "| reader | inputs | read | refused in one line | failures | slowest | memory |\n|---|---|---|---|---|---|---|"

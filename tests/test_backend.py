@@ -40,6 +40,17 @@ def test_another_backend_is_refused_whether_set_or_already_in_use():
     assert run(check.format(before=in_use + "sys.modules['keras'] = keras")) == expected
 
 
+def test_tensorflow_that_cannot_be_imported_is_one_line_that_says_what_is_tried(tmp_path):
+    (tmp_path / "tensorflow.py").write_text("raise ImportError('libx.so:\\nno such file')")
+    (tmp_path / "midas").symlink_to(Path(__file__).parents[1] / "midas")
+    code = (
+        "from midas.errors import MidasError\nfrom midas.learning.backend import start_tensorflow\n"
+        "try: start_tensorflow()\nexcept MidasError as error: print(error)"
+    )
+    line = run(code, PYTHONPATH=str(tmp_path))
+    assert line.startswith("TensorFlow cannot be imported (libx.so: no such file); install ") and "3.13" in line
+
+
 def test_starting_twice_does_no_harm():
     start_tensorflow()
     start_tensorflow()

@@ -123,6 +123,12 @@ def test_only_drawings_of_its_classes_are_saved(tmp_path, drawing, label):
     assert made.counts() == [0, 0]
 
 
+def test_a_disk_that_cannot_be_written_is_named_with_the_way_out(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(MidasError, match=r"file.*: cannot be written: .*; a file is where a folder is needed"):
+        Collections(tmp_path / "file").create("x", ["A", "B"], 1)
+
+
 def test_a_damaged_plan_is_named_and_the_others_are_listed(tmp_path):
     Collections(tmp_path).create("good", ["A", "B"], 1)
     Collections(tmp_path).create("bad", ["A", "B"], 1)

@@ -210,6 +210,9 @@ def test_the_splits_of_mnist_are_data_sets_of_their_own(tmp_path):
 
 def test_a_missing_data_set_is_an_error_that_says_how_to_get_it(tmp_path):
     nowhere = tmp_path / "nowhere"
+    for folder in (tmp_path, "sample"):
+        with pytest.raises(MidasError, match="no data set 'part4'; those with names are part1, "):
+            open_named("part4", folder)
     for attempt in (lambda: open_named("part3", tmp_path), lambda: open_all(tmp_path), lambda: open_all(nowhere)):
         with pytest.raises(MidasError, match="'midas download', or use the embedded sample with --data-dir sample"):
             attempt()

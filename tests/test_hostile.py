@@ -80,7 +80,13 @@ def test_a_custom_object_is_refused_where_the_configuration_is_used_and_ignored_
     assert not harm.exists()
 
 
-@pytest.mark.parametrize("reader, inputs", [("data", 150), ("runs", 40), ("checkpoints", 16)])
+@pytest.mark.parametrize(
+    "reader, inputs",
+    [
+        *(("data", 150), ("settings", 60), ("runs", 40), ("checkpoints", 16)),
+        *(("exported", 40), ("pages", 12), ("requests", 80)),
+    ],
+)
 def test_every_reader_survives_damaged_files(reader, inputs, monkeypatch):
     monkeypatch.setattr(fuzz, "LARGEST", np.inf)  # the whole suite's memory is counted here
     found = fuzz.work(reader, seed=1, first=0, count=inputs)

@@ -297,6 +297,13 @@ def test_damaged_notes_and_profiles_in_a_png_do_not_matter(damage):
         assert (decode(data[:33] + damage + data[33:]) == page()).all()
 
 
+def test_a_png_without_its_measures_is_unreadable():
+    data = encode(page())
+    empty = bytes(4) + b"IHDR" + zlib.crc32(b"IHDR").to_bytes(4, "big")
+    with pytest.raises(UnreadableImage, match="damaged"):
+        decode(data[:8] + empty + data[33:])
+
+
 def test_a_png_whose_pixels_are_damaged_is_unreadable():
     data = bytearray(encode(page()))
     data[data.index(b"IDAT") + 20] ^= 1

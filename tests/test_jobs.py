@@ -3,6 +3,7 @@ import time
 import pytest
 
 from midas.errors import Busy
+from midas.files import write_json
 from midas.web.jobs import Job, Jobs
 
 
@@ -38,6 +39,15 @@ def test_a_failure_is_told_in_one_line(tmp_path):
     jobs.start(Job("train", "wrong", "nowhere", ("evaluate", "--data", str(tmp_path / "none"))))
     wait_until(lambda: not jobs.is_running())
     assert "none" in jobs.failure() and "\n" not in jobs.failure() and "none" in jobs.progress()
+
+
+def test_a_note_without_a_process_stops_nothing(tmp_path):
+    jobs = Jobs(tmp_path)
+    with jobs._lock():  # as another server would
+        for process in (0, -1):
+            write_json(tmp_path / "job.json", Job("train", "x", "nowhere", (), process))
+            assert Jobs(tmp_path).is_running()
+            Jobs(tmp_path).stop()  # would otherwise interrupt these tests
 
 
 def test_a_damaged_note_of_the_last_job_counts_as_none(tmp_path):

@@ -26,6 +26,8 @@ def test_incomplete_files_are_found_except_hidden_ones(tmp_path):
     write(tmp_path / "run", loss=0.5, seconds=1.0)
     assert kill_anywhere.broken(tmp_path) == []
     (tmp_path / ".half.json").write_text("{")
+    (tmp_path / ".new").mkdir()  # as a folder is called that is not complete
+    (tmp_path / ".new" / "half.json").write_text("{")
     (tmp_path / "run" / "card.json").write_text("{")
     (tmp_path / "run" / "best.keras").write_bytes(b"PK")
     assert [line.split(": ")[0].rpartition("/")[2] for line in kill_anywhere.broken(tmp_path)] == [

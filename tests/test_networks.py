@@ -1,9 +1,11 @@
 import dataclasses
+import io
 import threading
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from tiny import dataset
 from webs import SEVEN, untrained
 
@@ -126,7 +128,9 @@ def test_threads_get_the_same_answers_as_one_after_another(networks):
 
 
 def test_an_upload_is_decoded_up_to_a_limit_of_pixels():
-    tiff = cv2.imencodemulti(".tiff", [np.full((100, 100), 255, np.uint8)] * 5)[1].tobytes()
+    file, page = io.BytesIO(), Image.fromarray(np.full((100, 100), 255, np.uint8))
+    page.save(file, "TIFF", save_all=True, append_images=[page] * 4)
+    tiff = file.getvalue()
     uploads = Uploads(30_000)
     entry = next(uploads.source(tiff, "pages.tiff").entries())
     pages = [page for _, page in entry.pages()]

@@ -101,6 +101,8 @@ def test_classes_are_names_ranges_lists_or_a_file(folder, tmp_path):
         assert {found["label"], *(each["label"] for each in found["alternatives"])} <= set(allowed)
     for wrong, reason in (("ß", "not a class"), ("9-0", "comes before"), (",", "names no class")):
         assert reason in predict(folder / "W.png", "--classes", wrong, status=1).stderr
+    (folder / "binary.txt").write_bytes(b"W\xff")
+    assert "not text in UTF-8" in predict(folder / "W.png", "--classes", folder / "binary.txt", status=1).stderr
 
 
 def test_unsure_answers(folder):

@@ -1,5 +1,6 @@
 """read.py, which lies beside exported networks, reads as midas does, without midas."""
 
+import json
 import subprocess
 import sys
 
@@ -50,6 +51,23 @@ def test_it_reads_without_midas_tensorflow_and_keras(form, tmp_path):
     for line, drawing in zip(done.stdout.splitlines(), drawings, strict=True):
         best = classifier.predict(drawing)[0]
         assert line.split()[:2] == [best.label, f"{100 * best.probability:.1f}"] and line.endswith(drawing)
+    card = json.loads((out / "card.json").read_text())
+    for change in ({"size": card["size"] + 1}, {"class_names": card["class_names"][1:]}):
+        (out / "card.json").write_text(json.dumps(card | change))
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 1 and "card.json is not that of the network" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "card",
+    ['{"size": true, "class_names": ["a"]}', "", "[3]", "{}", '{"size": "28", "class_names": ["a"]}', "[" * 100_000],
+)
+def test_a_damaged_card_is_refused(tmp_path, monkeypatch, card):
+    monkeypatch.setattr(read_exported, "HERE", tmp_path)
+    (tmp_path / "card.json").write_text(card)
+    with pytest.raises(SystemExit, match=r"card\.json: not the card of a network"):
+        read_exported.read_card()
 
 
 def test_what_it_cannot_read_is_refused(tmp_path):

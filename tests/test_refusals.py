@@ -35,4 +35,5 @@ def test_a_disk_that_fails_is_named(page, monkeypatch):
         raise OSError(5, "Input/output error", "/disk")
 
     monkeypatch.setattr("midas.web.collection.Collections.names", fail)
-    assert refusal(page.get("/api/collections"), 500) == "/disk: Input/output error"
+    message = refusal(page.get("/api/collections"), 500)
+    assert message.startswith("/disk: cannot be read or written: Input/output error; ")

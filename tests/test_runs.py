@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,22 @@ def test_damaged_records_are_one_line_that_names_the_file(tmp_path, name):
     (run / name).write_text("[3]")
     with pytest.raises(MidasError, match=rf"{name}: expected an object.*--overwrite"):
         getattr(run, name.removesuffix(".json"))
+
+
+@pytest.mark.parametrize("content", ["0.5", "true", '["folds"]', '{"folds": 5}', "[" * 100_000])
+def test_a_damaged_result_does_not_keep_the_others_from_the_list(tmp_path, content):
+    run = fabricated(tmp_path)
+    (run / "result.json").write_text(content)
+    assert run_state(run)["state"].startswith("unreadable: ")
+
+
+def test_a_cross_validation_without_scores_is_damaged(tmp_path):
+    run = fabricated(tmp_path)
+    run.write(cross_validation())
+    assert run_state(run)["accuracy"] == 0.9
+    record = json.loads((run / "result.json").read_text())
+    (run / "result.json").write_text(json.dumps(record | {"scores": []}))
+    assert "scores cannot be empty" in run_state(run)["state"]
 
 
 def test_predictions_are_checked_against_the_card(tmp_path):

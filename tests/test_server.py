@@ -25,8 +25,12 @@ def test_it_listens_when_it_prints_its_address_and_ends_with_what_it_started(tmp
         assert where.hostname == "127.0.0.1" and ask(where.port, "GET", "/api/networks")[0] == 200
         assert serve_load.draw(where.hostname, where.port, 1)["answers"] == 15
         assert serve_load.load(where.hostname, where.port, clients=8, requests=2)["requests"] == 16
+        if sys.platform == "linux":
+            found = serve_load.soak(where.hostname, where.port, server.pid, 80)
+            assert found["requests"] == 80 and min(found["megabytes_after"].values()) > 100
         for request, status in (  # what waitress itself refuses
             (b"nonsense\r\n\r\n", 400),
+            (b"GET / HTTP/1.1\r\nHost: local\x01\rhost\r\n\r\n", 400),
             (b"POST /api/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n\r\n", 413),
         ):
             with socket.create_connection(("127.0.0.1", where.port), timeout=10) as raw:
@@ -34,7 +38,7 @@ def test_it_listens_when_it_prints_its_address_and_ends_with_what_it_started(tmp
                 answer = b"".join(iter(lambda raw=raw: raw.recv(65536), b""))
             head, _, body = answer.partition(b"\r\n\r\n")
             assert f" {status} ".encode() in head.splitlines()[0] and b"nosniff" in head
-            assert list(json.loads(body)) == ["error"]
+            assert list(json.loads(body)) == ["error"] and json.loads(body)["error"].isprintable()
         headers = {"Origin": f"http://127.0.0.1:{where.port}", "Content-Type": "application/json"}
         made = {"name": "ab", "classes": "A B", "wanted": 1}
         assert ask(where.port, "POST", "/api/collections", made, headers)[0] == 200

@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from midas.cli.console import Progress, load_tensorflow, say, warn_of_notes, warn_of_sample, warn_of_skipped
-from midas.errors import MidasError
+from midas.errors import MidasError, cannot
 from midas.experiments import Experiment
 from midas.recipes import DEFAULT_CHECKPOINT, PARTS, for_sample, named, recipes, with_recipe, with_setting
 
@@ -202,19 +202,28 @@ def choose_classes(text: str | None, class_names: Sequence[str]) -> list[str] | 
     A range has all classes from one to the other, in the network's order.
 
     Raises:
-        MidasError: a name is not a class of the network.
+        MidasError: a name is not a class of the network, or the file cannot be read.
 
     >>> choose_classes("0-2,B", "0123AB")
     ['0', '1', '2', 'B']
     """
     if text is None:
         return None
-    listed = Path(text).read_text(encoding="utf-8").splitlines() if Path(text).is_file() else [text]
+    listed = _lines(Path(text)) if Path(text).is_file() else [text]
     words = [word.strip() for line in listed for word in ([line] if line in class_names else line.split(","))]
     chosen = [name for word in words if word for name in _range(word, list(class_names))]
     if not chosen:
         raise MidasError(f"--classes {text}: names no class")
     return list(dict.fromkeys(chosen))
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise cannot("be read", path, error) from error
+    except UnicodeDecodeError as error:
+        raise MidasError(f"--classes {path}: not text in UTF-8; list names of classes in it") from error
 
 
 def _range(word: str, class_names: list[str]) -> list[str]:

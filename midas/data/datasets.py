@@ -225,8 +225,10 @@ def open_named(name: str, data_dir: str | os.PathLike) -> Source:
         data_dir: the folder of the data sets, or "sample" for the embedded sample.
 
     Raises:
-        MidasError: it is missing, or cannot be opened.
+        MidasError: there is none of this name, it is missing, or cannot be opened.
     """
+    if name not in LOCATIONS:
+        raise MidasError(f"no data set {name[:80]!r}; those with names are {', '.join(LOCATIONS)}")
     if data_dir == SAMPLE:
         return sample.source(name)
     return open_source(find_path(name, data_dir), LOCATIONS[name][1])

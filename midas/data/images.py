@@ -220,6 +220,8 @@ def _png_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
             if chunks and chunks[-1][0] == b"fdAT":  # the first frames of an animation are complete
                 break
             raise UnreadableImage("truncated")
+        if kind == b"IHDR" and length != 13:
+            raise UnreadableImage(DAMAGED)
         if kind == b"IHDR" and math.prod(struct.unpack_from(">2I", chunk, 8)) > MAX_PIXELS:
             raise UnreadableImage(TOO_LARGE)
         if zlib.crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:], "big"):

@@ -216,13 +216,17 @@ def _frames(components: np.ndarray, boxes: np.ndarray, kept: np.ndarray) -> np.n
     """Find printed boxes and tables: what has sides all round and holds other ink, and what has the same size."""
     sizes = boxes[:, 2:] - boxes[:, :2]
     framed = np.array([number for number in kept if has_four_sides(_part(components, boxes, number))], int)
+    left, top, right, bottom = boxes[kept].T
+    sides = _sides(boxes[kept])
     holding = [
         number
-        for number in framed
+        for number in framed[sizes[framed].min(axis=1) > 2]  # which others fit into
         if (
-            (boxes[kept, :2] > boxes[number, :2]).all(axis=1)
-            & (boxes[kept, 2:] < boxes[number, 2:]).all(axis=1)
-            & (_sides(boxes[kept]) > HELD * sizes[number].max())
+            (left > boxes[number, 0])
+            & (top > boxes[number, 1])
+            & (right < boxes[number, 2])
+            & (bottom < boxes[number, 3])
+            & (sides > HELD * sizes[number].max())
         ).any()
     ]
     alike = np.abs(sizes[framed][:, None] - sizes[holding]) <= SAME_SIZE * sizes[holding]

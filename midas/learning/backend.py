@@ -14,6 +14,8 @@ from midas.errors import MidasError
 
 DEVICES = "MIDAS_DEVICES"  # environment variable: all, cpu, or the numbers of GPUs; processes inherit it
 
+TRIED = "install midas in a new environment; TensorFlow 2.19 to 2.21 with Python 3.10 to 3.13 have been tried"
+
 
 def start_tensorflow(verbose: bool = False) -> None:
     """Import TensorFlow and Keras, once, for the devices that the environment variable `DEVICES` names.
@@ -26,7 +28,7 @@ def start_tensorflow(verbose: bool = False) -> None:
         verbose: leave TensorFlow's messages alone.
 
     Raises:
-        MidasError: Keras is set to another backend, or there is no such device.
+        MidasError: Keras is set to another backend, TensorFlow cannot be imported, or there is no such device.
     """
     if (backend := _keras_backend()) != "tensorflow":
         raise MidasError(f"midas needs Keras on TensorFlow, not on {backend!r}; set KERAS_BACKEND to 'tensorflow'")
@@ -34,9 +36,14 @@ def start_tensorflow(verbose: bool = False) -> None:
         importlib.import_module("keras")
         return
     with contextlib.nullcontext() if verbose else _silent_stderr():
-        with _hidden("matplotlib", "pandas", "sklearn"):
-            tensorflow = importlib.import_module("tensorflow")
-            importlib.import_module("keras")
+        try:
+            with _hidden("matplotlib", "pandas", "sklearn"):
+                tensorflow = importlib.import_module("tensorflow")
+                importlib.import_module("keras")
+        except ImportError as error:
+            raise MidasError(
+                f"TensorFlow cannot be imported ({' '.join(str(error).split())[:200]}); {TRIED}"
+            ) from error
         gpus = choose_gpus(os.environ.get(DEVICES, "all"), tensorflow.config.list_physical_devices("GPU"))
         tensorflow.config.set_visible_devices(gpus, "GPU")
         for device in gpus:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import logging
+import shlex
 import shutil
 import tempfile
 import warnings
@@ -86,10 +87,15 @@ def require(export_format: str) -> None:
     Raises:
         MidasError: they are not.
     """
-    missing = [name.replace("_", "-") for name in PACKAGES[export_format] if not importlib.util.find_spec(name)]
-    if missing:
-        names = " ".join(missing)
-        raise MidasError(f"--format {export_format} needs {names.replace(' ', ', ')}: pip install {names}")
+    if names := missing(export_format):
+        raise MidasError(f"--format {export_format} needs {', '.join(names)}: pip install {shlex.join(names)}")
+
+
+def missing(export_format: str) -> list[str]:
+    """List the packages that a format needs and that are not installed, as pip takes them."""
+    names = [name.replace("_", "-") for name in PACKAGES[export_format] if not importlib.util.find_spec(name)]
+    is_old = tuple(map(int, keras.__version__.split(".")[:2])) < (3, 13)  # that of Python 3.10
+    return [*names, "keras>=3.13"] if export_format == "litert" and is_old else names
 
 
 # ---- glyphs
@@ -237,8 +243,10 @@ def export(
             raise MidasError(f"{made}: cannot be written: {' '.join(error.message.split())[:200]}") from error
         found = _compare(network, export_format, file, compared)
         if not int8 and not found.largest_difference <= TOLERANCE:  # nor if it is NaN
+            way_out = "; export it without test-time augmentation: --tta 1" if network.tta > 1 else ""
             raise MidasError(
-                f"{out}: not exported: probabilities differ by up to {found.largest_difference:.2g} from those of Keras"
+                f"{out}: not exported: probabilities differ by up to {found.largest_difference:.2g} from those of "
+                f"Keras{way_out}"
             )
         with atomic_directory(out, replacing=(*FILES.values(), CARD, READER)) as folder, writing(out):
             _copy(file, folder)

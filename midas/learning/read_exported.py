@@ -8,9 +8,12 @@ images of at most 16 pixels need more preprocessing than this page has room for:
 
 import json
 import math
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**25))  # which OpenCV reads when it is imported
 
 import cv2
 import numpy as np
@@ -21,7 +24,10 @@ INK = 32  # of 255, with the paper at 0: fainter pixels do not widen the glyph
 
 def read_gray(path: str) -> np.ndarray:
     """Decode an image to gray levels, uint8 (height, width)."""
-    image = cv2.imread(path, cv2.IMREAD_UNCHANGED)
+    try:
+        image = cv2.imread(path, cv2.IMREAD_UNCHANGED)
+    except cv2.error:  # too many pixels
+        image = None
     if image is None or image.dtype != np.uint8 or (image.ndim == 3 and image.shape[2] != 3) or max(image.shape) <= 16:
         raise SystemExit(
             f"{path}: not an image of 8 bits without transparency, or at most 16 pixels; read it with midas"
@@ -115,6 +121,18 @@ def place_on_page(ink: np.ndarray, box: tuple[int, int, int, int], page: tuple[i
     return np.array([1, *sizes, *positions], np.float32)
 
 
+def read_card() -> tuple[int, list[str]]:
+    """Read the side of the glyphs, and the names of the classes."""
+    try:
+        card = json.loads((HERE / "card.json").read_text(encoding="utf-8"))
+        size, names = card["size"], card["class_names"]
+        if type(size) is int and 0 < size < 1000 and names and all(isinstance(name, str) for name in names):
+            return size, names
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        pass
+    raise SystemExit(f"{HERE / 'card.json'}: not the card of a network; export it again")
+
+
 def load_network() -> tuple[Callable[[dict[str, np.ndarray]], np.ndarray], list[str]]:
     """Load the network beside this file: a function from its inputs, by name, to probabilities, and their names."""
     if (HERE / "network.onnx").exists():
@@ -132,14 +150,17 @@ def main() -> None:
     """Print the label of each image, its probability, and the next two guesses."""
     if len(sys.argv) < 2:
         raise SystemExit(__doc__)
-    card = json.loads((HERE / "card.json").read_text(encoding="utf-8"))
+    size, class_names = read_card()
     network, names = load_network()
     for path in sys.argv[1:]:
-        glyph, place = normalize(read_gray(path), card["size"])
+        glyph, place = normalize(read_gray(path), size)
         inputs = {"glyph": glyph[None], "place": place[None]}
-        probabilities = network({name: inputs[name] for name in names})[0]
-        best = np.argsort(-probabilities)[:3]
-        print(*(f"{card['class_names'][i]} {100 * probabilities[i]:5.1f} % " for i in best), path)
+        try:
+            (probabilities,) = network({name: inputs[name] for name in names})
+            best = np.argsort(-probabilities + np.zeros(len(class_names)))[:3]
+        except Exception as error:  # the libraries have their own
+            raise SystemExit(f"{HERE}: card.json is not that of the network; export it again") from error
+        print(*(f"{class_names[i]} {100 * probabilities[i]:5.1f} % " for i in best), path)
 
 
 if __name__ == "__main__":

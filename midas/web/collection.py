@@ -21,7 +21,7 @@ import numpy as np
 from midas.data.labels import clean, convention
 from midas.data.trees import HIDDEN, part_of
 from midas.errors import MidasError
-from midas.files import atomic, read_json, write_json
+from midas.files import atomic, read_json, write_json, writing
 
 PLAN = ".collection.json"
 NAME = re.compile(r"\w[\w -]{0,38}\w|\w")
@@ -76,7 +76,8 @@ class Collection:
             MidasError: as `save`.
         """
         path = self._path(drawing, label)
-        path.unlink(missing_ok=True)
+        with writing(path):
+            path.unlink(missing_ok=True)
         _remove_empty(path.parent)
 
     def _path(self, drawing: str, label: str) -> Path:
@@ -160,8 +161,9 @@ class Collections:
         checked = _checked_classes([*before, *classes])
         collection = Collection(self.root / name, checked, _checked_count(wanted))
         folders = [collection.folder / label for label in checked]
-        for folder in folders:
-            folder.mkdir(parents=True, exist_ok=True)
+        with writing(collection.folder):
+            for folder in folders:
+                folder.mkdir(parents=True, exist_ok=True)
         there = {path.name for path in collection.folder.iterdir()}
         for folder in folders:  # a class without drawings has none, as it would be an error in training
             _remove_empty(folder)

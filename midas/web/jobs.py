@@ -163,7 +163,7 @@ class Jobs:
     def stop(self) -> None:
         """Interrupt the job, if one runs; a training can be resumed."""
         job = self.last()
-        if job and self.is_running():
+        if job and job.process > 0 and self.is_running():  # 0 and less are groups of processes
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(job.process, signal.SIGINT)
 

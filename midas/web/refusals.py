@@ -9,7 +9,7 @@ from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 
 from midas.data.levels import UnreadableImage
-from midas.errors import Busy, MidasError, printable
+from midas.errors import Busy, MidasError, cannot, printable
 
 WORDS = {  # what is said where werkzeug explains too much
     404: "there is nothing here",
@@ -37,7 +37,7 @@ def _http_error(error: HTTPException) -> Response | tuple[Response, int]:
 def _unexpected(error: Exception) -> tuple[Response, int]:
     logging.getLogger(__name__).error("%s %s\n%s", request.method, request.path, traceback.format_exc())
     if isinstance(error, OSError):
-        return refuse(500, f"{error.filename or 'a file'}: {error.strerror or error}")
+        return refuse(500, str(cannot("be read or written", error.filename or "a file", error)))
     return refuse(500, f"the server failed with {type(error).__name__}; its terminal shows where")
 
 

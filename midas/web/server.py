@@ -12,7 +12,7 @@ from waitress.channel import HTTPChannel
 from waitress.server import create_server
 from waitress.task import ErrorTask
 
-from midas.errors import MidasError
+from midas.errors import MidasError, printable
 from midas.web.app import make_app
 from midas.web.guard import HEADERS, TOKEN
 from midas.web.services import Services, Settings
@@ -29,7 +29,7 @@ class _JsonErrors(ErrorTask):
         """Write the answer."""
         error = self.request.error
         line = "the upload is too large" if error.code == 413 else error.body.strip().splitlines()[0]
-        body = json.dumps({"error": line}).encode()
+        body = json.dumps({"error": printable(line)}).encode()
         self.status = f"{error.code} {error.reason}"
         self.response_headers += [*HEADERS.items(), ("Content-Type", "application/json"), ("Connection", "close")]
         self.set_close_on_finish()
