@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("setuptools", minversion="77")
 ROOT = Path(__file__).parents[1]
-SOURCE = ("midas", "checkpoints", "setup.py", "requirements.txt", "pyproject.toml", "README.md", "MANIFEST.in")
+SOURCE = ("midas", "setup.py", "requirements.txt", "pyproject.toml", "README.md", "MANIFEST.in")
 BUILD = "import os; os.umask(0o022); import setuptools.build_meta as build; build.build_wheel('out')"
 
 
@@ -21,6 +21,10 @@ def build(folder, changed):
     for name in SOURCE:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, folder / name)
+    for network in (*ROOT.glob("checkpoints/*.*"), *ROOT.glob("checkpoints/part3-best/*")):  # not the runs
+        copied = folder / network.relative_to(ROOT)
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(network, copied)
     for path in folder.rglob("*"):
         os.utime(path, (changed, changed))
         path.chmod(0o755 if path.is_dir() else 0o644)
