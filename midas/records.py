@@ -245,6 +245,11 @@ class Result(Scores):
     zero_shot_macro_f1: float | None = None
     zero_shot_per_class: tuple[ClassScores, ...] | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("accuracy", "best_val_accuracy", "argmin_accuracy", "zero_shot_accuracy"):
+            if not 0 <= (getattr(self, name) or 0) <= 1:
+                raise ValueError(f"{name} must lie in [0, 1], not {getattr(self, name)!r}")
+
 
 @dataclass(frozen=True)
 class MeanScore:

@@ -19,6 +19,7 @@ import html
 import json
 import logging
 import os
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -52,7 +53,10 @@ FILES = (  # in the order in which they are deleted
     *("best.keras", "last.keras", "data.json", "samples.npz", "predictions.npz"),
 )
 # What NumPy, zipfile and zlib raise for damaged archives.
-DAMAGED = (AttributeError, LookupError, ValueError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+DAMAGED = (
+    *(AttributeError, LookupError, ValueError, TypeError, EOFError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
+)
 
 
 class Run:

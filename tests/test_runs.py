@@ -96,6 +96,14 @@ def test_damaged_records_are_one_line_that_names_the_file(tmp_path, name):
         getattr(run, name.removesuffix(".json"))
 
 
+@pytest.mark.parametrize("name", ["accuracy", "zero_shot_accuracy"])
+def test_an_accuracy_is_a_proportion(tmp_path, name):
+    run = fabricated(tmp_path)
+    record = json.loads((run / "result.json").read_text())
+    (run / "result.json").write_text(json.dumps(record | {name: -1}))
+    assert f"{name} must lie in [0, 1], not -1" in run_state(run)["state"]
+
+
 @pytest.mark.parametrize("content", ["0.5", "true", '["folds"]', '{"folds": 5}', "[" * 100_000])
 def test_a_damaged_result_does_not_keep_the_others_from_the_list(tmp_path, content):
     run = fabricated(tmp_path)
