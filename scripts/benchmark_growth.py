@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-SIZES = (2_480, 60_000, 600_000, 2_000_000)
+SIZES = (2_480, 60_000, 2_000_000)
 BLOCK = 10_000
 STEPS = {"preprocess": "preprocessing", "train": "training, one epoch"}  # with titles
 

@@ -79,10 +79,11 @@ def test_several_networks(trained, tmp_path):
 
 
 def test_a_cross_validation_of_another_experiment_is_refused(trained, tmp_path):
-    write_cross_validation(tmp_path, experiment(epochs=2, val_fraction=0.0), ())
+    scores = Run(trained / "cross-validation").cross_validation.scores
+    write_cross_validation(tmp_path, experiment(epochs=2, val_fraction=0.0), scores)
     with pytest.raises(SystemExit, match="epochs 1 instead of 2"):
         ship.ship([trained / "runs"], tmp_path, tmp_path / "x.keras")
-    write_cross_validation(tmp_path, experiment(epochs=1, val_fraction=0.0), ())
+    write_cross_validation(tmp_path, experiment(epochs=1, val_fraction=0.0), scores[:1])
     with pytest.raises(SystemExit, match="--ensemble"):
         ship.ship([trained / "runs"], tmp_path, tmp_path / "x.keras")
 
