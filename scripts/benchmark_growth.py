@@ -24,13 +24,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-SIZES = (2_480, 60_000, 2_000_000)
+SIZES = (2_480, 60_000, 600_000, 2_000_000)
 BLOCK = 10_000
 STEPS = {"preprocess": "preprocessing", "train": "training, one epoch"}  # with titles
 
 
 def write_digits(folder: Path, count: int) -> None:
-    """Write this many deformed digits and their labels as IDX files."""
+    """Write this many deformed digits, with margins as MNIST's have, and their labels as IDX files."""
+    import cv2
     import numpy as np
 
     from midas.data import sample
@@ -38,6 +39,7 @@ def write_digits(folder: Path, count: int) -> None:
     from midas.experiments import Augmentation
 
     digits, labels = sample.digits("train")
+    digits = np.stack([np.pad(cv2.resize(digit, (20, 20), interpolation=cv2.INTER_AREA), 4) for digit in digits])
     indices = np.arange(count) % len(digits)
     folder.mkdir()
     header = struct.pack(">4BI", 0, 0, 8, 1, count)
