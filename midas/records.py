@@ -246,7 +246,7 @@ class Result(Scores):
     zero_shot_per_class: tuple[ClassScores, ...] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("accuracy", "best_val_accuracy", "argmin_accuracy", "zero_shot_accuracy"):
+        for name in ("accuracy", "argmin_accuracy", "zero_shot_accuracy"):
             if not 0 <= (getattr(self, name) or 0) <= 1:
                 raise ValueError(f"{name} must lie in [0, 1], not {getattr(self, name)!r}")
 

@@ -107,6 +107,7 @@ def test_it_fits_every_width_in_light_and_dark(page):
         page.emulate_media(color_scheme=scheme)
         for tab in ("Collect", "Train", "Check labels", "Read"):
             page.get_by_role("link", name=tab).click()
+            expect(page.get_by_role("region", name=tab.split()[0])).to_be_visible()
             assert page.evaluate("document.documentElement.scrollWidth") <= width
         small = page.locator("button:visible, .button:visible, nav a").evaluate_all(
             "all => all.filter(each => each.getBoundingClientRect().height < 24).length"
