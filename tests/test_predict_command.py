@@ -134,3 +134,8 @@ def test_where_sizes_are_unknown_the_same_hand_changes_nothing_and_says_so(folde
 )
 def test_options_that_do_not_fit_together_are_wrong_usage(folder, words):
     predict(folder / "word.png", *words, status=2)
+
+
+def test_a_table_has_no_heading_above_an_error_alone(folder):
+    assert predict("nowhere.png", status=1).stdout == ""
+    assert predict("nowhere.png", folder / "W.png", status=1).stdout.startswith("label")

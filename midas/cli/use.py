@@ -166,8 +166,9 @@ def _print(found: Iterable[Any], as_lines: bool, as_csv: bool, as_table: bool, l
         _print_pages(iter(found), tables.character_table if as_table else lambda page: page.text)
         return
     first, several, table = "", 0, tables.PredictionTable(label_width, table_width())
-    click.echo(table.header)
-    for each in found:
+    for number, each in enumerate(found):
+        if not number:  # not above an error alone
+            click.echo(table.header)
         click.echo(table.line(each))
         first, several = first or each.source * each.several, several + each.several
     if several:

@@ -157,9 +157,11 @@ def main() -> None:
         inputs = {"glyph": glyph[None], "place": place[None]}
         try:
             (probabilities,) = network({name: inputs[name] for name in names})
-            best = np.argsort(-probabilities + np.zeros(len(class_names)))[:3]
+            if probabilities.shape != (len(class_names),):
+                raise ValueError("another number of classes")
         except Exception as error:  # the libraries have their own
             raise SystemExit(f"{HERE}: card.json is not that of the network; export it again") from error
+        best = np.argsort(-probabilities)[:3]
         print(*(f"{class_names[i]} {100 * probabilities[i]:5.1f} % " for i in best), path)
 
 
