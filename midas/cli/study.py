@@ -137,6 +137,7 @@ def compare_models(
 @command(epilog="Example: midas compare part2 --seeds 3 --images-per-class 10")
 @click.argument("part", type=click.Choice(["part2", "part3"]))
 @click.option("--seeds", type=click.IntRange(2), default=5, show_default=True, help="Trainings per initialization.")
+@click.option("--first-seed", type=click.IntRange(0, 2**31), default=0, show_default=True, help="Seed of the first of them.")
 @click.option(
     "--init",
     "initializations",
@@ -157,6 +158,7 @@ def compare_models(
 def compare(
     part: str,
     seeds: int,
+    first_seed: int,
     initializations: tuple[str, ...],
     images_per_class: tuple[int, ...],
     resume: bool,
@@ -166,15 +168,16 @@ def compare(
     """Compare initializations over paired seeds.
 
     Prints a table of measures, and what differs significantly. Finished runs are kept, so more --seeds,
-    initializations or numbers of images add to them. Seeds count from 0.
+    initializations or numbers of images add to them.
     """
     from midas.report.verdicts import comparison_table
     from midas.studies import transfer
 
     workspace = make_workspace(settings)
     changes = {name: value for name, value in settings.items() if value is not None}
+    chosen = range(first_seed, first_seed + seeds)
     found, files = transfer.compare(
-        part, initializations or list(INITIALIZATIONS), range(seeds), workspace, images_per_class, resume, **changes
+        part, initializations or list(INITIALIZATIONS), chosen, workspace, images_per_class, resume, **changes
     )
     paths = list(map(str, files))
     emit({**plain(found), "files": paths}, as_json, "\n".join([comparison_table(found, table_width()), "", *paths]))
