@@ -51,6 +51,26 @@ class PlaceStatistics:
 
 
 @dataclass(frozen=True)
+class PenStatistics:
+    """How wide the strokes of the glyphs of the training set are, in their pixels.
+
+    Attributes:
+        finest: of the finest glyphs.
+        fine: of finer glyphs than most.
+
+    Raises:
+        ValueError: a width is not a positive number.
+    """
+
+    finest: float
+    fine: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.finest <= self.fine < math.inf:
+            raise ValueError(f"not the widths of a fine and a less fine pen: {self.finest!r}, {self.fine!r}")
+
+
+@dataclass(frozen=True)
 class Card:
     """card.json: what is needed to use a network, and what it was trained on.
 
@@ -64,6 +84,7 @@ class Card:
         tta_temperature: calibrates the probabilities averaged over augmented copies.
         reject_below: probability below which a prediction is unsure: 1 % of the correct ones are; None if unknown.
         places: how large each class is drawn and where; None if that is unknown.
+        pen: how wide the strokes are; None if that is unknown.
         part, name, seed: of the experiment.
         data: the training set.
         data_digest: digest of the training set.
@@ -86,6 +107,7 @@ class Card:
     tta_temperature: float = 1.0
     reject_below: float | None = None
     places: PlaceStatistics | None = None
+    pen: PenStatistics | None = None
     part: str | None = None
     name: str | None = None
     seed: int | None = None

@@ -11,7 +11,8 @@ from test_export_networks import FORMATS, network
 from tiny import dataset
 
 from midas.data import preprocessing, sample
-from midas.learning import export, read_exported
+from midas.learning import export, pen_adaptation, read_exported
+from midas.records import PenStatistics
 
 # Runs a script where these packages cannot be imported.
 ALONE = "import runpy, sys; sys.modules.update(tensorflow=None, keras=None, midas=None); sys.argv = sys.argv[1:]; "
@@ -35,6 +36,16 @@ def test_glyphs_of_clean_images_are_those_of_midas(size):
         glyph, place = read_exported.normalize(gray, size)
         expected = preprocessing.normalize(gray, size)
         assert np.array_equal(glyph, expected.image) and np.array_equal(place, expected.place)
+
+
+@pytest.mark.parametrize("size", [28, 36])
+def test_strokes_of_fine_pens_are_thickened_as_by_midas(size):
+    glyphs = np.stack([read_exported.normalize(gray, size)[0] for gray in clean_images()])
+    for known in (PenStatistics(4, 5.5), PenStatistics(1, 9)):
+        expected = pen_adaptation.adapt(glyphs, known)
+        found = np.stack([read_exported.thicken(glyph, known.finest, known.fine) for glyph in glyphs])
+        assert np.array_equal(found, expected)
+    assert np.array_equal(read_exported.thicken(np.zeros_like(glyphs[0]), 4, 5), np.zeros_like(glyphs[0]))
 
 
 @pytest.mark.parametrize("form", [each for each in FORMATS if "saved-model" not in each.values])

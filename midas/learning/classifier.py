@@ -28,7 +28,7 @@ from midas.data.segmentation import find_characters, shows_several
 from midas.data.sources import open_source
 from midas.errors import MidasError
 from midas.experiments import Augmentation
-from midas.learning import models
+from midas.learning import models, pen_adaptation
 from midas.learning.checkpoints import checkpoint_files, load_network, read_card
 from midas.learning.writer_adaptation import adapt, on_lines, on_pages
 from midas.metrics import classification
@@ -341,6 +341,7 @@ class Classifier:
         every = np.arange(len(self.class_names))
         forbidden = every[:0] if allowed is None else np.setdiff1d(every, allowed)
         total = np.zeros((len(glyphs), len(self.class_names)))
+        glyphs = self.adapted_to_pen(glyphs)
         for copy in tta_copies(np.asarray(glyphs.images), self.tta, self.card.augmentation or Augmentation()):
             for network in self.networks:
                 logits = _logits(network, Glyphs(copy, glyphs.places)).astype(np.float64)
@@ -352,7 +353,13 @@ class Classifier:
 
     def features(self, glyphs: Glyphs) -> np.ndarray:
         """Compute the inputs of the last layer of the only network: float32 (n, width of that layer)."""
-        return _logits(self.backbone, glyphs)
+        return _logits(self.backbone, self.adapted_to_pen(glyphs[:]))
+
+    def adapted_to_pen(self, glyphs: Glyphs) -> Glyphs:
+        """Thicken the glyphs in memory that are finer than those of the training set, if its pens are known."""
+        if not self.card.pen:
+            return glyphs
+        return Glyphs(pen_adaptation.adapt(np.asarray(glyphs.images), self.card.pen), glyphs.places)
 
     @functools.cached_property
     def backbone(self) -> keras.Model:

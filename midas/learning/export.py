@@ -297,7 +297,7 @@ def _quiet() -> Iterator[None]:
 def _compare(network: Classifier, export_format: str, file: Path, compared: _Compared) -> Exported:
     expected = network.probabilities(compared.glyphs)
     run = load_exported(file, export_format)
-    found = np.concatenate([run(batch) for batch in compared.glyphs.batches(BATCH)])
+    found = np.concatenate([run(network.adapted_to_pen(batch)) for batch in compared.glyphs.batches(BATCH)])
     files = [path for path in (file, *file.rglob("*")) if path.is_file()]
     return Exported(
         path=str(file),

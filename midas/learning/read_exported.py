@@ -108,6 +108,24 @@ def center(glyph: np.ndarray, size: int) -> np.ndarray:
     return square
 
 
+def thicken(glyph: np.ndarray, finest: float, fine: float) -> np.ndarray:
+    """Draw a glyph with a pen that the network knows, if its strokes are finer than the finest in training."""
+    side = len(glyph)
+    large = cv2.resize(np.pad(glyph, 1), None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+    depth = cv2.distanceTransform((large >= 128).view(np.uint8), cv2.DIST_L2, 3)
+    width = 2 * (float(depth.sum(dtype=np.float64)) / max(int(np.count_nonzero(depth)), 1) - 0.5)
+    if not 0 < width < finest:
+        return glyph
+    box, more = max(cv2.boundingRect((glyph > INK).view(np.uint8))[2:]), fine - width
+    scale = 2 * box / (box + more)
+    start = (side - 1) / 2 - (2 * side - 1) / 2 / scale
+    map_back, flags = np.array([[1 / scale, 0, start], [0, 1 / scale, start]]), cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    large = cv2.warpAffine(glyph, map_back, (2 * side, 2 * side), flags=flags)
+    diameter = 2 * round(more) + 1
+    thick = cv2.dilate(large, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (diameter, diameter)))
+    return cv2.resize(cv2.convertScaleAbs(thick, alpha=255 / 128), (side, side), interpolation=cv2.INTER_AREA)
+
+
 def place_on_page(ink: np.ndarray, box: tuple[int, int, int, int], page: tuple[int, ...]) -> np.ndarray:
     """Describe size and position on a 4:3 page of the drawing tool that the network learned from; else zeros."""
     (left, top, right, bottom), (height, width) = box, page
@@ -121,13 +139,14 @@ def place_on_page(ink: np.ndarray, box: tuple[int, int, int, int], page: tuple[i
     return np.array([1, *sizes, *positions], np.float32)
 
 
-def read_card() -> tuple[int, list[str]]:
-    """Read the side of the glyphs, and the names of the classes."""
+def read_card() -> tuple[int, list[str], tuple[float, float]]:
+    """Read the side of the glyphs, the names of the classes, and the finest and a fine width of strokes."""
     try:
         card = json.loads((HERE / "card.json").read_text(encoding="utf-8"))
-        size, names = card["size"], card["class_names"]
+        size, names, pen = card["size"], card["class_names"], card.get("pen") or {"finest": 0, "fine": 0}
+        widths = float(pen["finest"]), float(pen["fine"])
         if type(size) is int and 0 < size < 1000 and names and all(isinstance(name, str) for name in names):
-            return size, names
+            return size, names, widths
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         pass
     raise SystemExit(f"{HERE / 'card.json'}: not the card of a network; export it again")
@@ -150,11 +169,11 @@ def main() -> None:
     """Print the label of each image, its probability, and the next two guesses."""
     if len(sys.argv) < 2:
         raise SystemExit(__doc__)
-    size, class_names = read_card()
+    size, class_names, pen = read_card()
     network, names = load_network()
     for path in sys.argv[1:]:
         glyph, place = normalize(read_gray(path), size)
-        inputs = {"glyph": glyph[None], "place": place[None]}
+        inputs = {"glyph": thicken(glyph, *pen)[None], "place": place[None]}
         try:
             (probabilities,) = network({name: inputs[name] for name in names})
             if probabilities.shape != (len(class_names),):

@@ -29,6 +29,7 @@ from midas.learning.callbacks import (
 from midas.learning.checkpoints import load_for_training
 from midas.learning.classifier import Classifier
 from midas.learning.input_pipeline import ValidationBatches, feed, split, steps_per_epoch
+from midas.learning.pen_adaptation import pen_statistics
 from midas.learning.writer_adaptation import place_statistics
 from midas.metrics import classification, complementary
 from midas.records import Card, EpochRecord, Predictions, Result
@@ -266,6 +267,7 @@ def _describe(
             tta=experiment.tta,
             augmentation=experiment.augmentation,
             places=place_statistics(training.glyphs.places, training.labels, len(data.class_names)),
+            pen=pen_statistics(training.images),
             part=experiment.part,
             name=experiment.name,
             seed=experiment.seed,
