@@ -155,9 +155,9 @@ class Networks:
             UnreadableImage: the page is blank.
         """
         network = self.classifier(offer)
-        glyph = normalize(page, network.size)
-        probabilities = network.probabilities(Glyphs.stack([glyph]))
-        answer = {**about(offer), "guesses": _guesses(network, probabilities[0]), "glyph": picture(glyph.image)}
+        glyph = _seen(network, page)
+        probabilities = network.probabilities(glyph)
+        answer = {**about(offer), "guesses": _guesses(network, probabilities[0]), "glyph": picture(glyph.images[0])}
         if offer.from_smallest:
             order = np.argsort(probabilities[0], kind="stable")[:GUESSES]
             answer["smallest"] = [_guess(network.class_names[i], float(probabilities[0, i])) for i in order]
@@ -179,7 +179,7 @@ class Networks:
             UnreadableImage: the page is blank.
         """
         network = self.classifier(offer)
-        glyph = Glyphs.stack([normalize(page, network.size)])
+        glyph = _seen(network, page)
         output = int(network.probabilities(glyph)[0].argmax())
         found = explanation.occlusion_map(replace(network, tta=1), glyph, output)
         rest = [normalize(each, network.size) for each in without]
@@ -212,6 +212,11 @@ class Networks:
             }
             for i, cosine in zip(order, cosines, strict=True)
         ]
+
+
+def _seen(network: Classifier, page: np.ndarray) -> Glyphs:
+    """Make the glyph that a network sees on a page."""
+    return network.adapted_to_pen(Glyphs.stack([normalize(page, network.size)]))
 
 
 def about(offer: Offer) -> dict[str, Any]:
