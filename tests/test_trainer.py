@@ -63,12 +63,16 @@ def test_images_that_vanish_from_disk_during_a_training_are_named(tmp_path, monk
         train(experiment(epochs=3), Run(tmp_path / "run"), data, report=lambda *_: file.unlink())
 
 
-def test_a_training_that_is_over_leaves_nothing_of_its_network_or_data(tmp_path):
+@pytest.mark.parametrize("is_on_disk", [False, True])
+def test_a_training_that_is_over_leaves_nothing_of_its_network_or_data(tmp_path, monkeypatch, is_on_disk):
     def alive():
         gc.collect()
         return [each for each in gc.get_objects() if isinstance(each, keras.Model | Dataset)]
 
     data = dataset("0123", 5)
+    if is_on_disk:
+        monkeypatch.setattr("midas.data.memmap.MAX_IN_MEMORY", 0)
+        data = on_disk(data, tmp_path / "glyphs")
     before = alive()
     train_and_score(experiment(epochs=1), Run(tmp_path), data)
     assert [each for each in alive() if all(each is not other for other in before)] == []

@@ -107,9 +107,12 @@ def batches(
 
 
 class ValidationBatches(keras.utils.PyDataset):
-    """The batches of a validation set that stays in its file, as Keras makes them of arrays."""
+    """The batches of a validation set, in memory or in a file; Keras would copy arrays as a whole.
 
-    def __init__(self, validation: Dataset, model: keras.Model, size: int):
+    To be closed after the training: TensorFlow keeps this object forever, and would keep the network and the data.
+    """
+
+    def __init__(self, validation: Dataset, model: keras.Model, size: int) -> None:
         super().__init__()
         self.validation, self.model, self.size = validation, model, size
 
@@ -119,6 +122,10 @@ class ValidationBatches(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple[Any, np.ndarray]:
         chosen = slice(index * self.size, (index + 1) * self.size)
         return models.inputs(self.model, self.validation.glyphs[chosen]), self.validation.labels[chosen]
+
+    def close(self) -> None:
+        """Let go of the validation set and the network."""
+        del self.validation, self.model
 
 
 def _targets(training: Dataset, experiment: Experiment, chosen: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import math
 import os
@@ -354,14 +355,9 @@ def _fit(
     """Train for the remaining epochs."""
     monitor = "val_loss" if len(validation) else "loss"
     callbacks: list[keras.callbacks.Callback] = [ReseedDropout(experiment.seed)]
-    validation_data: Any = None
     probe = _probe(model, experiment, validation) if len(validation) else None
-    if probe and experiment.loss == "cross-entropy":
-        if isinstance(validation.images, np.ndarray):
-            validation_data = models.inputs(model, validation.glyphs), validation.labels
-        else:
-            validation_data = ValidationBatches(validation, model, VALIDATION_BATCH)
-    elif probe:
+    is_complementary = experiment.loss != "cross-entropy"
+    if probe and is_complementary:
         callbacks.append(ComplementaryValidation(probe))
     if experiment.schedule == "plateau":
         plateau = keras.callbacks.ReduceLROnPlateau(
@@ -383,14 +379,16 @@ def _fit(
         EpochRecorder(run, records, experiment.stop_patience, report, probe, moment),
         AtomicCheckpoint(run / "last.keras", interval=SAVE_EVERY),
     ]
-    with feed(training, experiment, model, first_epoch=len(records)) as batches:
+    with (
+        feed(training, experiment, model, first_epoch=len(records)) as batches,
+        contextlib.closing(ValidationBatches(validation, model, VALIDATION_BATCH)) as validation_batches,
+    ):
         model.fit(
             batches,
             steps_per_epoch=steps_per_epoch(training, experiment),
             initial_epoch=len(records),
             epochs=experiment.epochs,
-            validation_data=validation_data,
-            validation_batch_size=VALIDATION_BATCH,
+            validation_data=validation_batches if probe and not is_complementary else None,
             shuffle=False,
             callbacks=callbacks,
             verbose=0,
