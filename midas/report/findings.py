@@ -309,10 +309,10 @@ def _part3(groups: Sequence[SeedGroup]) -> list[str]:
         ways.append(f"{one} that learns from them what an image is not recognizes {_by_initialization(complementary)}")
     digits = SAMPLE_DIGITS if groups[0].first.sample else "digits"
     headline = f"Trained on {digits} whose labels are wrong: {'; '.join(ways)}; chance is {100 * chance:.3g} %."
-    harmed = [group for group in complementary if _is_harmed(group)]
+    harmed = [group for group in complementary if _is_changed(group, for_better=False)]
     if harmed:
         headline += f" Training harmed the network {_listed([_harm(group) for group in harmed])}."
-    sentences = [_why(group, groups) for group in groups if _is_harmed(group)]
+    sentences = [_why(group, groups) for group in groups if _is_changed(group, for_better=False)]
     return [
         headline,
         *sentences,
@@ -333,13 +333,13 @@ def _by_initialization(groups: Sequence[SeedGroup]) -> str:
     return _listed([f"{over_seeds(group.accuracies)} ({_start(group)})" for group in ordered])
 
 
-def _is_harmed(group: SeedGroup) -> bool:
-    """Whether a pretrained network recognizes significantly fewer test images after training than before."""
+def _is_changed(group: SeedGroup, for_better: bool) -> bool:
+    """Whether a pretrained network recognizes significantly more, or fewer, test images after training than before."""
     before, after, n = _zero_shot_of(group), group.accuracies, group.first.n
     if (
         group.experiment.init == "random"
         or len(before) != len(after)
-        or any(a >= b for a, b in zip(after, before, strict=True))
+        or any(a == b or (a > b) != for_better for a, b in zip(after, before, strict=True))
     ):
         return False
     if len(after) >= MIN_SEEDS:
@@ -374,9 +374,7 @@ def _zero_shot_kept(groups: Sequence[SeedGroup]) -> list[str]:
         f"Training improved the network {_start(group)}: {over_seeds(_zero_shot_of(group))} of the test images before, "
         f"{over_seeds(group.accuracies)} after."
         for group in groups
-        if group.experiment.init == "pretrained"
-        and _zero_shot_of(group)
-        and group.accuracy > mean(_zero_shot_of(group))
+        if _is_changed(group, for_better=True)
     ]
 
 
