@@ -330,14 +330,14 @@ def of_features(
     """
     drawings = []
     for name, points in _spaces(predictions).items() if found else ():
-        chosen = np.linspace(0, len(points) - 1, min(len(points), MAX_EMBEDDED)).astype(int)  # evenly over the classes
+        chosen = np.linspace(0, len(points) - 1, min(len(points), MAX_EMBEDDED)).astype(int)  # of every part of the data
         points, labels = points[chosen], predictions.labels[_embedded(predictions)[chosen]]
-        share = f"{100 * getattr(found, name):.1f} %"
-        alt = f"t-SNE of {len(points)} images by their {name}, {title}: {share} have a neighbor of the same class"
+        share = f"{100 * getattr(found, name):.1f} % of {_images(found.images)}"
+        alt = f"t-SNE of {len(points)} images by their {name}, {title}; the nearest neighbor of {share} is of the same class"
         what = "the network's features, the inputs of its last layer" if name == "features" else "their pixels"
         caption = (
             f"{len(points)} images by {what}: images that are alike lie close together (t-SNE), and classes that form "
-            f"islands are easy to separate. For {share}, the most similar other image is of the same class."
+            f"islands are easy to separate. For {share}, the most similar other one is of the same class."
         )
         drawings.append(draw(plots.class_map(f"by {name}", tsne(points), labels, class_names), alt, caption))
     return drawings
@@ -372,7 +372,7 @@ def of_transition(title: str, class_names: Sequence[str], counts: Sequence[Seque
     matrix = np.array(counts, float)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     agreeing = matrix.trace() / matrix.sum()
-    lowest, highest = shares[~np.eye(len(class_names), dtype=bool)].min(), shares.max()
+    beside = shares[~np.eye(len(class_names), dtype=bool)]
     cells = [
         MatrixCell(
             row,
@@ -391,7 +391,7 @@ def of_transition(title: str, class_names: Sequence[str], counts: Sequence[Seque
     caption = (
         f"Which labels the images of each class have, in percent of the class, with the predictions of {title} for the "
         f"true classes of validation images. If labels are wrong uniformly, all cells beside the diagonal are equal: "
-        f"they hold {100 * lowest:.1f} to {100 * highest:.1f} %. For {100 * agreeing:.2f} % of all images the label "
+        f"they hold {100 * beside.min():.1f} to {100 * beside.max():.1f} %. For {100 * agreeing:.2f} % of all images the label "
         "equals the prediction."
     )
     return Matrix(class_names, "given label", "predicted class", cells, caption)
