@@ -16,7 +16,7 @@ from sklearn.model_selection import train_test_split
 from midas.data.augmentation import augment, augment_places
 from midas.data.datasets import Dataset
 from midas.data.glyphs import Glyphs
-from midas.errors import MidasError, some
+from midas.errors import MidasError, counted, some
 from midas.experiments import Experiment
 from midas.learning import models
 from midas.learning.losses import VIEWS
@@ -48,10 +48,10 @@ def split(data: Dataset, experiment: Experiment) -> tuple[Dataset, Dataset]:
                 f"{experiment.data}: only one image each of {some(rare)}, too few for a training and a validation set; "
                 "add images, remove the class, or train without a validation set (--all-data)"
             ) from error
-        images, classes = len(chosen), len(data.class_names)
+        images, classes = counted(len(chosen), "image"), counted(len(data.class_names), "class")
         raise MidasError(
-            f"{experiment.data}: {images:,} images of {classes} classes are too few for a validation set of "
-            f"{100 * experiment.val_fraction:g} %; use more images, a larger --val-fraction, or --all-data"
+            f"{experiment.data}: too few for a validation set of {100 * experiment.val_fraction:g} %: {images} of "
+            f"{classes}; use more images, a larger --val-fraction, or --all-data"
         ) from error
     return data.take(np.sort(training)), data.take(np.sort(validation))
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from midas.errors import MidasError
+from midas.errors import MidasError, counted
 from midas.experiments import PROBE_STEPS
 from midas.files import atomic, write_json
 from midas.metrics.classification import ClassScores
@@ -83,7 +83,7 @@ MEASURES = (
     Measure("initial_accuracy", "validation accuracy before training", "%"),
     Measure("initial_loss", "validation loss before training", ""),
     *(
-        Measure(f"accuracy_{step}", f"validation accuracy after {step} step{'s' if step > 1 else ''}", "%")
+        Measure(f"accuracy_{step}", f"validation accuracy after {counted(step, 'step')}", "%")
         for step in PROBE_STEPS[1:]
     ),
     Measure("accuracy_epoch", "validation accuracy after the first epoch", "%"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 from statistics import mean
 
+from midas.errors import counted
 from midas.metrics.significance import ALPHA, binomial_test, paired_t_test, two_proportion_z_test, wilson_interval
 from midas.records import Comparison, MeasureDifference, Result
 from midas.report.comparison import BY_KEY, differences, measure
@@ -79,12 +80,12 @@ def _capitalized(sentence: str) -> str:
 def _images(result: Result) -> str:
     """Name the images a result was scored on, with their number."""
     if result.scored == "validation":
-        return f"{result.n:,} images set aside before training"
+        return f"{counted(result.n, 'image')} set aside before training"
     if result.scored == "training":
         return f"the {result.n:,} training images themselves"
     if "cross-validation" in result.scored:
-        return f"{result.n:,} images in {result.scored}"
-    return f"{result.n:,} test images"
+        return f"{counted(result.n, 'image')} in {result.scored}"
+    return counted(result.n, "test image")
 
 
 def _subject(group: SeedGroup) -> str:
@@ -428,6 +429,6 @@ def _estimates(groups: Sequence[SeedGroup]) -> list[str]:
         sentences.append(
             f"The accuracy estimated from complementary labels alone, {assumption}, differs from the test accuracy by "
             f"{100 * error:+.2f} points on average; its 95 % interval contains the test accuracy for {covered} of "
-            f"{len(found)} networks."
+            f"{counted(len(found), 'network')}."
         )
     return sentences

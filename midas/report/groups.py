@@ -8,6 +8,7 @@ from statistics import mean, stdev
 
 import numpy as np
 
+from midas.errors import counted
 from midas.experiments import Experiment
 from midas.metrics.classification import ConfusedPair, ErrorKinds
 from midas.metrics.significance import ALPHA, holm, mcnemar, paired_t_test
@@ -106,7 +107,7 @@ class Difference:
         if self.over_seeds:
             return f"{outcome} over {self.seeds} seeds (paired t-test, {p})"
         limits = "seeds were not varied" if self.seeds == 1 else f"{self.seeds} seeds are too few for a test over seeds"
-        return f"{outcome} on the same {self.images:,} images (McNemar's test, {p}); {limits}"
+        return f"{outcome} on the same {counted(self.images, 'image')} (McNemar's test, {p}); {limits}"
 
 
 def differ(ours: SeedGroup, theirs: SeedGroup) -> Difference | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from midas.data.corrections import RELABEL
+from midas.errors import counted
 from midas.files import atomic, write_json
 from midas.metrics.label_noise import (
     CLEAN,
@@ -128,8 +129,7 @@ def action(found: Audit) -> str:
     count = int(found.suspected.sum())
     if not count:
         return "No image to check."
-    plural = "s" if count > 1 else ""
-    return f"{count:,} image{plural} to check, expected precision {_percent(expected_precision(found) or 0)}."
+    return f"{counted(count, 'image')} to check, expected precision {_percent(expected_precision(found) or 0)}."
 
 
 def sentence(found: Audit, names: Sequence[str]) -> str:
@@ -334,7 +334,7 @@ def _write_figures(found: Audit, dataset: Dataset, max_suspects: int, out: Path)
             [names[label] for label in looks_like],
             found.posterior[shown].max(axis=1),
             dataset.names[shown],
-            f"{len(shown):,} of {len(listed):,} labels that are probably {_looked_for(found.verdict)}",
+            f"Probably {_looked_for(found.verdict)}: {len(shown):,} of {counted(len(listed), 'label')}",
         ),
         "transition.png": plots.transition_matrix(found.transition, list(names)),
     }
