@@ -290,7 +290,6 @@ def _analyzed(entry: Entry, analysis: Analysis, is_first: bool, is_best: bool) -
 def _scored(predictions: Predictions) -> Scored:
     digest = hashlib.sha256(predictions.labels.tobytes())
     digest.update("\0".join(predictions.names.tolist()).encode(errors="replace"))
-    digest.update(predictions.images.tobytes())
     return Scored(digest.hexdigest(), predictions.probabilities.argmax(axis=1) == predictions.labels)
 
 
