@@ -166,8 +166,10 @@ def _distribution(found: Audit, names: Sequence[str]) -> str:
         return f"most wrong labels are in pairs of classes: {_enumerate([_pair(pair, names) for pair in found.pairs])}"
     if found.uneven_p is None or found.uneven_effect is None:
         return "there are too few images to test how the wrong labels are distributed"
-    if found.uneven_effect <= SMALL_V or found.uneven_p >= SIGNIFICANCE_LEVEL:
-        return "the wrong labels are uniform over the other classes"
+    if found.uneven_p >= SIGNIFICANCE_LEVEL:
+        return "the wrong labels do not differ significantly from uniform ones over the other classes"
+    if found.uneven_effect <= SMALL_V:
+        return "the wrong labels are nearly uniform over the other classes"
     return "the wrong labels are not uniform over the other classes"
 
 
