@@ -206,7 +206,7 @@ def differences(
         if len(pairs) < 2:
             continue
         test = paired_t_test(pairs[:, 0].tolist(), pairs[:, 1].tolist())
-        if each.unit == "%":  # two proportions differ by at most 1
+        if each.unit == "%" and pairs.min() >= 0 and pairs.max() <= 1:  # two proportions differ by at most 1
             test = replace(test, interval=(max(-1.0, test.interval[0]), min(1.0, test.interval[1])))
         our_mean, baseline_mean = map(float, pairs.mean(axis=0))
         found.append(
