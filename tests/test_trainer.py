@@ -199,6 +199,14 @@ def test_an_interrupted_run_resumes_exactly(tmp_path, schedule, epochs, interrup
     assert ours == theirs
 
 
+def test_epochs_that_can_no_longer_be_read_are_not_trained_on_top_of(tmp_path):
+    run = Run(tmp_path)
+    train(experiment(epochs=2), run, dataset("01", 10))
+    (run / "metrics.jsonl").write_text("damaged")
+    with pytest.raises(MidasError, match=r"metrics\.jsonl: damaged, has fewer epochs than .*last\.keras"):
+        train(experiment(epochs=2), run, dataset("01", 10))
+
+
 def test_changed_data_are_noticed_when_resuming(tmp_path):
     run = Run(tmp_path)
     with pytest.raises(Stop):

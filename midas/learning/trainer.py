@@ -282,7 +282,11 @@ def _describe(
 
 
 def _resume(run: Run, experiment: Experiment, start: keras.Model, steps: int) -> tuple[keras.Model, list[EpochRecord]]:
-    """Continue from the last complete epoch on disk; the optimizer's step count tells which it was."""
+    """Continue from the last complete epoch on disk; the optimizer's step count tells which it was.
+
+    Raises:
+        MidasError: the network cannot be read, or some of its epochs cannot.
+    """
     last = run / "last.keras"
     if last.exists():
         with backend.scope():
@@ -292,6 +296,10 @@ def _resume(run: Run, experiment: Experiment, start: keras.Model, steps: int) ->
         model, done = start, 0
         compile_model(model, experiment, steps)
     records = run.epochs()[:done]
+    if len(records) < done:
+        raise MidasError(
+            f"{run / 'metrics.jsonl'}: damaged, has fewer epochs than {last}; start again with --overwrite"
+        )
     run.write_epochs(records)
     return model, records
 
