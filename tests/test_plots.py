@@ -114,6 +114,11 @@ def test_curves_have_bands_and_names_and_those_of_complementary_labels_are_calle
     assert "no curves" in texts(curves(("c", [epochs(validation=False)])))[0]
 
 
+def test_seconds_go_on_where_a_slower_seed_has_stopped_early():
+    slow = [dataclasses.replace(each, epoch_seconds=4.5) for each in epochs(3)]
+    np.testing.assert_allclose(plots.curves_of_runs("a", [epochs(), slow]).seconds, [3, 6, 9, 10.5, 12])
+
+
 def test_errors_of_zero_or_nearly_equal_ones_are_drawn_on_a_linear_scale():
     perfect = [dataclasses.replace(each, val_accuracy=1.0) for each in epochs()]
     assert curves(("perfect", [perfect])).axes[0].get_yscale() == "linear"

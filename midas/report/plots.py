@@ -255,7 +255,7 @@ def curves_of_runs(name: str, runs: Sequence[Sequence[EpochRecord]]) -> Curves |
     return Curves(
         name,
         np.nanmax(_columns(validated, "steps" if has_steps else "epoch"), axis=0),
-        np.nanmean(np.cumsum(_columns(validated, "epoch_seconds"), axis=1), axis=0),
+        np.cumsum(np.nanmean(_columns(validated, "epoch_seconds"), axis=0)),  # which grow where a slow run has ended
         _columns(validated, "val_accuracy"),
         "steps" if has_steps else "epochs",
     )
