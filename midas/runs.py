@@ -4,7 +4,7 @@ experiment.json   what was asked for
 card.json         what is needed to use the network, and what it was trained on
 environment.json  versions, device, command, source revision, digest of the data, times
 metrics.jsonl     one object per epoch
-best.keras        the epoch of the lowest validation loss
+best.keras        the epoch of the lowest validation loss, or a later one whose loss is not higher by min_delta
 last.keras        the last epoch, with the state of optimizer and loss, from which an interrupted run resumes
 data.json         counts of the training set and the test set
 samples.npz       some training images: as they came, preprocessed, augmented
