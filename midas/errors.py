@@ -35,6 +35,15 @@ def some(names: Iterable[str]) -> str:
     return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
+def counted(number: int, noun: str) -> str:
+    """Write a number of things for a message.
+
+    >>> counted(1, "image"), counted(1200, "class")
+    ('1 image', '1,200 classes')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 'es' if noun.endswith('s') else 's'}"
+
+
 REMEDIES = {
     errno.ENOSPC: "free some space, or choose another location",
     errno.EDQUOT: "free some space, or choose another location",

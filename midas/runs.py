@@ -4,7 +4,7 @@ experiment.json   what was asked for
 card.json         what is needed to use the network, and what it was trained on
 environment.json  versions, device, command, source revision, digest of the data, times
 metrics.jsonl     one object per epoch
-best.keras        the epoch of the lowest validation loss
+best.keras        the epoch of the lowest validation loss, or a later one whose loss is not higher by min_delta
 last.keras        the last epoch, with the state of optimizer and loss, from which an interrupted run resumes
 data.json         counts of the training set and the test set
 samples.npz       some training images: as they came, preprocessed, augmented
@@ -26,7 +26,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from midas.errors import MidasError, cannot, printable
+from midas.errors import MidasError, cannot, counted, printable
 from midas.experiments import Experiment
 from midas.files import atomic, locked, parse, plain, read_json, write_json, writing
 from midas.records import (
@@ -75,12 +75,12 @@ class Run:
         """Show the run in a notebook."""
         rows = {"run": str(self.path)}
         try:
-            rows["state"] = "finished" if self.finished else f"stopped after {len(self.epochs())} epochs"
+            rows["state"] = "finished" if self.finished else f"stopped after {counted(len(self.epochs()), 'epoch')}"
             if self.finished:
                 result = self.result
                 low, high = (100 * bound for bound in result.accuracy_interval)
                 accuracy = f"{100 * result.accuracy:.2f} % (95 % interval {low:.2f}-{high:.2f} %)"
-                rows |= {"accuracy": accuracy, "evaluated on": f"{result.scored}, {result.n:,} images"}
+                rows |= {"accuracy": accuracy, "evaluated on": f"{result.scored}, {counted(result.n, 'image')}"}
                 rows |= {"epochs": str(result.epochs), "training": f"{result.train_seconds:.0f} s"}
         except MidasError as error:
             rows["state"] = str(error)

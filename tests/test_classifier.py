@@ -109,12 +109,14 @@ def test_features_are_the_inputs_of_the_last_layer(seeds):
 def test_a_card_s_temperature_calibrates(seeds, tmp_path):
     network = Classifier.load(seeds / "seed-0")
     network.network.save(tmp_path / "cold.keras")
-    write_json(tmp_path / "cold.json", {**plain(network.card), "temperature": 0.5, "tta_temperature": 2.0})
+    calibration = {"temperature": 0.5, "tta_temperature": 2.0}
+    write_json(tmp_path / "cold.json", {**plain(network.card), **calibration, "reject_below": 0.4})
     cold = Classifier.load(tmp_path / "cold.keras")
     assert ask(cold) == pytest.approx(calibrate(ask(network), 0.5), abs=1e-5)
     assert ask(cold, tta=2) == pytest.approx(calibrate(ask(network, tta=2), 2.0), abs=1e-5)
     # An ensemble put together by hand is not calibrated; a folder is as its card says.
-    assert Classifier.load(tmp_path / "cold.keras", seeds / "seed-1").card.temperature == 1.0
+    together = Classifier.load(tmp_path / "cold.keras", seeds / "seed-1").card
+    assert together.temperature == 1.0 and together.reject_below is None  # nor is a threshold of the first one its own
     network.network.save(tmp_path / "other.keras")
     write_json(tmp_path / "card.json", {**plain(network.card), "temperature": 0.7})
     assert Classifier.load(tmp_path).card.temperature == 0.7

@@ -93,6 +93,13 @@ def test_differences_are_paired_and_corrected():
     assert [one.corrected_p for one in many] == pytest.approx([2 * test.pvalue] * 2)
 
 
+def test_intervals_of_proportions_end_where_differences_do_but_estimates_may_lie_below_0():
+    (found,) = differences(of_many([0.0, 0.9]), of_many([0.9, 0.0]))
+    assert found.interval == (-1.0, 1.0)
+    (found,) = differences(of_many([-1.5, -1.7, -1.4], "accuracy_epoch"), of_many([0.5, 0.4, 0.5], "accuracy_epoch"))
+    assert found.interval[0] < found.difference < found.interval[1] < -1
+
+
 def test_differences_leave_out_what_was_not_reached_and_allow_equal_pairs():
     (found,) = differences(of_many([1.0, None, 3.0]), of_many([2.0, 2.0, 5.0]))
     assert found.pairs == 2 and found.difference == -1.5

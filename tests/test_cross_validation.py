@@ -1,4 +1,5 @@
 import dataclasses
+import pickle
 import shutil
 
 import numpy as np
@@ -12,6 +13,7 @@ from midas.report.tables import cross_validation_table
 from midas.runs import Run
 from midas.studies import cross_validation
 from midas.studies.cross_validation import Protocol, cross_validate, stratified_folds
+from midas.studies.executor import InProcess
 from midas.studies.study import Workspace
 
 pytestmark = pytest.mark.usefixtures("eagerly")
@@ -98,6 +100,31 @@ def test_a_stopped_fold_is_refused_then_resumed_to_the_same_result(workspace):
         cross_validate(QUICK, workspace, BASE)
     run = cross_validate(QUICK, workspace, BASE, resume=True)
     assert plain(run.cross_validation.scores) == plain(before.scores)
+
+
+class Observed(InProcess):
+    """Tries the first fold again, as after a process that died, and keeps what other processes are given."""
+
+    def perform(self, jobs, workspace, unit, done):
+        (jobs[0].path / "result.json").unlink()
+        given.append(pickle.loads(pickle.dumps(workspace)).given)
+        super().perform(jobs, workspace, unit, done)
+
+
+given = []
+
+
+def reopen(workspace):
+    raise FileNotFoundError("data that are on another machine")
+
+
+def test_a_fold_whose_process_died_is_resumed_and_other_processes_need_no_files(workspace):
+    run = cross_validate(QUICK, workspace, BASE)
+    before = run.cross_validation
+    (run / "result.json").unlink()
+    run = cross_validate(QUICK, dataclasses.replace(workspace, executor=Observed(), reopen=reopen), BASE)
+    assert plain(run.cross_validation.scores) == plain(before.scores)
+    assert given.pop()[QUICK.data].digest == dataset().digest
 
 
 def test_finished_folds_of_other_data_are_refused(workspace, monkeypatch):

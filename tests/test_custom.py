@@ -91,6 +91,8 @@ def test_small_data_are_cross_validated_and_the_network_learns_from_all_of_them(
     assert custom.train(dataset("AB", 3), runs_dir=tmp_path, epochs=2, model="baseline").result == result
     with pytest.raises(MidasError, match="classes 'A', 'B' each have 1 image, too few for 2 folds"):
         custom.train(dataset("AB", 1), runs_dir=tmp_path, epochs=1, name="one")
+    with pytest.raises(MidasError, match="--folds measures the accuracy on all images, and --limit leaves some out"):
+        custom.train(dataset("AB", 3), runs_dir=tmp_path, epochs=1, name="one", folds=2, limit=4)
     assert not (tmp_path / "custom" / "one" / "seed-0" / "last.keras").exists()
 
 

@@ -83,6 +83,19 @@ def test_seeds_are_summarized_one_by_one_and_as_an_ensemble(tmp_path):
     assert alone["path"] == str(runs[0].path) and len(table.splitlines()) == 2
 
 
+@pytest.mark.parametrize(
+    ("scored", "n", "what"),
+    [
+        ("validation", 1, "1 validation image, which also chose the epoch"),
+        ("training", 2, "the 2 training images themselves, which says nothing about others"),
+        ("a {b}/c", 60, "60 images of a {b}/c"),
+    ],
+)
+def test_an_outcome_says_what_was_scored(tmp_path, scored, n, what):
+    first, *_ = evaluation.outcome(fabricated(tmp_path, n=n, scored=scored))
+    assert first.endswith(f" %) on {what}.")
+
+
 def test_transposed_images_are_noticed(tmp_path):
     network = midas.load("part2-best")
     images, labels = sample.digits("test")

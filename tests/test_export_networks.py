@@ -95,7 +95,7 @@ def test_the_embedded_sample_stands_in_for_data(monkeypatch):
 
 def test_data_that_do_not_suit_are_refused(tmp_path):
     for data, message in (
-        (dataset("AB", 2), "4 images are too few"),
+        (dataset("AB", 2), "too few to compare networks: 4 images"),
         (dataset("xy", 5), "does not know the class 'x'"),
     ):
         with pytest.raises(MidasError, match=f"mine.zip: .*{message}"):

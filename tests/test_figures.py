@@ -66,7 +66,7 @@ def test_the_matrix_of_very_many_classes_shows_only_those_that_are_confused():
 def test_without_errors_there_are_no_confused_pairs():
     numbers, found = drawn(predictions(LETTERS[:10], n=30, wrong=0), LETTERS[:10])
     assert numbers.confused_pairs == [] and numbers.mistakes == [] and found.pairs is None
-    assert found.figures[1].caption == "No errors: all 30 images were classified correctly."
+    assert found.figures[1].caption == "No errors among 30 images."
 
 
 def test_features_are_mapped_where_enough_were_kept(tmp_path):
@@ -74,7 +74,10 @@ def test_features_are_mapped_where_enough_were_kept(tmp_path):
     neighbors = figures.neighbor_accuracy(made)
     by_pixels, by_features = figures.of_features("random", LETTERS[:10], made, neighbors)
     assert neighbors.images == 20 and neighbors.features > neighbors.pixels
-    assert f"For {100 * neighbors.features:.1f} %" in by_features.caption and "by their pixels" in by_pixels.alt
+    assert (
+        f"For {100 * neighbors.features:.1f} % of 20 images" in by_features.caption
+        and "by their pixels" in by_pixels.alt
+    )
     for few in (run(tmp_path, name="few", embedded=9).predictions(), predictions(LETTERS[:10])):
         assert figures.neighbor_accuracy(few) is None
         assert figures.of_features("few", LETTERS[:10], few, None) == []
@@ -92,3 +95,5 @@ def test_a_transition_matrix_is_described():
     shown = figures.of_transition("deep", LETTERS[:10], counts.tolist())
     assert "For 1.00 % of all images" in shown.caption and "11.0 to 11.0 %" in shown.caption
     assert {cell.text for cell in shown.cells} == {"1", "11"}
+    undecided = figures.of_transition("deep", LETTERS[:3], [[8, 1, 1], [1, 8, 1], [1, 1, 8]])
+    assert "all cells beside the diagonal are equal: they hold 10.0 to 10.0 %" in undecided.caption

@@ -42,6 +42,12 @@ def test_what_was_not_scored_on_the_same_images_is_not_compared(theirs):
     assert differ(group([0.9]), theirs) is None
 
 
+def test_neither_are_several_seeds_that_were_scored_on_other_images():
+    ours, theirs = [0.9, 0.92, 0.91], [0.8, 0.81, 0.83]
+    assert differ(group(ours), group(theirs, images="others")) is None
+    assert differ(group(ours), replace(group(theirs), scored={})).over_seeds  # which need not be known
+
+
 def test_verdicts_say_what_was_tested():
     assert "on the same 200 images" in differ(group([0.9]), group([0.5])).verdict()
     assert differ(group([0.9]), group([0.5])).verdict().endswith("seeds were not varied")

@@ -10,13 +10,13 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from fabricate import LETTERS, compared, run
+from fabricate import LETTERS, compared, predictions, run
 from PIL import Image
 
 from midas.errors import MidasError
 from midas.metrics.complementary import AccuracyEstimate
 from midas.report import comparison, verdicts
-from midas.report.page import run_state, write_report
+from midas.report.page import _scored, run_state, write_report
 from midas.runs import Run, find_comparisons, find_runs
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -319,6 +319,12 @@ def test_the_state_of_a_run_is_one_record(tmp_path):
     assert run_state(finished)["state"] == "stopped after 5 of 15 epochs"
     (finished / "experiment.json").write_text("{")
     assert run_state(finished)["state"].startswith("unreadable: ")
+
+
+def test_images_are_the_same_whatever_the_size_of_their_glyphs():
+    made = predictions(LETTERS[:10])
+    larger = dataclasses.replace(made, images=np.zeros((60, 36, 36), np.uint8))
+    assert _scored(made).images == _scored(larger).images != _scored(predictions(LETTERS[:10], seed=1)).images
 
 
 def test_a_comparison_with_unknown_measures_is_left_out(tmp_path):

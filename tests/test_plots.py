@@ -74,11 +74,11 @@ def test_dots_show_proportions_with_intervals_and_marks():
     assert not plots.dots(rows, {}).legends
 
 
-def test_learning_curves_mark_the_best_epoch_and_the_reduced_learning_rate():
+def test_learning_curves_mark_the_lowest_loss_and_the_reduced_learning_rate():
     records = epochs(6)
     records[3] = dataclasses.replace(records[3], val_loss=0.01)
     labels = plots.learning_curves(records).axes[0].get_legend_handles_labels()[1]
-    assert labels == ["training", "validation", "best epoch, 4", "learning rate reduced"]
+    assert labels == ["training", "validation", "lowest validation loss, epoch 4", "learning rate reduced"]
     labels = plots.learning_curves(epochs(1, validation=False)).axes[0].get_legend_handles_labels()[1]
     assert labels == ["training"]
     diverged = dataclasses.replace(records[0], val_loss=None, val_accuracy=None)
@@ -88,7 +88,7 @@ def test_learning_curves_mark_the_best_epoch_and_the_reduced_learning_rate():
 def test_a_smooth_schedule_is_not_marked():
     smooth = [dataclasses.replace(each, learning_rate=1 / each.epoch) for each in epochs(6)]
     labels = plots.learning_curves(smooth).axes[0].get_legend_handles_labels()[1]
-    assert labels == ["training", "validation", "best epoch, 6"]
+    assert labels == ["training", "validation", "lowest validation loss, epoch 6"]
 
 
 def curves(*trainings, **options):
@@ -112,6 +112,11 @@ def test_curves_have_bands_and_names_and_those_of_complementary_labels_are_calle
     (estimated,) = curves(*trainings, complementary=True).axes
     assert estimated.get_ylabel() == "validation accuracy, estimated"
     assert "no curves" in texts(curves(("c", [epochs(validation=False)])))[0]
+
+
+def test_seconds_go_on_where_a_slower_seed_has_stopped_early():
+    slow = [dataclasses.replace(each, epoch_seconds=4.5) for each in epochs(3)]
+    np.testing.assert_allclose(plots.curves_of_runs("a", [epochs(), slow]).seconds, [3, 6, 9, 10.5, 12])
 
 
 def test_errors_of_zero_or_nearly_equal_ones_are_drawn_on_a_linear_scale():

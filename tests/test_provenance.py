@@ -15,6 +15,12 @@ def test_the_environment_names_versions_machine_command_and_digests():
     assert found.revision is None or re.fullmatch(r"[0-9a-f]{7,40}(-dirty)?", found.revision)
 
 
+def test_a_gpu_that_is_not_used_is_not_the_device(monkeypatch):
+    monkeypatch.setattr(provenance.tf.config, "list_physical_devices", lambda kind: [kind])
+    monkeypatch.setattr(provenance.tf.config, "get_visible_devices", lambda kind: [])
+    assert provenance.environment("data").device == "CPU"
+
+
 def test_the_time_is_utc_to_the_second():
     now = datetime.datetime.fromisoformat(provenance.now())
     assert now.utcoffset() == datetime.timedelta(0) and now.microsecond == 0

@@ -63,12 +63,16 @@ def test_images_that_vanish_from_disk_during_a_training_are_named(tmp_path, monk
         train(experiment(epochs=3), Run(tmp_path / "run"), data, report=lambda *_: file.unlink())
 
 
-def test_a_training_that_is_over_leaves_nothing_of_its_network_or_data(tmp_path):
+@pytest.mark.parametrize("is_on_disk", [False, True])
+def test_a_training_that_is_over_leaves_nothing_of_its_network_or_data(tmp_path, monkeypatch, is_on_disk):
     def alive():
         gc.collect()
         return [each for each in gc.get_objects() if isinstance(each, keras.Model | Dataset)]
 
     data = dataset("0123", 5)
+    if is_on_disk:
+        monkeypatch.setattr("midas.data.memmap.MAX_IN_MEMORY", 0)
+        data = on_disk(data, tmp_path / "glyphs")
     before = alive()
     train_and_score(experiment(epochs=1), Run(tmp_path), data)
     assert [each for each in alive() if all(each is not other for other in before)] == []
@@ -193,6 +197,14 @@ def test_an_interrupted_run_resumes_exactly(tmp_path, schedule, epochs, interrup
     assert schedule == "cosine" or rates[-1] < rates[0]
     ours, theirs = (dataclasses.replace(run.result, train_seconds=0.0) for run in (broken, whole))
     assert ours == theirs
+
+
+def test_epochs_that_can_no_longer_be_read_are_not_trained_on_top_of(tmp_path):
+    run = Run(tmp_path)
+    train(experiment(epochs=2), run, dataset("01", 10))
+    (run / "metrics.jsonl").write_text("damaged")
+    with pytest.raises(MidasError, match=r"metrics\.jsonl: damaged, has fewer epochs than .*last\.keras"):
+        train(experiment(epochs=2), run, dataset("01", 10))
 
 
 def test_changed_data_are_noticed_when_resuming(tmp_path):

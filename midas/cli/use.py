@@ -42,7 +42,7 @@ from midas.cli.options import (
     tta_option,
 )
 from midas.cli.settings import choose_classes, load_network, names_of, open_data
-from midas.errors import MidasError, printable
+from midas.errors import MidasError, counted, printable
 from midas.files import parse, refuse_nonempty
 
 if TYPE_CHECKING:
@@ -376,7 +376,7 @@ def _apply_corrections(
     if name_classes(list(found.folders.values()), convention(found.folders.values())[1])[0] != tuple(found.folders):
         warn("Note: not every class can give its name to a folder; --json lists the folders")
     if found.without_label:
-        warn(f"{data}: {found.without_label:,} images without a label are not in the copy")
+        warn(f"{data}: not in the copy: {counted(found.without_label, 'image')} without a label")
     emit(found, as_json, f"{out}: {counts}\nTrain on it with: {command_line('train', str(out))}")
 
 

@@ -90,7 +90,7 @@ class Classifier:
         tta = first.tta if all(card.tta == first.tta for card in cards) else 1
         if len(cards) > 1:
             shared = Path(paths[0]) / "card.json"
-            uncalibrated = replace(first, temperature=1.0, tta_temperature=1.0)
+            uncalibrated = replace(first, temperature=1.0, tta_temperature=1.0, reject_below=None)
             first = read_card(shared) if len(paths) == 1 and shared.exists() else uncalibrated
         return cls(networks, first, tta)
 

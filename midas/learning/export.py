@@ -24,7 +24,7 @@ from midas.data.augmentation import tta_copies
 from midas.data.datasets import Dataset
 from midas.data.glyphs import Glyphs
 from midas.data.preprocessing import normalize
-from midas.errors import MidasError
+from midas.errors import MidasError, counted
 from midas.experiments import Augmentation
 from midas.files import atomic_directory, write_json, writing
 from midas.learning import models, read_exported
@@ -118,7 +118,7 @@ def _choose_glyphs(network: Classifier, dataset: Dataset | None, data: str, int8
     if not dataset:
         return _sample_glyphs(network, CALIBRATING if int8 else 0)
     if len(dataset) < 5:
-        raise MidasError(f"{data}: {len(dataset)} images are too few to compare networks; give at least 5")
+        raise MidasError(f"{data}: too few to compare networks: {counted(len(dataset), 'image')}; give at least 5")
     outputs = network.outputs_of(dataset.class_names, data)
     order = np.random.default_rng(0).permutation(len(dataset))
     split = min(CALIBRATING, len(dataset) // 5) if int8 else 0

@@ -16,7 +16,7 @@ from sklearn.model_selection import train_test_split
 from midas.data.augmentation import augment, augment_places
 from midas.data.datasets import Dataset
 from midas.data.glyphs import Glyphs
-from midas.errors import MidasError, some
+from midas.errors import MidasError, counted, some
 from midas.experiments import Experiment
 from midas.learning import models
 from midas.learning.losses import VIEWS
@@ -48,10 +48,10 @@ def split(data: Dataset, experiment: Experiment) -> tuple[Dataset, Dataset]:
                 f"{experiment.data}: only one image each of {some(rare)}, too few for a training and a validation set; "
                 "add images, remove the class, or train without a validation set (--all-data)"
             ) from error
-        images, classes = len(chosen), len(data.class_names)
+        images, classes = counted(len(chosen), "image"), counted(len(data.class_names), "class")
         raise MidasError(
-            f"{experiment.data}: {images:,} images of {classes} classes are too few for a validation set of "
-            f"{100 * experiment.val_fraction:g} %; use more images, a larger --val-fraction, or --all-data"
+            f"{experiment.data}: too few for a validation set of {100 * experiment.val_fraction:g} %: {images} of "
+            f"{classes}; use more images, a larger --val-fraction, or --all-data"
         ) from error
     return data.take(np.sort(training)), data.take(np.sort(validation))
 
@@ -107,9 +107,12 @@ def batches(
 
 
 class ValidationBatches(keras.utils.PyDataset):
-    """The batches of a validation set that stays in its file, as Keras makes them of arrays."""
+    """The batches of a validation set, in memory or in a file; Keras would copy arrays as a whole.
 
-    def __init__(self, validation: Dataset, model: keras.Model, size: int):
+    To be closed after the training: TensorFlow keeps this object forever, and would keep the network and the data.
+    """
+
+    def __init__(self, validation: Dataset, model: keras.Model, size: int) -> None:
         super().__init__()
         self.validation, self.model, self.size = validation, model, size
 
@@ -119,6 +122,10 @@ class ValidationBatches(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple[Any, np.ndarray]:
         chosen = slice(index * self.size, (index + 1) * self.size)
         return models.inputs(self.model, self.validation.glyphs[chosen]), self.validation.labels[chosen]
+
+    def close(self) -> None:
+        """Let go of the validation set and the network."""
+        del self.validation, self.model
 
 
 def _targets(training: Dataset, experiment: Experiment, chosen: np.ndarray) -> np.ndarray:

@@ -25,7 +25,7 @@ def environment(data_digest: str, init_digest: str | None = None) -> Environment
 
     Args:
         data_digest: of the training set.
-        init_digest: of the weights that training starts from, if pretrained.
+        init_digest: of the weights of what predicts before any training; None if nothing is trained.
     """
     return Environment(
         midas=importlib.metadata.version("midas"),
@@ -37,7 +37,7 @@ def environment(data_digest: str, init_digest: str | None = None) -> Environment
         platform=platform.platform(),
         processor=_processor(),
         cores=os.cpu_count(),
-        device="GPU" if tf.config.list_physical_devices("GPU") else "CPU",
+        device="GPU" if tf.config.get_visible_devices("GPU") else "CPU",
         argv=tuple(sys.argv),
         revision=_revision(),
         data_digest=data_digest,

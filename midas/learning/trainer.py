@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import math
 import os
@@ -283,7 +284,11 @@ def _describe(
 
 
 def _resume(run: Run, experiment: Experiment, start: keras.Model, steps: int) -> tuple[keras.Model, list[EpochRecord]]:
-    """Continue from the last complete epoch on disk; the optimizer's step count tells which it was."""
+    """Continue from the last complete epoch on disk; the optimizer's step count tells which it was.
+
+    Raises:
+        MidasError: the network cannot be read, or some of its epochs cannot.
+    """
     last = run / "last.keras"
     if last.exists():
         with backend.scope():
@@ -293,6 +298,10 @@ def _resume(run: Run, experiment: Experiment, start: keras.Model, steps: int) ->
         model, done = start, 0
         compile_model(model, experiment, steps)
     records = run.epochs()[:done]
+    if len(records) < done:
+        raise MidasError(
+            f"{run / 'metrics.jsonl'}: damaged, has fewer epochs than {last}; start again with --overwrite"
+        )
     run.write_epochs(records)
     return model, records
 
@@ -356,14 +365,9 @@ def _fit(
     """Train for the remaining epochs."""
     monitor = "val_loss" if len(validation) else "loss"
     callbacks: list[keras.callbacks.Callback] = [ReseedDropout(experiment.seed)]
-    validation_data: Any = None
     probe = _probe(model, experiment, validation) if len(validation) else None
-    if probe and experiment.loss == "cross-entropy":
-        if isinstance(validation.images, np.ndarray):
-            validation_data = models.inputs(model, validation.glyphs), validation.labels
-        else:
-            validation_data = ValidationBatches(validation, model, VALIDATION_BATCH)
-    elif probe:
+    is_complementary = experiment.loss != "cross-entropy"
+    if probe and is_complementary:
         callbacks.append(ComplementaryValidation(probe))
     if experiment.schedule == "plateau":
         plateau = keras.callbacks.ReduceLROnPlateau(
@@ -385,14 +389,16 @@ def _fit(
         EpochRecorder(run, records, experiment.stop_patience, report, probe, moment),
         AtomicCheckpoint(run / "last.keras", interval=SAVE_EVERY),
     ]
-    with feed(training, experiment, model, first_epoch=len(records)) as batches:
+    with (
+        feed(training, experiment, model, first_epoch=len(records)) as batches,
+        contextlib.closing(ValidationBatches(validation, model, VALIDATION_BATCH)) as validation_batches,
+    ):
         model.fit(
             batches,
             steps_per_epoch=steps_per_epoch(training, experiment),
             initial_epoch=len(records),
             epochs=experiment.epochs,
-            validation_data=validation_data,
-            validation_batch_size=VALIDATION_BATCH,
+            validation_data=validation_batches if probe and not is_complementary else None,
             shuffle=False,
             callbacks=callbacks,
             verbose=0,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from midas.errors import MidasError
+from midas.errors import MidasError, counted
 from midas.experiments import PROBE_STEPS
 from midas.files import atomic, write_json
 from midas.metrics.classification import ClassScores
@@ -83,7 +83,7 @@ MEASURES = (
     Measure("initial_accuracy", "validation accuracy before training", "%"),
     Measure("initial_loss", "validation loss before training", ""),
     *(
-        Measure(f"accuracy_{step}", f"validation accuracy after {step} step{'s' if step > 1 else ''}", "%")
+        Measure(f"accuracy_{step}", f"validation accuracy after {counted(step, 'step')}", "%")
         for step in PROBE_STEPS[1:]
     ),
     Measure("accuracy_epoch", "validation accuracy after the first epoch", "%"),
@@ -206,7 +206,7 @@ def differences(
         if len(pairs) < 2:
             continue
         test = paired_t_test(pairs[:, 0].tolist(), pairs[:, 1].tolist())
-        if each.unit == "%":  # two proportions differ by at most 1
+        if each.unit == "%" and pairs.min() >= 0 and pairs.max() <= 1:  # two proportions differ by at most 1
             test = replace(test, interval=(max(-1.0, test.interval[0]), min(1.0, test.interval[1])))
         our_mean, baseline_mean = map(float, pairs.mean(axis=0))
         found.append(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from midas.errors import counted
 from midas.metrics import classification
 from midas.metrics.classification import ConfusedPair, ReliabilityBin
 from midas.records import Predictions
@@ -224,9 +225,9 @@ def _confusion(
         for row, column, depth in _depths(part, totals[chosen]):
             members = np.flatnonzero((labels == chosen[row]) & (predicted == chosen[column]))[:CELL_IMAGES]
             count, total = int(part[row, column]), int(totals[chosen[row]])
-            title = f"{names[row]} taken for {names[column]}: {count:,} of {total:,} images"
+            title = f"{names[row]} taken for {names[column]}: {count:,} of {counted(total, 'image')}"
             if row == column:
-                title = f"{names[row]} recognized: {count:,} of {total:,} images"
+                title = f"{names[row]} recognized: {count:,} of {counted(total, 'image')}"
             tiles = tuple(sheet.tile(index) for index in members)
             cells.append(MatrixCell(row, column, f"{count}", title, depth, row == column, tiles))
         return Matrix(names, "taken for", "true class", cells, caption, summary)
@@ -266,12 +267,8 @@ def pairs_gallery(
         members &= predicted == class_names.index(pair.predicted)
         alt = f"{pair.label}, taken for {pair.predicted}"
         tiles = [sheet.tile(index, alt=alt) for index in np.flatnonzero(members)[:PAIR_IMAGES]]
-        rows.append((f"{pair.label} taken for {pair.predicted} ({_images(pair.count)})", tiles))
+        rows.append((f"{pair.label} taken for {pair.predicted} ({counted(pair.count, 'image')})", tiles))
     return Gallery(rows, "The most frequent errors: the true class, what it was taken for, and images of each.")
-
-
-def _images(count: int) -> str:
-    return f"{count:,} image{'s' if count != 1 else ''}"
 
 
 def _mistakes(class_names: Sequence[str], predictions: Predictions, sheet: Sheet) -> Gallery:
@@ -284,7 +281,7 @@ def _mistakes(class_names: Sequence[str], predictions: Predictions, sheet: Sheet
         lines = (f"{true} → {taken}", f"{100 * probabilities[index, best]:.0f} %")
         tiles.append(sheet.tile(index, lines, f"{predictions.names[index]}: {true} taken for {taken}"))
     if not tiles:
-        return Gallery([], f"No errors: all {_images(len(labels))} were classified correctly.")
+        return Gallery([], f"No errors among {counted(len(labels), 'image')}.")
     which = "All errors" if len(tiles) == len(wrong) else f"The {len(tiles)} most confident of {len(wrong):,} errors"
     caption = f"{which}: the true class, what it was taken for, and how confident the network was."
     return Gallery([("", tiles)], caption)
@@ -328,16 +325,20 @@ def of_features(
         predictions: what it scored.
         found: what `neighbor_accuracy` returned; without it there are no maps.
     """
+    if not found:
+        return []
     drawings = []
-    for name, points in _spaces(predictions).items() if found else ():
-        chosen = np.linspace(0, len(points) - 1, min(len(points), MAX_EMBEDDED)).astype(int)  # evenly over the classes
+    for name, points in _spaces(predictions).items():
+        chosen = np.linspace(0, len(points) - 1, min(len(points), MAX_EMBEDDED)).astype(
+            int
+        )  # of every part of the data
         points, labels = points[chosen], predictions.labels[_embedded(predictions)[chosen]]
-        share = f"{100 * getattr(found, name):.1f} %"
-        alt = f"t-SNE of {len(points)} images by their {name}, {title}: {share} have a neighbor of the same class"
+        share = f"{100 * getattr(found, name):.1f} % of {counted(found.images, 'image')}"
+        alt = f"t-SNE of {len(points)} images by their {name}, {title}; {share} have a neighbor of the same class"
         what = "the network's features, the inputs of its last layer" if name == "features" else "their pixels"
         caption = (
             f"{len(points)} images by {what}: images that are alike lie close together (t-SNE), and classes that form "
-            f"islands are easy to separate. For {share}, the most similar other image is of the same class."
+            f"islands are easy to separate. For {share}, the most similar other one is of the same class."
         )
         drawings.append(draw(plots.class_map(f"by {name}", tsne(points), labels, class_names), alt, caption))
     return drawings
@@ -372,7 +373,7 @@ def of_transition(title: str, class_names: Sequence[str], counts: Sequence[Seque
     matrix = np.array(counts, float)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     agreeing = matrix.trace() / matrix.sum()
-    lowest, highest = shares[~np.eye(len(class_names), dtype=bool)].min(), shares.max()
+    beside = shares[~np.eye(len(class_names), dtype=bool)]
     cells = [
         MatrixCell(
             row,
@@ -391,7 +392,7 @@ def of_transition(title: str, class_names: Sequence[str], counts: Sequence[Seque
     caption = (
         f"Which labels the images of each class have, in percent of the class, with the predictions of {title} for the "
         f"true classes of validation images. If labels are wrong uniformly, all cells beside the diagonal are equal: "
-        f"they hold {100 * lowest:.1f} to {100 * highest:.1f} %. For {100 * agreeing:.2f} % of all images the label "
-        "equals the prediction."
+        f"they hold {100 * beside.min():.1f} to {100 * beside.max():.1f} %. For {100 * agreeing:.2f} % of all images "
+        "the label equals the prediction."
     )
     return Matrix(class_names, "given label", "predicted class", cells, caption)

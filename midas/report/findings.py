@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 from statistics import mean
 
+from midas.errors import counted
 from midas.metrics.significance import ALPHA, binomial_test, paired_t_test, two_proportion_z_test, wilson_interval
 from midas.records import Comparison, MeasureDifference, Result
 from midas.report.comparison import BY_KEY, differences, measure
@@ -79,12 +80,12 @@ def _capitalized(sentence: str) -> str:
 def _images(result: Result) -> str:
     """Name the images a result was scored on, with their number."""
     if result.scored == "validation":
-        return f"{result.n:,} images set aside before training"
+        return f"{counted(result.n, 'image')} set aside before training"
     if result.scored == "training":
         return f"the {result.n:,} training images themselves"
     if "cross-validation" in result.scored:
-        return f"{result.n:,} images in {result.scored}"
-    return f"{result.n:,} test images"
+        return f"{counted(result.n, 'image')} in {result.scored}"
+    return counted(result.n, "test image")
 
 
 def _subject(group: SeedGroup) -> str:
@@ -309,10 +310,10 @@ def _part3(groups: Sequence[SeedGroup]) -> list[str]:
         ways.append(f"{one} that learns from them what an image is not recognizes {_by_initialization(complementary)}")
     digits = SAMPLE_DIGITS if groups[0].first.sample else "digits"
     headline = f"Trained on {digits} whose labels are wrong: {'; '.join(ways)}; chance is {100 * chance:.3g} %."
-    harmed = [group for group in complementary if _is_harmed(group)]
+    harmed = [group for group in complementary if _is_changed(group, for_better=False)]
     if harmed:
         headline += f" Training harmed the network {_listed([_harm(group) for group in harmed])}."
-    sentences = [_why(group, groups) for group in groups if _is_harmed(group)]
+    sentences = [_why(group, groups) for group in groups if _is_changed(group, for_better=False)]
     return [
         headline,
         *sentences,
@@ -333,13 +334,13 @@ def _by_initialization(groups: Sequence[SeedGroup]) -> str:
     return _listed([f"{over_seeds(group.accuracies)} ({_start(group)})" for group in ordered])
 
 
-def _is_harmed(group: SeedGroup) -> bool:
-    """Whether a pretrained network recognizes significantly fewer test images after training than before."""
+def _is_changed(group: SeedGroup, for_better: bool) -> bool:
+    """Whether a pretrained network recognizes significantly more, or fewer, test images after training than before."""
     before, after, n = _zero_shot_of(group), group.accuracies, group.first.n
     if (
         group.experiment.init == "random"
         or len(before) != len(after)
-        or any(a >= b for a, b in zip(after, before, strict=True))
+        or any(a == b or (a > b) != for_better for a, b in zip(after, before, strict=True))
     ):
         return False
     if len(after) >= MIN_SEEDS:
@@ -374,9 +375,7 @@ def _zero_shot_kept(groups: Sequence[SeedGroup]) -> list[str]:
         f"Training improved the network {_start(group)}: {over_seeds(_zero_shot_of(group))} of the test images before, "
         f"{over_seeds(group.accuracies)} after."
         for group in groups
-        if group.experiment.init == "pretrained"
-        and _zero_shot_of(group)
-        and group.accuracy > mean(_zero_shot_of(group))
+        if _is_changed(group, for_better=True)
     ]
 
 
@@ -430,6 +429,6 @@ def _estimates(groups: Sequence[SeedGroup]) -> list[str]:
         sentences.append(
             f"The accuracy estimated from complementary labels alone, {assumption}, differs from the test accuracy by "
             f"{100 * error:+.2f} points on average; its 95 % interval contains the test accuracy for {covered} of "
-            f"{len(found)} networks."
+            f"{counted(len(found), 'network')}."
         )
     return sentences

@@ -8,6 +8,7 @@ from statistics import mean, stdev
 
 import numpy as np
 
+from midas.errors import counted
 from midas.experiments import Experiment
 from midas.metrics.classification import ConfusedPair, ErrorKinds
 from midas.metrics.significance import ALPHA, holm, mcnemar, paired_t_test
@@ -22,7 +23,8 @@ class Scored:
     """Which images a run classified correctly.
 
     Attributes:
-        images: digest of the images and their labels, which is the same for runs that were scored on the same ones.
+        images: digest of the names and labels of the images, which is the same for runs that were scored on the same
+            ones, whatever the size of their glyphs.
         correct: bool (n,).
     """
 
@@ -106,7 +108,7 @@ class Difference:
         if self.over_seeds:
             return f"{outcome} over {self.seeds} seeds (paired t-test, {p})"
         limits = "seeds were not varied" if self.seeds == 1 else f"{self.seeds} seeds are too few for a test over seeds"
-        return f"{outcome} on the same {self.images:,} images (McNemar's test, {p}); {limits}"
+        return f"{outcome} on the same {counted(self.images, 'image')} (McNemar's test, {p}); {limits}"
 
 
 def differ(ours: SeedGroup, theirs: SeedGroup) -> Difference | None:
@@ -121,11 +123,13 @@ def differ(ours: SeedGroup, theirs: SeedGroup) -> Difference | None:
     if (ours.first.scored, ours.first.n) != (theirs.first.scored, theirs.first.n):
         return None
     shared = sorted(ours.results.keys() & theirs.results.keys())
+    pairs = [(ours.scored.get(a), theirs.scored.get(b)) for a, b in _pairs(ours, theirs, shared)]
+    if any(a and b and a.images != b.images for a, b in pairs):
+        return None
     if len(shared) >= MIN_SEEDS:
         test = paired_t_test(*([group.results[seed].accuracy for seed in shared] for group in (ours, theirs)))
         return Difference(True, len(shared), ours.first.n, test.difference, test.p_value)
-    pairs = [(ours.scored.get(a), theirs.scored.get(b)) for a, b in _pairs(ours, theirs, shared)]
-    same = [(a.correct, b.correct) for a, b in pairs if a and b and a.images == b.images]
+    same = [(a.correct, b.correct) for a, b in pairs if a and b]
     if len(same) < len(pairs):
         return None
     gaps = [float(a.mean() - b.mean()) for a, b in same]

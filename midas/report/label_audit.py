@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from midas.data.corrections import RELABEL
+from midas.errors import counted
 from midas.files import atomic, write_json
 from midas.metrics.label_noise import (
     CLEAN,
@@ -128,8 +129,7 @@ def action(found: Audit) -> str:
     count = int(found.suspected.sum())
     if not count:
         return "No image to check."
-    plural = "s" if count > 1 else ""
-    return f"{count:,} image{plural} to check, expected precision {_percent(expected_precision(found) or 0)}."
+    return f"{counted(count, 'image')} to check, expected precision {_percent(expected_precision(found) or 0)}."
 
 
 def sentence(found: Audit, names: Sequence[str]) -> str:
@@ -166,8 +166,10 @@ def _distribution(found: Audit, names: Sequence[str]) -> str:
         return f"most wrong labels are in pairs of classes: {_enumerate([_pair(pair, names) for pair in found.pairs])}"
     if found.uneven_p is None or found.uneven_effect is None:
         return "there are too few images to test how the wrong labels are distributed"
-    if found.uneven_effect <= SMALL_V or found.uneven_p >= SIGNIFICANCE_LEVEL:
-        return "the wrong labels are uniform over the other classes"
+    if found.uneven_p >= SIGNIFICANCE_LEVEL:
+        return "the wrong labels do not differ significantly from uniform ones over the other classes"
+    if found.uneven_effect <= SMALL_V:
+        return "the wrong labels are nearly uniform over the other classes"
     return "the wrong labels are not uniform over the other classes"
 
 
@@ -334,7 +336,7 @@ def _write_figures(found: Audit, dataset: Dataset, max_suspects: int, out: Path)
             [names[label] for label in looks_like],
             found.posterior[shown].max(axis=1),
             dataset.names[shown],
-            f"{len(shown):,} of {len(listed):,} labels that are probably {_looked_for(found.verdict)}",
+            f"Probably {_looked_for(found.verdict)}: {len(shown):,} of {counted(len(listed), 'label')}",
         ),
         "transition.png": plots.transition_matrix(found.transition, list(names)),
     }

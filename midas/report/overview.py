@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from midas.errors import counted
 from midas.records import Comparison
 from midas.report import plots
 from midas.report.figures import Drawing, Figures, Gallery, RunFigures, draw
@@ -81,7 +82,7 @@ def _learning(groups: Sequence[SeedGroup], comparisons: Sequence[Comparison]) ->
             found_curves = plots.curves_of_runs(group.title, list(group.epochs.values()))
             if found_curves:
                 curves.append((group.title, len(group.results), found_curves))
-    named = [replace(each, name=f"{name}, {n} seed{'s' if n > 1 else ''}") for name, n, each in curves]
+    named = [replace(each, name=f"{name}, {counted(n, 'seed')}") for name, n, each in curves]
     alt = f"Validation error during training: {'; '.join(each.name for each in named)}"
     spread = spread_of([n for _, n, _ in curves])
     caption = f"Share of validation images that are misclassified in the course of training. {spread}"

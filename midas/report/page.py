@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
-from midas.errors import MidasError
+from midas.errors import MidasError, counted
 from midas.experiments import Experiment
 from midas.files import atomic, plain, read_json, write_json, write_text
 from midas.metrics import classification
@@ -83,7 +83,7 @@ def run_state(run: Run) -> dict[str, Any]:
         if run.finished:
             about = {"state": "finished", "path": str(run.path), "parameters": run.card.parameters}
             return {**about, **(_cross_validation(run) if run.is_cross_validation else plain(run.result))}
-        state = f"stopped after {len(run.epochs())} of {experiment.epochs} epochs"
+        state = f"stopped after {len(run.epochs())} of {counted(experiment.epochs, 'epoch')}"
         names = {"part": experiment.part, "name": experiment.name, "seed": experiment.seed}
         return {**names, "state": state, "path": str(run.path)}
     except MidasError as error:
@@ -240,7 +240,7 @@ def _read(run: Run) -> Entry:
         raise MidasError("unfinished")
     result = run.result
     if result.limit is not None:
-        raise MidasError(f"trained on {result.limit} images only")
+        raise MidasError(f"trained on {counted(result.limit, 'image')} only")
     experiment = run.experiment
     records = (experiment, result, run.card, run.environment, run.data, run.epochs())
     return Entry(str(run.path), run_title(experiment), "", *records)
@@ -290,7 +290,6 @@ def _analyzed(entry: Entry, analysis: Analysis, is_first: bool, is_best: bool) -
 def _scored(predictions: Predictions) -> Scored:
     digest = hashlib.sha256(predictions.labels.tobytes())
     digest.update("\0".join(predictions.names.tolist()).encode(errors="replace"))
-    digest.update(predictions.images.tobytes())
     return Scored(digest.hexdigest(), predictions.probabilities.argmax(axis=1) == predictions.labels)
 
 

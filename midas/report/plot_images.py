@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from midas.errors import counted
 from midas.metrics import classification
 from midas.report.plots import BLUE, GRAY, ORANGE, message
 
@@ -39,14 +40,15 @@ def mistakes(
     """
     wrong = classification.misclassified(probabilities, labels)
     if len(wrong) == 0:
-        return message(f"No errors: all {len(labels):,} images were classified correctly.")
+        return message(f"No errors among {counted(len(labels), 'image')}.")
     shown = wrong[:limit]
     columns = min(PER_ROW, len(shown))
     rows = -(-len(shown) // columns)
     cell_width, cell_height, head = 1.15, 1.5, 0.45
     figure, axes = _sheet(max(columns * cell_width, 5), rows * cell_height + head)
     which = "" if len(shown) == len(wrong) else f"the {len(shown)} most confident of "
-    axes.text(0.1, 0.25, f"{which}{len(wrong):,} errors on {len(labels):,} images", fontsize=11, va="center")
+    what = f"{which}{counted(len(wrong), 'error')} on {counted(len(labels), 'image')}"
+    axes.text(0.1, 0.25, what, fontsize=11, va="center")
     for position, index in enumerate(shown):
         left, top = position % columns * cell_width, position // columns * cell_height + head
         predicted = probabilities[index].argmax()

@@ -215,7 +215,7 @@ def learning_curves(epochs: Sequence[EpochRecord]) -> Figure:
         axes.plot(numbers, _column(epochs, key), ".-", color=BLUE, label="training")
         if best is not None:
             axes.plot(numbers, validation, ".--", color=ORANGE, label="validation")
-            label = f"best epoch, {numbers[best]:g}"
+            label = f"lowest validation loss, epoch {numbers[best]:g}"  # a tie may be decided for a later epoch
             axes.plot(numbers[best], validation[best], "*", color="black", markersize=13, label=label)
         # A rate that falls in nearly every epoch follows a smooth schedule; marking it would only fill the figure.
         if len(reductions) <= len(epochs) / 2:
@@ -255,7 +255,7 @@ def curves_of_runs(name: str, runs: Sequence[Sequence[EpochRecord]]) -> Curves |
     return Curves(
         name,
         np.nanmax(_columns(validated, "steps" if has_steps else "epoch"), axis=0),
-        np.nanmean(np.cumsum(_columns(validated, "epoch_seconds"), axis=1), axis=0),
+        np.cumsum(np.nanmean(_columns(validated, "epoch_seconds"), axis=0)),  # which grow where a slow run has ended
         _columns(validated, "val_accuracy"),
         "steps" if has_steps else "epochs",
     )

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from midas.errors import MidasError
+from midas.errors import MidasError, counted
 from midas.metrics.classification import MANY_CLASSES
 from midas.records import Comparison
 from midas.report import comparison as statistics
@@ -250,8 +250,8 @@ def _run(number: int, entry: Entry, analysis: Analysis) -> dict[str, Any]:
         "title": _with_part(entry.part, entry.label),
         "anchor": f"run-{number}",
         "summary": (
-            f"{tables.percent(result.accuracy)} % of {result.n:,} images "
-            f"({tables.percent_range((low, high))} %), {result.epochs} epochs, {result.train_seconds:.0f} s"
+            f"{tables.percent(result.accuracy)} % of {counted(result.n, 'image')} "
+            f"({tables.percent_range((low, high))} %), {counted(result.epochs, 'epoch')}, {result.train_seconds:.0f} s"
         ),
         "details": tables.details(tables.RESULT_DETAILS, {**vars(result), **_neighbors(entry)}),
         "figures": drawn.figures if drawn else [],

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from statistics import mean
 from typing import Any, Literal
 
-from midas.errors import printable
+from midas.errors import counted, printable
 from midas.metrics.classification import MANY_CLASSES, ClassScores, Scores
 from midas.predictions import Alternative, PageReading, Prediction
 from midas.records import CrossValidationResult, DatasetSummary, MeanScore
@@ -293,7 +293,7 @@ MODELS = (
 def with_note(record: Mapping[str, Any]) -> dict[str, Any]:
     """Add to a result, as a dict, the note that says why its numbers are not those of a full run."""
     notes = ["sample"] if record.get("sample") else []
-    notes += [f"{record['limit']} images only"] if record.get("limit") is not None else []
+    notes += [f"{counted(record['limit'], 'image')} only"] if record.get("limit") is not None else []
     return {**record, "note": ", ".join(notes) or None}
 
 

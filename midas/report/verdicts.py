@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Mapping
 from statistics import mean
 
+from midas.errors import counted
 from midas.metrics.significance import ALPHA, holm, paired_t_test
 from midas.records import Comparison, InitializationDifference, MeasureDifference, Spread
 from midas.report.comparison import BY_KEY, MEASURES, Measure
@@ -134,7 +135,7 @@ def comparison_rows(comparison: Comparison) -> list[dict[str, str]]:
     accuracy = Measure("accuracy", "test accuracy", "%")
     for count in sorted({one.images_per_class for one in comparison.label_efficiency}):
         found = [one for one in comparison.label_efficiency if one.images_per_class == count]
-        title = f"test accuracy with {count} image{'s' if count > 1 else ''} per class, %"
+        title = f"test accuracy with {counted(count, 'image')} per class, %"
         rows.append({"measure": title, **_spread_cells({one.name: one.accuracy for one in found}, accuracy, seeds)})
     return [row for row in rows if len(row) > 1]
 

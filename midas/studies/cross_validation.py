@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from midas.errors import MidasError, some
+from midas.errors import MidasError, counted, some
 from midas.experiments import Experiment
 from midas.metrics import classification
 from midas.metrics.significance import corrected_resampled_interval
@@ -69,9 +69,7 @@ def stratified_folds(dataset: Dataset, data: str, folds: int, seed: int) -> Fold
         verb, them = (f"classes {rare} each have", "them") if len(labels) > 1 else (f"class {rare} has", "it")
         more = f"add images of {them}"
         way_out = f"{more}, or remove {them}" if count < 2 else f"use fewer --folds, or {more}"
-        raise MidasError(
-            f"{data}: {verb} {count} image{'s' if count != 1 else ''}, too few for {folds} folds; {way_out}"
-        )
+        raise MidasError(f"{data}: {verb} {counted(int(count), 'image')}, too few for {folds} folds; {way_out}")
     return list(StratifiedKFold(folds, shuffle=True, random_state=seed).split(dataset.labels, dataset.labels))
 
 
@@ -117,24 +115,28 @@ def cross_validate(
         stratified_folds(data, experiment.data, protocol.folds, experiment.seed + repeat)
         for repeat in range(protocol.repeats)
     ]
+    jobs = _jobs(run, experiment, protocol, init_checkpoint)
     with run.locked():
+        for job in jobs if not overwrite else ():
+            Run(job.path).check(job.experiment, resume)
         (run / "result.json").unlink(missing_ok=True)
         if overwrite:  # all trainings now, so that a later --resume does not keep any of the old ones
             for old in run.path.glob("*-fold/*/*/*/experiment.json"):
                 Run(old.parent).clear()
         run.start(experiment)
-        jobs = _jobs(run, experiment, protocol, resume, init_checkpoint)
         done = itertools.count(1)
 
         def report(job: Job) -> None:
             result = Run(job.path).result
             workspace.say(
                 f"{next(done)} of {len(jobs)}: {job.experiment.test}, seed {job.experiment.seed}: "
-                f"accuracy {100 * result.accuracy:.2f} % on {result.n} images, {result.train_seconds:.0f} s"
+                f"accuracy {100 * result.accuracy:.2f} % on {counted(result.n, 'image')}, {result.train_seconds:.0f} s"
             )
 
         given = {**workspace.given, experiment.data: data}  # read once for all folds
-        workspace.executor.perform(jobs, dataclasses.replace(workspace, given=given), "fold", report)
+        reopen = None if isinstance(data.images, np.ndarray) else workspace.reopen  # in memory, they need no files
+        inner = dataclasses.replace(workspace, given=given, reopen=reopen)
+        workspace.executor.perform(jobs, inner, "fold", report)
         _summarize(run, experiment, protocol, data, splits)
     return run
 
@@ -165,15 +167,13 @@ def _training_run(run: Run, protocol: Protocol, repeat: int, fold: int, seed: in
     return Run(run / f"{protocol.folds}-fold" / f"repeat-{repeat}" / f"fold-{fold}" / f"seed-{seed}")
 
 
-def _jobs(
-    run: Run, experiment: Experiment, protocol: Protocol, resume: bool, init_checkpoint: Path | None
-) -> list[Job]:
+def _jobs(run: Run, experiment: Experiment, protocol: Protocol, init_checkpoint: Path | None) -> list[Job]:
     """List the trainings of a cross-validation."""
     jobs = []
     for repeat, fold, _, seed in protocol.trainings(experiment.seed):
         held_out = f"fold {fold + 1} of {protocol.folds}, split {experiment.seed + repeat}"
         training = dataclasses.replace(experiment, seed=seed, test=held_out)
-        call = partial(_train_fold, experiment, training, protocol, repeat, fold, resume, init_checkpoint)
+        call = partial(_train_fold, experiment, training, protocol, repeat, fold, init_checkpoint)
         jobs.append(Job(_training_run(run, protocol, repeat, fold, seed).path, training, call))
     return jobs
 
@@ -184,16 +184,15 @@ def _train_fold(
     protocol: Protocol,
     repeat: int,
     fold: int,
-    resume: bool,
     init_checkpoint: Path | None,
     workspace: Workspace,
 ) -> None:
-    """Train on all folds but one, and score the training on that."""
+    """Train on all folds but one, and score the training on that; resume what an attempt that died has left."""
     workspace.start()
     from midas.learning import trainer
 
     run = _training_run(_summary_run(experiment, workspace), protocol, repeat, fold, training.seed)
-    run.check(training, resume)
+    run.check(training, resume=True)
     data = workspace.load(experiment.data, experiment.size)
     splits = stratified_folds(data, experiment.data, protocol.folds, experiment.seed + repeat)
     part, held_out = map(data.take, splits[fold])

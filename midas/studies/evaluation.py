@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from midas.data.glyphs import Glyphs
-from midas.errors import MidasError
+from midas.errors import MidasError, counted
 from midas.files import plain
 from midas.metrics import classification
 from midas.metrics.classification import Scores
@@ -25,11 +25,6 @@ if TYPE_CHECKING:
     from midas.data.entries import Source
     from midas.learning.classifier import Classifier
 
-# What a run scored, in words, where it is no test set.
-MEASURED = {
-    "validation": "{n:,} validation images, which also chose the epoch",
-    "training": "the {n:,} training images themselves, which says nothing about others",
-}
 MAX_CONFUSED = 3  # pairs of classes that a training reports
 
 Progress = Callable[[int, int], None]
@@ -110,7 +105,7 @@ def _transposition(network: Classifier, dataset: Dataset, probabilities: np.ndar
         return ()
     return (
         f"{data}: the images are probably transposed, as EMNIST's are: with rows and columns swapped, "
-        f"{100 * turned:.0f} instead of {100 * upright:.0f} % of {len(chosen)} images are read right; "
+        f"{100 * turned:.0f} instead of {100 * upright:.0f} % of {counted(len(chosen), 'image')} are read right; "
         "--transpose swaps them",
     )
 
@@ -213,12 +208,15 @@ def outcome(run: Run) -> list[str]:
     """
     result, predictions, class_names = run.result, run.predictions(), run.card.class_names
     low, high = (100 * bound for bound in result.accuracy_interval)
-    images = MEASURED.get(result.scored, f"{{n:,}} images of {scored_title(result.scored)}")
     if run.experiment.folds:
-        images = f"all {{n:,}} images, in {result.scored}; the network itself is trained on all of them"
-    lines = [
-        f"Accuracy {100 * result.accuracy:.1f} % (95 % interval {low:.1f}-{high:.1f} %) on {images.format(n=result.n)}."
-    ]
+        images = f"all {counted(result.n, 'image')}, in {result.scored}; the network itself is trained on all of them"
+    elif result.scored == "validation":
+        images = f"{counted(result.n, 'validation image')}, which also chose the epoch"
+    elif result.scored == "training":
+        images = f"the {counted(result.n, 'training image')} themselves, which says nothing about others"
+    else:
+        images = f"{counted(result.n, 'image')} of {scored_title(result.scored)}"
+    lines = [f"Accuracy {100 * result.accuracy:.1f} % (95 % interval {low:.1f}-{high:.1f} %) on {images}."]
     matrix = classification.confusion_matrix(predictions.probabilities, predictions.labels, len(class_names))
     if pairs := classification.confused_pairs(matrix, class_names, MAX_CONFUSED):
         words = ", ".join(f"{pair.label} taken for {pair.predicted} ({pair.count})" for pair in pairs)

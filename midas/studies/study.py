@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from midas.errors import MidasError
+from midas.errors import MidasError, counted
 from midas.experiments import Experiment
 from midas.files import atomic
 from midas.recipes import INITIALIZATIONS, PARTS, for_sample, named
@@ -19,6 +19,7 @@ from midas.studies.executor import Job
 from midas.studies.workspace import Workspace
 
 if TYPE_CHECKING:
+    from midas.data.datasets import Dataset
     from midas.learning.range_test import RangeTest
 
 QUICK_EPOCHS = {"part1": 12, "part1-digits": 12, "mnist": 2, "part3": 2}  # by training set
@@ -54,9 +55,7 @@ def perform(
     data = workspace.load(experiment.data, experiment.size)
     if experiment.test:
         workspace.open(experiment.test)  # must exist before hours are spent; not read yet
-    if experiment.folds:
-        # Or refuse before anything is trained.
-        stratified_folds(data, experiment.data, experiment.folds, experiment.seed)
+    _check_folds(experiment, data)
     with run.locked():
         if not overwrite:  # another process may have worked on it meanwhile
             run.check(experiment, resume=True)
@@ -64,7 +63,7 @@ def perform(
                 return run
         images = min(experiment.limit or len(data), len(data))
         included = ", validation set included" if experiment.val_fraction else ""
-        workspace.say(f"{experiment.run_path}: {images:,} images of {experiment.data}{included}")
+        workspace.say(f"{experiment.run_path}: {counted(images, 'image')} of {experiment.data}{included}")
         told = workspace.epoch, tensorboard, overwrite, others, workspace.moment
         training = train(experiment, run, data, init_checkpoint, *told)
         test = workspace.load(experiment.test, experiment.size) if experiment.test else None
@@ -81,6 +80,22 @@ def _cross_validate(
         return None
     protocol = Protocol(experiment.folds, tta=experiment.tta)
     return cross_validate(replace(experiment, folds=None), workspace, protocol, resume, overwrite, init_checkpoint)
+
+
+def _check_folds(experiment: Experiment, data: Dataset) -> None:
+    """Refuse what cannot be cross-validated, before anything is trained.
+
+    Raises:
+        MidasError: images are left out, or a class has fewer images than there are folds.
+    """
+    if experiment.folds is None:
+        return
+    if experiment.limit is not None and experiment.limit < len(data):
+        raise MidasError(
+            f"{experiment.data}: --folds measures the accuracy on all images, and --limit leaves some out; use one of "
+            "them, or --val-fraction instead of --folds"
+        )
+    stratified_folds(data, experiment.data, experiment.folds, experiment.seed)
 
 
 def find_learning_rate(experiment: Experiment, workspace: Workspace) -> tuple[RangeTest, Path]:
@@ -199,9 +214,9 @@ def _prepare(experiments: Sequence[Experiment], workspace: Workspace, resume: bo
 
     Reading fills the cache, and reports images that cannot be used.
     """
-    for name, size in dict.fromkeys((each.data, each.size) for each in experiments):
-        workspace.load(name, size)
+    loaded = {key: workspace.load(*key) for key in dict.fromkeys((each.data, each.size) for each in experiments)}
     for each in experiments:
+        _check_folds(each, loaded[each.data, each.size])
         if each.test:
             workspace.open(each.test)
         if overwrite:

@@ -6,6 +6,7 @@ error, if there is one, goes to stdout.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
@@ -64,8 +65,9 @@ class Child:
             start_new_session=True,  # Ctrl-C is for the process that this one works for
         )
         assert self.process.stdin
-        self.process.stdin.write(pickle.dumps((task, places)))
-        self.process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # it died already, which `result` tells
+            self.process.stdin.write(pickle.dumps((task, places)))
+            self.process.stdin.flush()
 
     @property
     def is_alive(self) -> bool:

@@ -21,7 +21,7 @@ from midas.data.levels import UnreadableImage
 from midas.data.reading import pages
 from midas.data.segmentation import shows_several
 from midas.data.strokes import HEIGHT, PEN, WIDTH, draw_strokes
-from midas.errors import MidasError, printable
+from midas.errors import MidasError, counted, printable
 from midas.files import plain
 from midas.predictions import as_record
 from midas.records import EpochRecord
@@ -262,7 +262,7 @@ def job() -> Response:
         told["of"] = run.experiment.epochs if (run / "experiment.json").exists() else None
         told["finished"] = run.finished and not running
         told["accuracy"] = plain(run.result.accuracy) if told["finished"] else None
-        told["scored"] = f"{run.result.scored}, {run.result.n:,} images" if told["finished"] else None
+        told["scored"] = f"{run.result.scored}, {counted(run.result.n, 'image')}" if told["finished"] else None
         told["network"] = f"custom/{last.name}/{run.path.name}" if run.checkpoint.is_file() else None
         told["resumable"] = not running and not told["finished"] and (run / "experiment.json").exists()
     return jsonify(told)
