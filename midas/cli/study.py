@@ -137,7 +137,9 @@ def compare_models(
 @command(epilog="Example: midas compare part2 --seeds 3 --images-per-class 10")
 @click.argument("part", type=click.Choice(["part2", "part3"]))
 @click.option("--seeds", type=click.IntRange(2), default=5, show_default=True, help="Trainings per initialization.")
-@click.option("--first-seed", type=click.IntRange(0, 2**31), default=0, show_default=True, help="Seed of the first of them.")
+@click.option(
+    "--first-seed", type=click.IntRange(0, 2**31), default=0, show_default=True, help="Seed of the first of them."
+)
 @click.option(
     "--init",
     "initializations",
