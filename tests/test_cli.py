@@ -299,6 +299,19 @@ def test_a_finished_run_is_left_alone(data, trained):
     assert {path.name: path.stat().st_mtime_ns for path in trained.iterdir()} == before
 
 
+def test_the_script_of_part_1_analyzes_its_run(data, trained, tmp_path):
+    shutil.copytree(trained.parents[2], tmp_path / "runs")
+    (tmp_path / "midas").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m midas "$@"\n')
+    (tmp_path / "midas").chmod(0o755)
+    path = os.pathsep.join([str(tmp_path), str(Path(sys.executable).parent), os.environ["PATH"]])
+    script = Path(__file__).parents[1] / "scripts" / "part1.sh"
+    words = ["--epochs", "20", "--batch-size", "16", "--data-dir", str(data), "--runs-dir", str(tmp_path / "runs")]
+    words += ["--cache-dir", str(data / "cache")]
+    done = subprocess.run(["bash", script, *words], env={**os.environ, "PATH": path}, capture_output=True, text=True)
+    assert done.returncode == 0 and "confusion.png" in done.stdout, done.stderr
+    assert (tmp_path / "runs" / "part1" / "compact" / "seed-0" / "analysis.json").exists()
+
+
 def test_another_experiment_in_the_same_place_is_refused(data, trained):
     result = invoke(data, trained.parents[2], "train-part1", "--epochs", 21, "--batch-size", 16)
     assert "epochs 21 instead of 20" in one_line(result)
