@@ -743,7 +743,9 @@ def test_predict_goes_on_after_a_bad_file(data, trained, tmp_path):
     assert "none.png: skipped: no such file" in several.stderr
     assert several.stderr.splitlines()[-1] == "Error: 2 of 3 images could not be read; the reasons are above"
     strict = invoke(data, trained, "predict", "--checkpoint", trained, "--strict", bad, good, tmp_path / "none.png")
-    assert strict.exit_code == 1 and not strict.stdout and "nothing is answered" in strict.stderr
+    assert strict.exit_code == 1 and not strict.stdout and "2 of 3 images could not be read; nothing" in strict.stderr
+    alone = invoke(data, trained, "predict", "--checkpoint", trained, "--strict", bad, good)
+    assert "truncated; nothing is answered; repair or remove it" in one_line(alone)
     assert invoke(data, trained, "predict", "--checkpoint", trained, "--strict", good).exit_code == 0
     assert "bad ü.png" in one_line(invoke(data, trained, "predict", "--checkpoint", trained, bad))
     assert "no such file" in one_line(invoke(data, trained, "predict", "--checkpoint", trained, tmp_path / "none.png"))

@@ -213,7 +213,7 @@ def choose_classes(text: str | None, class_names: Sequence[str]) -> list[str] | 
     words = [word.strip() for line in listed for word in ([line] if line in class_names else line.split(","))]
     chosen = [name for word in words if word for name in _range(word, list(class_names))]
     if not chosen:
-        raise MidasError(f"--classes {text}: names no class")
+        raise MidasError(f"--classes {text!r}: names no class; give some, such as 0-9 or A,B")
     return list(dict.fromkeys(chosen))
 
 
