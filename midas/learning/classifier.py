@@ -226,7 +226,9 @@ class Classifier:
             raise MidasError("classes: give at least one class, or None to allow all")
         threshold = self.card.reject_below if reject is True else float(reject)
         if threshold is None:
-            raise MidasError("this network has no threshold for 'unsure' of its own; give a probability")
+            raise MidasError(
+                "this network has no threshold for 'unsure' of its own; give a probability (--reject-below)"
+            )
         return Answers(allowed, top, threshold)
 
     def predict_stream(
