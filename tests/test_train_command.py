@@ -116,7 +116,7 @@ def test_what_does_not_go_together(root, tmp_path):
     )
     words = ["train", other, "--epochs", 60, "--folds", 2, "--name", "symbols-compact", "--resume"]
     assert "was trained on other data" in one_line(invoke(root, *words))
-    assert "there are default, quick, best" in one_line(
+    assert "choose one of default, quick, best" in one_line(
         invoke(root, "cross-validate", "--data", symbols, "--recipe", "cosine"), status=2
     )
     assert "need --data" in one_line(invoke(root, "cross-validate", "--class-names", __file__), status=2)
