@@ -141,7 +141,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             print(json.dumps(IN_PROCESS[step](*map(int, size.split("x")), Path(folder))))
         return
-    print("| what | step | seconds of all cores | peak memory |\n|---|---|---|---|")
+    print("| what | step | CPU seconds | peak memory |\n|---|---|---|---|")
     measured = itertools.chain(
         (row for size in options.predictions for row in of_predictions("score", size)),
         (row for size in options.audits for row in of_predictions("audit", size)),

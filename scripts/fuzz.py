@@ -330,8 +330,8 @@ def read_exported(folder: Path, seed: int) -> Read:
         try:
             size, _ = reader.read_card()
             reader.normalize(reader.read_gray(str(path)), size)
-        except SystemExit as error:
-            raise MidasError(error.code) from error
+        except (SystemExit, ValueError) as error:  # of which its `main` makes one line
+            raise MidasError(str(error)) from error
 
     return one
 

@@ -149,7 +149,7 @@ def main() -> None:
     print("| image | number | refused as blank | unsure | several characters noticed |\n|---|---|---|---|---|")
     counts = {name: measure(reader, images) for name, images in every.items()}
     marks = np.array([counts[name] for name in KINDS])
-    for name, row in chain(counts.items(), [("all that are no characters", marks.sum(axis=0).tolist())]):
+    for name, row in chain(counts.items(), [("everything that is not a character", marks.sum(axis=0).tolist())]):
         print(f"| {name} | {row[0]:,} | {row[1]:,} | {100 * row[2] / row[0]:.1f} % | {100 * row[3] / row[0]:.1f} % |")
 
 

@@ -3,6 +3,6 @@
 # midas train-part2, except --ensemble.
 set -euo pipefail
 for init in random pretrained; do
-    run=$(midas train-part2 --init $init --resume "$@" | tee /dev/stderr | tail -n 1)
+    run=$(midas train-part2 --init $init --resume --json "$@" | python -c 'import json, sys; print(json.load(sys.stdin)["path"])')
     midas analyze --checkpoint "$run"
 done

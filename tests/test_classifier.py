@@ -10,6 +10,7 @@ from tiny import CHARACTERS, dataset, experiment
 
 from midas.data import sample
 from midas.data.glyphs import Glyphs
+from midas.data.levels import BLANK
 from midas.data.memmap import ImageFile
 from midas.data.sources import open_source
 from midas.errors import MidasError
@@ -157,7 +158,7 @@ def test_restricted_probabilities_are_shared_out_among_the_allowed_classes(seeds
 
 def test_a_class_that_the_network_does_not_know_is_named(seeds):
     network = Classifier.load(seeds / "seed-0")
-    with pytest.raises(MidasError, match=r"scans\.zip: the network does not know the class 'Z'; it knows 14 classes"):
+    with pytest.raises(MidasError, match=r"scans\.zip: the network does not know the class 'Z' \(it knows 14 classes"):
         network.outputs_of(("A", "Z"), "scans.zip")
 
 
@@ -255,7 +256,7 @@ def test_pages_of_a_file_are_answered_one_by_one(seeds, page, tmp_path):
     pages = [Image.fromarray(each) for each in (page, page[:, ::-1], np.full_like(page, 255))]
     pages[0].save(file, save_all=True, append_images=pages[1:])
     found = list(network.predict_stream([open_source(file)], lambda *what: skipped.append(what)))
-    assert [each.source for each in found] == [f"{file}[1]", f"{file}[2]"] and skipped == [(f"{file}[3]", "blank")]
+    assert [each.source for each in found] == [f"{file}[1]", f"{file}[2]"] and skipped == [(f"{file}[3]", BLANK)]
     alone = network.predict(page[:, ::-1])[0]  # in a batch of its own, which may round differently
     assert (found[1].label, found[1].probability) == (alone.label, pytest.approx(alone.probability, abs=1e-5))
     with pytest.raises(MidasError, match=r"pages\.tif\[3\]: blank"):

@@ -299,6 +299,19 @@ def test_a_finished_run_is_left_alone(data, trained):
     assert {path.name: path.stat().st_mtime_ns for path in trained.iterdir()} == before
 
 
+def test_the_script_of_part_1_analyzes_its_run(data, trained, tmp_path):
+    shutil.copytree(trained.parents[2], tmp_path / "runs")
+    (tmp_path / "midas").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m midas "$@"\n')
+    (tmp_path / "midas").chmod(0o755)
+    path = os.pathsep.join([str(tmp_path), str(Path(sys.executable).parent), os.environ["PATH"]])
+    script = Path(__file__).parents[1] / "scripts" / "part1.sh"
+    words = ["--epochs", "20", "--batch-size", "16", "--data-dir", str(data), "--runs-dir", str(tmp_path / "runs")]
+    words += ["--cache-dir", str(data / "cache")]
+    done = subprocess.run(["bash", script, *words], env={**os.environ, "PATH": path}, capture_output=True, text=True)
+    assert done.returncode == 0 and "confusion.png" in done.stdout, done.stderr
+    assert (tmp_path / "runs" / "part1" / "compact" / "seed-0" / "analysis.json").exists()
+
+
 def test_another_experiment_in_the_same_place_is_refused(data, trained):
     result = invoke(data, trained.parents[2], "train-part1", "--epochs", 21, "--batch-size", 16)
     assert "epochs 21 instead of 20" in one_line(result)
@@ -730,7 +743,9 @@ def test_predict_goes_on_after_a_bad_file(data, trained, tmp_path):
     assert "none.png: skipped: no such file" in several.stderr
     assert several.stderr.splitlines()[-1] == "Error: 2 of 3 images could not be read; the reasons are above"
     strict = invoke(data, trained, "predict", "--checkpoint", trained, "--strict", bad, good, tmp_path / "none.png")
-    assert strict.exit_code == 1 and not strict.stdout and "nothing is answered" in strict.stderr
+    assert strict.exit_code == 1 and not strict.stdout and "2 of 3 images could not be read; nothing" in strict.stderr
+    alone = invoke(data, trained, "predict", "--checkpoint", trained, "--strict", bad, good)
+    assert "truncated; nothing is answered; repair or remove it" in one_line(alone)
     assert invoke(data, trained, "predict", "--checkpoint", trained, "--strict", good).exit_code == 0
     assert "bad ü.png" in one_line(invoke(data, trained, "predict", "--checkpoint", trained, bad))
     assert "no such file" in one_line(invoke(data, trained, "predict", "--checkpoint", trained, tmp_path / "none.png"))

@@ -28,6 +28,7 @@ from midas.data.datasets import (
 from midas.data.export import write_csv
 from midas.data.glyphs import Glyphs
 from midas.data.labels import name_classes
+from midas.data.levels import BLANK
 from midas.data.memmap import ImageFile, file_for
 from midas.data.preprocessing import normalize
 from midas.data.reading import stream
@@ -83,7 +84,7 @@ def test_bad_images_are_skipped_and_listed_and_strict_refuses(form, tmp_path):
     dataset = read(source)
     reasons = {each.name: each.reason for each in dataset.skipped}
     assert len(dataset) == 4 and set(reasons) == {*bad, "0/cut.jpg", "stray.png"}
-    assert (reasons["0/blank.png"], reasons["0/empty.png"]) == ("blank", "empty file")
+    assert (reasons["0/blank.png"], reasons["0/empty.png"]) == (BLANK, "empty file")
     assert reasons["stray.png"] == "no label, and not in a class folder"
     assert dataset.summary().skipped == dataset.skipped
     with pytest.raises(MidasError, match=r"data.*: 0/.*: .* \(and 4 more\); repair or remove it, or omit --strict"):

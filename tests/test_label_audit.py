@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 import sys
 
 import cv2
@@ -125,6 +126,19 @@ def test_with_a_reference_model(data, tmp_path):
     if found["suspects"]:
         assert "\nLabels that are probably correct, the likeliest first:\n" in text
     assert max(map(len, text.splitlines()[2:])) <= 80
+
+
+def test_the_last_line_corrects_the_labels(data, tmp_path):
+    with np.load(data / "mnist.npz") as arrays:
+        images, labels = arrays["x_train"], arrays["y_train"].copy()
+    labels[::5] = (labels[::5] + 1) % 10
+    np.savez(tmp_path / "wrong labels.npz", images=images, labels=labels)
+    words = ["--data", tmp_path / "wrong labels.npz", "--checkpoint", shipped_checkpoint(), "--no-transpose"]
+    last = invoke(data, *words, "--out", tmp_path / "out").stdout.splitlines()[-1]
+    assert "--no-transpose" in last
+    result = invoke(data, *shlex.split(last.partition("with: midas audit-labels ")[2]))
+    assert result.exit_code == 0 and "300 images, of which " in result.stdout
+    assert (tmp_path / "out" / "corrected").is_dir()
 
 
 def test_with_out_of_fold_predictions(data, tmp_path):

@@ -81,14 +81,18 @@ def test_a_damaged_card_is_refused(tmp_path, monkeypatch, card):
         read_exported.read_card()
 
 
-def test_what_it_cannot_read_is_refused(tmp_path):
+def test_what_it_cannot_read_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(read_exported, "read_card", lambda: (28, ["a"], (0, 0)))
+    monkeypatch.setattr(read_exported, "load_network", lambda: (None, []))
     for name, pixels in (("deep", np.zeros((40, 40), np.uint16)), ("clear", np.zeros((40, 40, 4), np.uint8))):
         cv2.imwrite(str(tmp_path / f"{name}.png"), pixels)
     cv2.imwrite(str(tmp_path / "tiny.png"), np.zeros((8, 8), np.uint8))
     (tmp_path / "text.png").write_text("no image")
-    for name in ("deep", "clear", "tiny", "text", "missing"):
+    for name in ("deep", "clear", "tiny", "text"):
         with pytest.raises(SystemExit, match=f"{name}.png: .*read it with midas"):
             read_exported.read_gray(str(tmp_path / f"{name}.png"))
     cv2.imwrite(str(tmp_path / "blank.png"), np.full((40, 40), 200, np.uint8))
-    with pytest.raises(SystemExit, match="blank"):
-        read_exported.normalize(read_exported.read_gray(str(tmp_path / "blank.png")), 28)
+    for name, reason in (("blank", "blank: nothing stands out"), ("missing", "no such file")):
+        monkeypatch.setattr("sys.argv", ["read.py", str(tmp_path / f"{name}.png")])
+        with pytest.raises(SystemExit, match=f"{name}.png: {reason}"):
+            read_exported.main()

@@ -6,6 +6,7 @@ from formats import encode, page
 from PIL import Image
 
 from midas.data.entries import Entry, Source
+from midas.data.levels import BLANK
 from midas.data.preprocessing import normalize
 from midas.data.reading import stream
 from midas.data.sources import open_source
@@ -27,7 +28,7 @@ def test_an_unusable_image_has_a_reason(tmp_path):
     for name, data in (("a.png", encode(page())), ("b.png", b"text"), ("c.png", encode(page(ink=255)))):
         (tmp_path / name).write_bytes(data)
     items = list(stream(open_source(tmp_path), 28))
-    assert [item.reason for item in items] == [None, "not an image, or truncated", "blank"]
+    assert [item.reason for item in items] == [None, "not an image, or truncated", BLANK]
     assert [item.glyph is None for item in items] == [False, True, True]
     assert [item.page for item in items] == ["120x90", "", ""]
 

@@ -108,7 +108,7 @@ def test_what_does_not_go_together(root, tmp_path):
     symbols = root / "symbols"
     other = write_symbols(tmp_path / "other", "ILX", 3)
     assert "has the class 'sign X'" in one_line(invoke(root, "train", symbols, "--test", other, "--name", "x"))
-    assert "goes with --from" in one_line(invoke(root, "train", symbols, "--freeze-backbone"), status=2)
+    assert "needs --from" in one_line(invoke(root, "train", symbols, "--freeze-backbone"), status=2)
     assert "no such checkpoint" in one_line(invoke(root, "train", symbols, "--from", "nowhere", "--name", "x"))
     assert "'plateau' is not one of" in one_line(invoke(root, "train", symbols, "--recipe", "plateau"), status=2)
     assert "holds another run (epochs 3 instead of 60)" in one_line(
@@ -116,10 +116,10 @@ def test_what_does_not_go_together(root, tmp_path):
     )
     words = ["train", other, "--epochs", 60, "--folds", 2, "--name", "symbols-compact", "--resume"]
     assert "was trained on other data" in one_line(invoke(root, *words))
-    assert "there are default, quick, best" in one_line(
+    assert "choose one of default, quick, best" in one_line(
         invoke(root, "cross-validate", "--data", symbols, "--recipe", "cosine"), status=2
     )
-    assert "goes with --data" in one_line(invoke(root, "cross-validate", "--class-names", __file__), status=2)
+    assert "need --data" in one_line(invoke(root, "cross-validate", "--class-names", __file__), status=2)
 
 
 def test_other_commands_take_the_run_and_the_data(root):
@@ -156,7 +156,7 @@ def test_a_corrected_copy_can_be_trained_on(root, tmp_path):
     words = ["audit-labels", "--data", root / "symbols", "--apply", tmp_path / "labels.csv"]
     assert "needs --out" in one_line(invoke(root, *words), status=2)
     words += ["--out", tmp_path / "x"]
-    assert "--folds does not go with --apply" in one_line(invoke(root, *words, "--folds", 2), status=2)
+    assert "--folds and --apply exclude each other" in one_line(invoke(root, *words, "--folds", 2), status=2)
     result = invoke(root, *words)
     assert result.exit_code == 0 and f"midas train {shlex.quote(str(tmp_path / 'x'))}" in result.stdout
     assert len(list((tmp_path / "x" / "sign Z").iterdir())) == 5

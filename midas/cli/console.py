@@ -251,21 +251,22 @@ class Unread:
             self.answered += 1
             yield prediction
 
-    def fail(self, more: str) -> None:
+    def fail(self, of_several: str, of_one: str) -> None:
         """Fail if there are any.
 
         Args:
-            more: what else to say about several.
+            of_several: what else to say about several.
+            of_one: what else to say about one, if others were read.
 
         Raises:
             MidasError: there are.
         """
         if len(self.listed) == 1:
-            others = " (all others were read)" if self.answered else ""
-            raise MidasError(f"{self.listed[0]['file']}: {self.listed[0]['reason']}{others}")
+            more = of_one if self.answered else ""
+            raise MidasError(f"{self.listed[0]['file']}: {self.listed[0]['reason']}{more}")
         if self.listed:
             total = len(self.listed) + self.answered
-            raise MidasError(f"{len(self.listed):,} of {total:,} images could not be read; {more}")
+            raise MidasError(f"{len(self.listed):,} of {total:,} images could not be read; {of_several}")
 
 
 # ---- the terminal

@@ -147,7 +147,7 @@ form_options = apply(
     click.option(
         "--transpose/--no-transpose",
         default=None,
-        help="Swap rows and columns of the images.  [default: as the form says; EMNIST's are swapped]",
+        help="Swap rows and columns of the images.  [default: only those of EMNIST]",
     ),
 )
 
@@ -176,10 +176,10 @@ network_option = checkpoint_option(
 )
 
 _STRENGTHS = {
-    "rotation": "Maximum, in degrees.",
+    "rotation": "Maximum rotation, in degrees.",
     "shear": "Maximum slant, in degrees.",
     "scale": "Natural logarithm of the largest stretch.",
-    "shift": "Maximum, as a fraction of the side.",
+    "shift": "Maximum shift, as a fraction of the side.",
     "elastic": "Displacement of the elastic grid's points, as a fraction of the side.",
     "stroke": "Thicken or thin strokes; 1 means by one pixel on each side.",
     "occlusion": "Largest side of a black rectangle in half of the copies, as a fraction of the side.",
@@ -199,7 +199,7 @@ augmentation_options = [
 
 _RECIPES = {
     "default": "default: accurate within minutes.",
-    "quick": "quick: in a fourth of the time.",
+    "quick": "quick: a quarter of the time.",
     "plateau": "plateau: ReduceLROnPlateau.",
     "cosine": "cosine: warm-up and cosine decay.",
     "fast": "fast: 99 % within seconds.",
@@ -219,10 +219,10 @@ def settings_options(part: str, model: bool = True, other_data: bool = False) ->
     if other_data:
         chosen = chosen | recipes("custom")
     data_option = click.option(
-        "--data", help="Any labeled images instead of those of Part 1; settings then suit their number."
+        "--data", help="Any labeled images instead of those of Part 1; settings then depend on their number."
     )
     fraction = click.FloatRange(0, 1, min_open=True, max_open=True)
-    by_size = "suits the number of images" if part == "custom" else None
+    by_size = "depends on the number of images" if part == "custom" else None
 
     def default_of(value: Any) -> str:
         return f"[default: {value}]" if value == by_size else f"[default: {value}, or the recipe's]"
@@ -251,7 +251,11 @@ def settings_options(part: str, model: bool = True, other_data: bool = False) ->
             type=click.IntRange(1),
             help=f"Maximum number of epochs.  {default_of(by_size or default.epochs)}",
         ),
-        click.option("--batch-size", type=click.IntRange(1), help=default_of(by_size or default.batch_size)),
+        click.option(
+            "--batch-size",
+            type=click.IntRange(1),
+            help=f"Number of images per step.  {default_of(by_size or default.batch_size)}",
+        ),
         click.option(
             "--learning-rate",
             type=click.FloatRange(0, min_open=True),
@@ -282,7 +286,7 @@ def settings_options(part: str, model: bool = True, other_data: bool = False) ->
         ),
         click.option("--all-data", is_flag=True, help="Train without a validation set, for a final network."),
         click.option(
-            "--limit", type=click.IntRange(1), help="Train on this many images only; such runs are not in reports."
+            "--limit", type=click.IntRange(1), help="Train on this many images only; such runs are left out of reports."
         ),
         seed_option,
         *([click.option("--name", help="Name of the run.  [default: made from the settings]")] if model else []),
@@ -317,7 +321,7 @@ def training_options(part: str) -> Decorator:
         show_envvar=True,
         expose_value=False,
         callback=_set_devices,
-        help="GPUs to train on, all at once; cpu for none.  [default: all]",
+        help="GPUs to train on together; cpu for none.  [default: all]",
     )
     places = [range_test_option, ensemble_option, devices_option, *where, *restart_options, tensorboard_option]
     return apply(settings_options(part), *places, wide_option, json_option, common)

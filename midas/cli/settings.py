@@ -40,11 +40,12 @@ def make_experiment(
     config = _read_config(usual, *ctx.meta["midas.config"]) if "midas.config" in ctx.meta else None
     base = config or (for_sample(usual) if workspace.is_sample and not suited else usual)
     if base.part != part:
-        raise MidasError(f"--config has the settings of {base.part}, not of {part}")
+        trained_by = "train" if base.part == "custom" else f"train-{base.part}"
+        raise MidasError(f"--config has the settings of {base.part}, not of {part}; use it with 'midas {trained_by}'")
     changes = {key: value for key, value in given.items() if key in Experiment.__dataclass_fields__}
     if "recipe" in given:
         if given["recipe"] not in recipes(part):
-            raise click.UsageError(f"--recipe {given['recipe']}: here, there are {', '.join(recipes(part))}")
+            raise click.UsageError(f"--recipe {given['recipe']}: choose one of {', '.join(recipes(part))}")
         base = with_recipe(base, given["recipe"])
     if "augment" in given:
         changes["augmentation"] = (base.augmentation or PARTS[part].augmentation) if given["augment"] else None
@@ -175,7 +176,7 @@ def make_suited(
     is_default = click.get_current_context().get_parameter_source("recipe") == ParameterSource.DEFAULT
     recipe = "default" if is_default else settings["recipe"]
     if recipe not in recipes("custom"):
-        raise click.UsageError(f"--recipe {recipe}: for other data, there are {', '.join(recipes('custom'))}")
+        raise click.UsageError(f"--recipe {recipe}: with --data, choose one of {', '.join(recipes('custom'))}")
     from midas.studies import custom
 
     given = custom.open_given(data, test, class_names, transpose)
@@ -213,7 +214,7 @@ def choose_classes(text: str | None, class_names: Sequence[str]) -> list[str] | 
     words = [word.strip() for line in listed for word in ([line] if line in class_names else line.split(","))]
     chosen = [name for word in words if word for name in _range(word, list(class_names))]
     if not chosen:
-        raise MidasError(f"--classes {text}: names no class")
+        raise MidasError(f"--classes {text!r}: names no class; give some, such as 0-9 or A,B")
     return list(dict.fromkeys(chosen))
 
 

@@ -65,7 +65,7 @@ def _prepare(data: str | None, settings: dict[str, Any]) -> tuple[Workspace, Exp
     workspace = make_workspace(settings, data)
     if data is None:
         if form != (None, None):
-            raise click.UsageError("what the labels stand for, or how images lie, goes with --data")
+            raise click.UsageError("--class-names and --transpose need --data")
         return workspace, make_experiment("part1", workspace, settings)
     workspace, suited = make_suited(workspace, data, None, *form, settings)
     return workspace, make_experiment("custom", workspace, settings, replace(suited, test=None, folds=None))
@@ -85,9 +85,9 @@ def cross_validate(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Cross-validate a training, of Part 1 or of any images.
+    """Cross-validate training on Part 1 or on any images.
 
-    More --repeats or a larger --ensemble keep the networks of an earlier call.
+    With more --repeats or a larger --ensemble, the networks of an earlier call are kept.
     """
     from midas.report.tables import cross_validation_table
     from midas.studies import cross_validation
@@ -154,7 +154,7 @@ def compare_models(
     help="Also train on this many images per class (label efficiency); may be repeated.",
 )
 @choice_option("--model", MODEL_NAMES, "[default: compact]")
-@click.option("--epochs", type=click.IntRange(1), help="[default: 10]")
+@click.option("--epochs", type=click.IntRange(1), help="Number of epochs.  [default: 10]")
 @click.option("--resume", is_flag=True, help="Resume an unfinished run.")
 @apply(*workspace_options, wide_option, json_option, common)
 def compare(
@@ -190,20 +190,28 @@ def compare(
 def list_runs(runs_dir: Path, as_json: bool) -> None:
     """List the runs, their state and headline numbers.
 
-    Those on the embedded sample, of `midas run --quick`, of comparisons, and cross-validations are listed, too.
+    Includes runs on the embedded sample, of `midas run --quick` and of comparisons, and cross-validations.
     """
     from midas.report import page, tables
     from midas.runs import find_everything
 
     states = [page.run_state(run) for run in find_everything(runs_dir)]
     table = tables.results_table(states, table_width())
-    emit({"runs": states}, as_json, table if states else f"{runs_dir}: no runs yet; train some with 'midas run'")
+    emit(
+        {"runs": states},
+        as_json,
+        table
+        if states
+        else f"{runs_dir}: no runs yet; train some with 'midas train DATA' or 'midas run --data-dir sample'",
+    )
 
 
 @command("report", epilog="Example: midas report --out report.html")
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), help="[default: report.html in the runs folder]"
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Page to write.  [default: report.html in the runs folder]",
 )
 @apply(runs_dir_option, json_option, common)
 def write_report(runs: tuple[Path, ...], out: Path | None, runs_dir: Path, as_json: bool) -> None:

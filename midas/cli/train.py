@@ -49,11 +49,11 @@ from_option = click.option("--from", "from_checkpoint", help="Start from this ch
 def train(data: str, test: str | None, class_names: Path | None, transpose: bool | None, **settings: Any) -> None:
     """Train on any labeled images, of any classes.
 
-    DATA is a folder of class folders, a zip, a table or any other form of data set. Epochs, batch size and how the
-    accuracy is measured suit its size.
+    DATA is a folder of class folders, a zip, a table or any other form of data set. The number of epochs, the
+    batch size and how the accuracy is measured depend on its size.
     """
     if settings["freeze_backbone"] and not settings["from_checkpoint"]:
-        raise click.UsageError("--freeze-backbone goes with --from")
+        raise click.UsageError("--freeze-backbone needs --from")
     workspace = make_workspace(settings, data)
     workspace, suited = make_suited(workspace, data, test, class_names, transpose, settings)
     _perform(make_experiment("custom", workspace, settings, suited), workspace, settings)

@@ -58,14 +58,18 @@ if TYPE_CHECKING:
 @click.option(
     "--overlay",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="With --lines: draw the answers on the image (PNG).",
+    help="With --lines: draw the answers on the image (PNG); numbered if there are several.",
 )
 @click.option(
     "--same-hand/--no-same-hand",
     default=None,
-    help="All characters are by one person: their sizes tell c from C.  [default: on a page, with --lines]",
+    help="All characters are by one person: their sizes tell c from C.  [default: within each page, with --lines]",
 )
-@click.option("--reject", is_flag=True, help="Answer 'unsure' where the network is; 1 % of correct answers are lost.")
+@click.option(
+    "--reject",
+    is_flag=True,
+    help="Answer 'unsure' ('?' in text) where the network is; loses 1 % of the correct answers.",
+)
 @click.option("--reject-below", type=click.FloatRange(0, 1), help="Answer 'unsure' below this probability.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values instead of a table.")
 @apply(classes_option, network_option, tta_option, strict_option, json_option, common)
@@ -84,14 +88,14 @@ def predict(
     strict: bool,
     as_json: bool,
 ) -> None:
-    """Read the character in each image, or all of a page.
+    """Read the character in each image, or whole pages.
 
     Prints the label, its probability, and the next two guesses. '-' reads an image from stdin. The pages of a TIFF and
-    the frames of an animation are images of their own. Images that cannot be read are listed, the others
-    answered, and the exit status is 1; with --strict nothing is answered then.
+    the frames of an animation are images of their own. Images that cannot be read are listed with the reason, all
+    others are answered, and the exit status is 1. With --strict, nothing is answered unless every image can be read.
     """
     if (overlay or as_table) and not as_lines:
-        raise click.UsageError("--overlay and --table go with --lines")
+        raise click.UsageError("--overlay and --table need --lines")
     if sum((as_json, as_csv, as_table)) > 1:
         raise click.UsageError("--json, --csv and --table exclude each other")
     network, _ = load_network(checkpoints, tta)
@@ -114,15 +118,16 @@ def predict(
             )
     else:
         found = network.predict_stream(sources, unread.add, answers)
+    found = unread.counted(found)
     if strict:
         found = list(found)
-        unread.fail("nothing is answered; repair or remove them, or omit --strict")
-    found = unread.counted(found)
+        nothing = "nothing is answered; repair or remove {}, or omit --strict"
+        unread.fail(nothing.format("them"), f"; {nothing.format('it')}")
     if as_json:
         emit_list("predictions", map(as_record, found), lambda: {"skipped": unread.listed})
     else:
         _print(found, as_lines, as_csv, as_table, max(map(len, network.class_names)))
-    unread.fail("the reasons are above")
+    unread.fail("the reasons are above", " (all others were read)")
 
 
 def _read_pages(
@@ -241,7 +246,9 @@ def evaluate(
 @command(epilog="Example: midas analyze --checkpoint checkpoints/part1/compact/seed-0")
 @network_option
 @click.option("--data", help="Labeled images.  [default: what the run itself was evaluated on]")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="[default: the run directory]")
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder to write to.  [default: the run directory]"
+)
 @apply(classes_option, form_options, tta_option, strict_option, json_option, common)
 def analyze(
     checkpoints: tuple[str, ...],
@@ -255,7 +262,7 @@ def analyze(
 ) -> None:
     """Draw confusion matrices, errors and learning curves.
 
-    Writes PNG files and analysis.json. Takes a run, a cross-validation, or with --data any network.
+    Writes PNG files and analysis.json. Takes a run or a cross-validation; with --data, any network.
     """
     from midas.metrics.classification import Scores
     from midas.report.tables import classification_report
@@ -272,7 +279,7 @@ def analyze(
         warn_of_notes(found["notes"])
     else:
         if classes:
-            raise click.UsageError("--classes goes with --data: a run keeps the predictions it was scored on")
+            raise click.UsageError("--classes needs --data: a run keeps the predictions it was scored on")
         run = find_run(checkpoints[0]) if len(checkpoints) == 1 and tta is None else None
         if not run:
             load_network(checkpoints, tta)  # or say that there is none
@@ -292,10 +299,20 @@ def analyze(
     "A reference model that was not trained on these labels",
     "out-of-fold predictions of networks trained on the labels",
 )
-@click.option("--folds", type=click.IntRange(2), default=3, show_default=True, help="Networks to train.")
-@click.option("--epochs", type=click.IntRange(1), help="Of each training.  [default: 2 to 30, by the number of images]")
+@click.option(
+    "--folds",
+    type=click.IntRange(2),
+    default=3,
+    show_default=True,
+    help="Number of folds: as many networks are trained.",
+)
+@click.option(
+    "--epochs", type=click.IntRange(1), help="Epochs of each training.  [default: 2 to 30, by the number of images]"
+)
 @click.option("--limit", type=click.IntRange(2), help="Audit this many images, drawn in proportion to the classes.")
-@click.option("--max-suspects", type=click.IntRange(1), default=20, show_default=True, help="Suspects to list.")
+@click.option(
+    "--max-suspects", type=click.IntRange(1), default=20, show_default=True, help="Maximum number of suspects to list."
+)
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for figures and lists.")
 @click.option("--cleanlab", is_flag=True, help="Compare with cleanlab, if it is installed.")
 @click.option(
@@ -323,9 +340,9 @@ def audit_labels(
 ) -> None:
     """Find wrong labels without knowing a single true one.
 
-    Estimates how many labels are wrong, how, and which. With --out, writes audit.json, a list of the labels to correct
-    (labels.csv) and figures. Edit the columns suggested and decision (relabel, keep, drop) of that list, and --apply
-    it: this writes a corrected copy of the data set, and never changes the original.
+    Estimates how many labels are wrong, in which way, and which ones. With --out, writes audit.json, a list of the
+    labels to correct (labels.csv) and figures. Edit the columns suggested and decision (relabel, keep, drop) of that
+    list, and --apply it: this writes a corrected copy of the data set, and never changes the original.
     """
     if corrections:
         _apply_corrections(ctx, data, (class_names, transpose), corrections, options["out"], as_json)
@@ -336,6 +353,7 @@ def audit_labels(
     source = open_data(data, "train", class_names, transpose)
     network, paths = load_network(checkpoints, tta) if checkpoints else (None, [])
     from midas.data import datasets
+    from midas.metrics.label_noise import COMPLEMENTARY
     from midas.report import label_audit
     from midas.studies import audit
 
@@ -350,10 +368,21 @@ def audit_labels(
         warn(f"Note: {label_audit.left_out(summary['left_out'])}; add images of them.")
     if summary["predictions"].get("independent") is False:
         warn("Note: this network was trained on these very labels, so its predictions are not independent of them.")
-    table, files = label_audit.table(summary, options["max_suspects"], table_width()), summary.get("files", ())
-    emit(
-        summary, as_json, "\n".join([table, *([""] if files else []), *(str(options["out"] / name) for name in files)])
-    )
+    lines = [label_audit.table(summary, options["max_suspects"], table_width())]
+    if options["out"]:
+        lines += ["", *(str(options["out"] / name) for name in summary["files"])]
+        if summary["suspected"] and summary["verdict"] != COMPLEMENTARY:
+            lines += [f"Check labels.csv, then correct with: {_correction(ctx, data, options['out'])}"]
+    emit(summary, as_json, "\n".join(lines))
+
+
+def _correction(ctx: click.Context, data: str, out: Path) -> str:
+    """Give the command line that writes a corrected copy of the data set that was audited."""
+    names, transpose = ctx.params["class_names"], ctx.params["transpose"]
+    form = ["--class-names", str(names)] if names else []
+    form += [] if transpose is None else ["--transpose" if transpose else "--no-transpose"]
+    written = ["--apply", str(out / "labels.csv"), "--out", str(out / "corrected")]
+    return command_line("audit-labels", "--data", data, *form, *written)
 
 
 def _apply_corrections(
@@ -364,7 +393,7 @@ def _apply_corrections(
     used = ("data", "class_names", "transpose", "corrections", "out", "as_json")
     for param in ctx.command.params:
         if param.expose_value and param.name not in used and _is_given(ctx, param.name or ""):
-            raise click.UsageError(f"{param.opts[0]} does not go with --apply")
+            raise click.UsageError(f"{param.opts[0]} and --apply exclude each other")
     from midas.data.corrections import apply_corrections, read_corrections
     from midas.data.datasets import open_test_part
     from midas.data.labels import convention, name_classes
@@ -387,7 +416,8 @@ def _is_given(ctx: click.Context, name: str) -> bool:
 def _refuse_unused(ctx: click.Context, names: tuple[str, ...], has_checkpoint: bool) -> None:
     for name in names:
         if _is_given(ctx, name):
-            raise click.UsageError(f"--{name} goes {'without' if has_checkpoint else 'with'} --checkpoint")
+            how = "and --checkpoint exclude each other" if has_checkpoint else "needs --checkpoint"
+            raise click.UsageError(f"--{name} {how}")
 
 
 @command(epilog="Example: midas export --checkpoint part2-best --format onnx --out exported")
@@ -404,7 +434,9 @@ def _refuse_unused(ctx: click.Context, names: tuple[str, ...], has_checkpoint: b
 @click.option(
     "--int8", is_flag=True, help="With litert: 8-bit integers, a quarter of the size, a little less accurate."
 )
-@click.option("--data", help="Labeled images to compare with Keras on.  [default: drawings of the embedded sample]")
+@click.option(
+    "--data", help="Labeled images on which to compare it with Keras.  [default: drawings of the embedded sample]"
+)
 @click.option("--overwrite", is_flag=True, help="Replace an earlier export in --out.")
 @apply(form_options, tta_option, json_option, common)
 def export(
@@ -420,12 +452,12 @@ def export(
 ) -> None:
     """Export a network for programs without midas.
 
-    The network has everything in it: an ensemble, test-time augmentation, and calibration. Beside it are its card and
-    read.py, a page of Python that reads drawings with it. It is compared with Keras, and written only if no probability
-    differs by more than 0.0001, or with --int8 whatever the difference.
+    The exported network includes an ensemble, test-time augmentation and calibration. Its card is written beside it,
+    and read.py, a page of Python that reads drawings with it. It is compared with Keras, and written only if no
+    probability differs by more than 0.0001; with --int8, whatever the difference.
     """
     if int8 and export_format != "litert":
-        raise click.UsageError("--int8 goes with --format litert")
+        raise click.UsageError("--int8 needs --format litert")
     refuse_nonempty(out, overwrite)
     source = open_data(data, "test", **form) if data else None
     network, _ = load_network(checkpoints, tta)

@@ -12,7 +12,7 @@ from midas.cli.options import apply, common, runs_dir_option
 
 @command(epilog="Example: midas serve --port 8765")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="To listen on; 0 chooses a free one."
+    "--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="Port; 0 chooses a free one."
 )
 @click.option(
     "--host",

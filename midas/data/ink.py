@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from midas.data.levels import UnreadableImage
+from midas.data.levels import BLANK, UnreadableImage
 
 MIN_CONTRAST = 24  # gray levels between paper and ink; an image with less is blank
 INK = 32  # of 255, with the paper at 0: fainter pixels do not widen the glyph
@@ -40,7 +40,7 @@ def ink_levels(gray: np.ndarray) -> tuple[float, float]:
     """
     low, high = (float(value) for value in cv2.minMaxLoc(gray)[:2])
     if high - low < MIN_CONTRAST:
-        raise UnreadableImage("blank")
+        raise UnreadableImage(BLANK)
     threshold, _ = cv2.threshold(gray, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     border = border_pixels(gray)
     bright = border > threshold
@@ -98,7 +98,7 @@ def box_of_components(found: np.ndarray, page: int) -> tuple[int, int, int, int]
         UnreadableImage: there is no ink.
     """
     if not len(found):
-        raise UnreadableImage("blank")
+        raise UnreadableImage(BLANK)
     if len(found) == 1:  # one component, as in nearly all digits of MNIST: a shortcut
         left, top, width, height, _ = found[0].tolist()
         return left, top, left + width, top + height

@@ -18,6 +18,7 @@ CONTRAST = 64  # gray levels between ink and paper, where the opaque part of an 
 SOLID = 0.7  # of its convex hull: a page covers more, even if it is rotated, and most characters less
 RIM = 0.025  # of the longer side of a page: how far its edge reaches inwards
 CONVEX = 0.985  # of its convex hull: a blank page covers more, even with round corners, and a stencil less
+BLANK = "blank: nothing stands out from the paper"  # why an image shows no character
 BLANK_AREA, BLANK_ASPECT = 0.5, 2  # a blank page covers more of the image, and is less elongated than a single stroke
 
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from midas.data.ink import DUST_AREA, INK, MIN_CONTRAST, PLAIN_BORDER, SPECK_AREA, border_pixels, ink_levels
-from midas.data.levels import UnreadableImage
+from midas.data.levels import BLANK, UnreadableImage
 
 # What makes an image a photograph, or a page uneven: ink on more of the border, or faint gray on more of the page, than
 # in the 2,480 drawings (0.016 and 0.007) or in 12,000 images of MNIST and Part 3 (0.036; too small to be pages).
@@ -119,11 +119,11 @@ def _even_light(gray: np.ndarray, paper: np.ndarray, is_light: bool) -> tuple[np
     cv2.normalize(depth, levels, 255, 0, cv2.NORM_INF, cv2.CV_8U)
     inked = cv2.threshold(levels, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)[1]
     if not inked.any() or np.median((paper - soft)[inked > 0]) < MIN_CONTRAST:
-        raise UnreadableImage("blank")
+        raise UnreadableImage(BLANK)
     zero, full = np.median(depth[inked == 0]), np.median(depth[inked > 0])
     noise = 1.4826 * np.median(np.abs(depth[inked == 0] - zero))  # estimates the standard deviation of normal noise
     if full - zero < MIN_SEPARATION * noise:
-        raise UnreadableImage("blank")
+        raise UnreadableImage(BLANK)
     return ((paper - gray) / light - zero) * (255 / (full - zero)), inked
 
 

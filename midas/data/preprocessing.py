@@ -14,7 +14,7 @@ import numpy as np
 
 from midas.data.glyphs import UNKNOWN_PLACE, Glyph, place_on_page
 from midas.data.ink import INK, box_of_components, components, glyph_box, ink_levels
-from midas.data.levels import UnreadableImage
+from midas.data.levels import BLANK, UnreadableImage
 from midas.data.photographs import clean_photo, is_photo
 from midas.data.surroundings import may_be_surrounded, without_surroundings
 
@@ -47,7 +47,7 @@ def normalize(gray: np.ndarray, size: int = 28) -> Glyph:
     ((28, 28), (11, 4, 7, 20), 1.0)
     """
     if not gray.size:
-        raise UnreadableImage("blank")
+        raise UnreadableImage(BLANK)
     if max(gray.shape) <= TINY:
         gray = _enlarged(gray)
     page = gray

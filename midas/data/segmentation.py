@@ -14,7 +14,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from midas.data.glyphs import UNKNOWN_PLACE, Glyph
-from midas.data.levels import UnreadableImage
+from midas.data.levels import BLANK, UnreadableImage
 from midas.data.paper import Sheet, find_sheet
 from midas.data.photographs import page_ink
 from midas.data.preprocessing import bare_image, frame_glyph
@@ -206,7 +206,7 @@ def _components(ink: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, fl
     pen = _pen_width(solid)
     kept = 1 + np.flatnonzero(np.maximum(width, height)[1:] > DUST * pen)
     if not len(kept):
-        raise UnreadableImage("blank")
+        raise UnreadableImage(BLANK)
     if len(kept) > MAX_COMPONENTS:
         raise UnreadableImage(f"{len(kept):,} separate specks of ink, more than a page of characters has")
     return components, np.stack([left, top, left + width, top + height], axis=1), kept, pen

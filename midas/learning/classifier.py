@@ -226,7 +226,9 @@ class Classifier:
             raise MidasError("classes: give at least one class, or None to allow all")
         threshold = self.card.reject_below if reject is True else float(reject)
         if threshold is None:
-            raise MidasError("this network has no threshold for 'unsure' of its own; give a probability")
+            raise MidasError(
+                "this network has no threshold for 'unsure' of its own; give a probability (--reject-below)"
+            )
         return Answers(allowed, top, threshold)
 
     def predict_stream(
@@ -318,7 +320,10 @@ class Classifier:
         unknown = [name for name in class_names if name not in self.class_names]
         if unknown:
             known = f"{len(self.class_names)} classes, {self.class_names[0]!r} to {self.class_names[-1]!r}"
-            raise MidasError(f"{data}: the network does not know the class {unknown[0]!r}; it knows {known}")
+            raise MidasError(
+                f"{data}: the network does not know the class {unknown[0]!r} (it knows {known}); take another "
+                "network, or leave out the images of that class"
+            )
         return np.array([self.class_names.index(name) for name in class_names])
 
     def probabilities(self, glyphs: Glyphs, allowed: np.ndarray | None = None) -> np.ndarray:

@@ -24,6 +24,8 @@ INK = 32  # of 255, with the paper at 0: fainter pixels do not widen the glyph
 
 def read_gray(path: str) -> np.ndarray:
     """Decode an image to gray levels, uint8 (height, width)."""
+    if not Path(path).is_file():
+        raise SystemExit(f"{path}: no such file; check the name")
     try:
         image = cv2.imread(path, cv2.IMREAD_UNCHANGED)
     except cv2.error:  # too many pixels
@@ -62,7 +64,7 @@ def ink_levels(gray: np.ndarray) -> tuple[float, float]:
     """Find the gray levels of paper, which most of the border shows, and of the strongest ink."""
     low, high = cv2.minMaxLoc(gray)[:2]
     if high - low < 24:
-        raise SystemExit("blank")
+        raise ValueError("blank: nothing stands out from the paper")
     threshold = cv2.threshold(gray, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)[0]
     border = np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]])
     bright = border > threshold
@@ -172,7 +174,10 @@ def main() -> None:
     size, class_names, pen = read_card()
     network, names = load_network()
     for path in sys.argv[1:]:
-        glyph, place = normalize(read_gray(path), size)
+        try:
+            glyph, place = normalize(read_gray(path), size)
+        except ValueError as error:
+            raise SystemExit(f"{path}: {error}") from error
         inputs = {"glyph": thicken(glyph, *pen)[None], "place": place[None]}
         try:
             (probabilities,) = network({name: inputs[name] for name in names})

@@ -236,7 +236,10 @@ def initialize(
     wanted = f"a {experiment.model} network for {experiment.size}x{experiment.size} images"
     found = pretrained.network.name, pretrained.size
     if found != (experiment.model, experiment.size):
-        raise MidasError(f"{init_checkpoint}: a {found[0]} network for {found[1]}x{found[1]} images, not {wanted}")
+        raise MidasError(
+            f"{init_checkpoint}: a {found[0]} network for {found[1]}x{found[1]} images, not {wanted}; give --model "
+            f"{found[0]} --size {found[1]}, or start from another"
+        )
     try:
         models.copy_weights(pretrained.network, model, head=pretrained.class_names == class_names)
     except ValueError as error:

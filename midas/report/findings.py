@@ -307,7 +307,7 @@ def _part3(groups: Sequence[SeedGroup]) -> list[str]:
         ways.append(f"a network that takes them as correct recognizes {_by_initialization(naive)}")
     if complementary:
         one = "one" if naive else "a network"
-        ways.append(f"{one} that learns from them what an image is not recognizes {_by_initialization(complementary)}")
+        ways.append(f"{one} that takes them as complementary labels recognizes {_by_initialization(complementary)}")
     digits = SAMPLE_DIGITS if groups[0].first.sample else "digits"
     headline = f"Trained on {digits} whose labels are wrong: {'; '.join(ways)}; chance is {100 * chance:.3g} %."
     harmed = [group for group in complementary if _is_changed(group, for_better=False)]

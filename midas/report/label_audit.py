@@ -26,6 +26,7 @@ from midas.report.tables import Column, folded, text_table
 if TYPE_CHECKING:
     from midas.data.datasets import Dataset
 
+MORE = "try more images or a better network (more --epochs, or --checkpoint)"
 MAX_PAIRS = 10  # shown in the table
 MAX_NAMED = 4  # classes or pairs named in a sentence
 
@@ -123,7 +124,7 @@ def expected_precision(found: Audit) -> float | None:
 def action(found: Audit) -> str:
     """Say what to do, in a sentence."""
     if not found.conclusive:
-        return "Nothing can be said about these labels; try more images, more --epochs or a better --checkpoint."
+        return f"Nothing can be said about these labels; {MORE}."
     if found.verdict == COMPLEMENTARY:
         return "Do not train on these labels as if they were correct: take them as complementary labels."
     count = int(found.suspected.sum())
@@ -145,9 +146,7 @@ def sentence(found: Audit, names: Sequence[str]) -> str:
         return f"clean: up to {high} of the labels are wrong"
     if found.verdict == UNDECIDED:
         bounds = f"{low} to {high}" if share.interval[1] < 1 else f"up to {high}"
-        return (
-            f"undecided: {bounds} of the labels may be wrong; try more images, more --epochs or a better --checkpoint"
-        )
+        return f"undecided: {bounds} of the labels may be wrong; {MORE}"
     if found.verdict == COMPLEMENTARY:
         correct = " to ".join(_percent(bound) for bound in share.interval)
         return (

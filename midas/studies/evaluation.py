@@ -161,7 +161,7 @@ def analyze_network(
     run = find_run(checkpoints[0]) if len(checkpoints) == 1 else None
     out = out or (run.path if run else None)
     if out is None:
-        raise MidasError("give the folder of the figures with --out: only a run has one of its own")
+        raise MidasError("give a folder for the figures with --out: only a run has one of its own")
     dataset, probabilities = score_source(network, source, data, classes, False, strict, progress)
     names = str(checkpoints[0]) if len(checkpoints) == 1 else [str(path) for path in checkpoints]
     epochs = run.epochs() if run else []
