@@ -137,3 +137,10 @@ def test_python_objects_are_refused_in_words(tmp_path):
     for name in ("x.npz", "X.npy"):
         with pytest.raises(MidasError, match=f"{name}: .*holds Python objects, which may contain code"):
             open_source(tmp_path / name)
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (64, 64), (30, 44), (40, 60, 3), (40, 60, 4)])
+def test_an_array_without_labels_may_be_a_single_image(shape, tmp_path):
+    np.save(tmp_path / "drawing.npy", np.zeros(shape, np.uint8))
+    (entry,) = open_source(tmp_path / "drawing.npy").entries()
+    assert entry.read().shape == shape[:2]

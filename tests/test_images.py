@@ -95,6 +95,18 @@ def test_orientation_is_respected(orientation, format, mode):
     assert decoded.shape == (90, 120) and np.abs(decoded.astype(int) - page()).mean() < 2
 
 
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_orientation_is_respected_with_16_bits_and_transparency(orientation):
+    turned = Image.fromarray(page())
+    if orientation > 1:
+        turned = turned.transpose(ORIENTATIONS[orientation])
+    pixels = np.dstack([np.zeros((*turned.size[::-1], 3), np.uint16), 257 * (255 - np.asarray(turned, np.uint16))])
+    data = cv2.imencode(".png", pixels)[1].tobytes()
+    exif = Image.Exif()
+    exif[EXIF_ORIENTATION] = orientation
+    assert (decode(data[:33] + chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0")) + data[33:]) == page()).all()
+
+
 @pytest.mark.parametrize(
     ("offset", "number", "reason"), [(33, 2**32 - 1, "truncated"), (16, 2**31 - 1, "larger")], ids=["chunk", "width"]
 )
@@ -196,6 +208,7 @@ OTHERS = {
     "QOI": encode(page(), "QOI", "RGB") if "QOI" in Image.SAVE else encode(page(), "PPM", "RGB"),
     "ICO": encode(page(), "ICO", sizes=[(120, 90)]),
     "ASCII": b"P2\n# from a program\n120 90\n255\n" + b" ".join(b"%d" % value for value in page().flat),
+    "color PFM": b"PF\n120 90\n-1.0\n" + (np.dstack([page()[::-1]] * 3) / 255).astype("<f4").tobytes(),
     "12 bits": b"P5 120 90 4095\n" + (page().astype(">u2") * 16).tobytes(),
     "PAM": b"P7\nWIDTH 120\nHEIGHT 90\nDEPTH 1\nMAXVAL 255\nTUPLTYPE GRAYSCALE\nENDHDR\n" + page().tobytes(),
     "PFM": b"Pf\n120 90\n-1.0\n" + (page()[::-1] / 255).astype("<f4").tobytes(),

@@ -84,3 +84,9 @@ def test_other_files_are_no_class_names(text, tmp_path):
         read_class_names(tmp_path / "names")
     with pytest.raises(MidasError, match="cannot be read"):
         read_class_names(tmp_path / "none")
+
+
+@pytest.mark.parametrize("text", ["name,label\nA,0\nB,1", "0 A\n1 B", "0: A\n1: B", '{"A": 0, "B": 1}'])
+def test_names_may_come_first_and_other_characters_may_separate_them(text, tmp_path):
+    (tmp_path / "names").write_text(text)
+    assert read_class_names(tmp_path / "names") == {"0": "A", "1": "B"}

@@ -81,3 +81,15 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(MidasError, match="need the package pyarrow: pip install pyarrow"):
         open_source(tmp_path / "x.parquet")
+
+
+@needs_pyarrow
+def test_rows_without_an_image_are_skipped_and_whole_numbers_are_labels(tmp_path):
+    columns = {"image": [*IMAGES, None], "label": [0.0, 1.0, None, None]}
+    (tmp_path / "gaps.parquet").write_bytes(parquet(columns))
+    found = read(open_source(tmp_path / "gaps.parquet"))
+    assert found.class_names == ("0", "1") and [each.name for each in found.skipped] == [
+        "gaps.parquet[2]",
+        "gaps.parquet[3]",
+    ]
+    assert "no bytes" in found.skipped[1].reason

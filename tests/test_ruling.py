@@ -46,7 +46,7 @@ def test_ruling_and_boxes_of_a_page_go_and_crossing_strokes_stay():
 
 
 @pytest.mark.parametrize("character", "RgK5")
-@pytest.mark.parametrize("kind", ["box", "open", "comb", "underline", "through"])
+@pytest.mark.parametrize("kind", ["box", "open", "comb", "underline", "through", "along"])
 def test_lines_round_and_through_a_character_are_told_from_its_strokes(character, kind):
     drawn = ink(character)
     left, top, width, height = cv2.boundingRect(drawn)
@@ -60,6 +60,8 @@ def test_lines_round_and_through_a_character_are_told_from_its_strokes(character
     elif kind == "comb":
         lined[bottom + 12 : bottom + 16] = 255
         lined[top : bottom + 14, [*range(left - 30, left - 26), *range(right + 26, right + 30)]] = 255
+    elif kind == "along":
+        lined[[top, bottom - 3]] = 255
     else:
         lined[bottom + 10 : bottom + 14, 5:-5] = 255
     ruling = find_ruling(lined)
@@ -76,6 +78,14 @@ def test_strokes_of_letters_are_no_ruling(character, margin):
     around = round(margin * max(width, height))
     cut = cv2.copyMakeBorder(drawn[top : top + height, left : left + width], *[around] * 4, cv2.BORDER_CONSTANT)
     assert find_ruling(cut) is None
+
+
+def test_a_letter_of_straight_strokes_on_a_ruled_line_is_not_all_ruling():
+    letter = np.zeros((240, 320), np.uint8)
+    letter[70:170, [*range(120, 136), *range(180, 196)]] = letter[110:126, 120:196] = 255
+    lined = letter.copy()
+    lined[150:152] = 255
+    assert np.array_equal(np.where(find_ruling(lined), 0, lined), letter)
 
 
 @pytest.mark.parametrize("kind", ["grid", "rules", "box"])

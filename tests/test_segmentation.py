@@ -149,6 +149,14 @@ def test_single_drawings_show_one_character():
     assert not shows_several(np.full((90, 120), 255, np.uint8))
 
 
+@pytest.mark.parametrize("character", "A9Kkm")
+def test_a_crop_whose_strokes_are_thick_for_its_size_shows_one(character):
+    drawing = cv2.resize(draw(character, 3), (320, 240), interpolation=cv2.INTER_AREA)
+    left, top, width, height = cv2.boundingRect((drawing < 128).view(np.uint8))
+    cut, margin = drawing[top : top + height, left : left + width], max(width, height) // 10
+    assert not shows_several(cv2.copyMakeBorder(cut, *[margin] * 4, cv2.BORDER_CONSTANT, value=255))
+
+
 @pytest.mark.parametrize("word", ["AB", "12", "2024", "iI", "it"])
 def test_words_show_several(word):
     assert shows_several(write_line(word)) and shows_several(255 - write_line(word))

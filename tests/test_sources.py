@@ -1,6 +1,7 @@
 """Every form of data set gives the same stream of images; hostile and damaged ones are refused in one line."""
 
 import gzip
+import os
 import struct
 import sys
 import tarfile
@@ -221,6 +222,29 @@ def test_a_bad_member_does_not_affect_the_others(tmp_path):
             readable[entry.name] = str(error)
     assert readable.pop("0/1.png") == (90, 120) and "damaged in the archive" in readable["0/0.png"]
     assert all(isinstance(reason, str) for reason in readable.values()) and len(readable) == 4
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+def test_what_is_neither_a_file_nor_a_folder_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    for path in (tmp_path / "pipe.png", os.devnull):
+        with pytest.raises(MidasError, match="neither a file nor a folder; pipe an image into '-'"):
+            open_source(path)
+
+
+def test_an_archive_beside_class_folders_is_named(tmp_path):
+    inner = pack(tmp_path / "inner", "zip", tree("0", "1")).read_bytes()
+    source = open_source(pack(tmp_path / "data", "folder", {**tree("0", "1"), "more/inner.zip": inner}))
+    assert source.count == 4 and source.notes[0].endswith("has images, so archives are left out: more/inner.zip")
+
+
+def test_archives_too_deep_in_others_are_to_be_unpacked(tmp_path):
+    data = pack(tmp_path / "0", "zip", tree("0", "1")).read_bytes()
+    for depth in "123":
+        path = pack(tmp_path / depth, "zip", {"inner.zip": data})
+        data = path.read_bytes()
+    with pytest.raises(MidasError, match="unpack the outer archive"):
+        open_source(path)
 
 
 def test_a_file_that_is_deleted_meanwhile_is_unreadable(tmp_path):

@@ -51,6 +51,12 @@ def surround(kind, character):
         return cv2.copyMakeBorder(inner, 40, 70, 90, 50, cv2.BORDER_CONSTANT, value=80)
     if kind == "edges":
         return cv2.copyMakeBorder(inner, 6, 0, 9, 0, cv2.BORDER_CONSTANT, value=10)
+    if kind == "light table":
+        return cv2.copyMakeBorder(inner, 40, 70, 90, 50, cv2.BORDER_CONSTANT, value=185)
+    if kind == "white table":
+        return cv2.copyMakeBorder(cv2.subtract(inner, 50), 40, 70, 90, 50, cv2.BORDER_CONSTANT, value=250)
+    if kind == "hairline":
+        return cv2.rectangle(inner, (0, 0), (199, 199), 10, 1)
     lined = inner.copy()
     lined[[15, 16, 185, 186]] = 60
     if kind == "grid":
@@ -58,7 +64,7 @@ def surround(kind, character):
     return lined
 
 
-KINDS = ["box", "double box", "cell", "table", "edges", "rules", "grid"]
+KINDS = ["box", "double box", "cell", "table", "light table", "white table", "edges", "hairline", "rules", "grid"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -132,3 +132,9 @@ def test_other_files_are_no_tables(tmp_path):
     assert {entry.label for entry in source.entries()} == {None}
     with pytest.raises(MidasError, match=r"'Img' is the only folder with images, so it is not taken as a class; .*CSV"):
         read(source)
+
+
+def test_a_line_with_more_columns_does_not_lose_the_others(tmp_path):
+    data = table("image,label").replace(b"img001-001.png,A", b"img001-001.png,,")
+    found = read(open_source(pack(tmp_path / "d", "folder", {"x.csv": data, **IMAGES})))
+    assert len(found) == 3 and [each.name for each in found.skipped] == ["Img/img001-001.png"]

@@ -4,7 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from midas.data.trees import MAX_DEPTH, MAX_TOTAL, Member, check_members, find_images, normalize_name
+from midas.data.trees import (
+    MAX_DEPTH,
+    MAX_TOTAL,
+    Member,
+    MissingPartError,
+    check_members,
+    find_images,
+    normalize_name,
+)
 from midas.errors import MidasError
 
 PATH = Path("data.zip")
@@ -52,6 +60,11 @@ def test_images_get_the_name_of_their_folder_as_label():
 def test_hidden_files_are_ignored():
     found = find_images(PATH, ["0/a.png", "0/._a.png", "__MACOSX/0/b.png", ".git/x/c.png"], [], None)
     assert found.labels == {"0/a.png": "0"} and found.class_folders == ("0",)
+
+
+def test_a_part_that_nist_folders_lack_is_missing():
+    with pytest.raises(MissingPartError, match="has no test part, but train_4a"):
+        find_images(Path("data"), ["by_class/4a/train_4a/0.png"], [], "test")
 
 
 def test_a_split_selects_its_folder():

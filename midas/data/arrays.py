@@ -85,9 +85,18 @@ def _arranged(images: Array, count: int | None) -> Array:
     """Bring the axes of images into the order (n, height, width) or (n, height, width, channels)."""
     if isinstance(images, ImageFile):
         return images
+    if count is None and isinstance(images, np.ndarray) and _is_single(images.shape):
+        images = images[None]
     if images.ndim in (2, 3, 4) and count and len(images) != count == images.shape[-1]:
         images = np.moveaxis(np.asarray(images), -1, 0)  # MATLAB's order
     return replace(images, arrange=_in_order) if isinstance(images, PackedArray) else _in_order(images)
+
+
+def _is_single(shape: tuple[int, ...]) -> bool:
+    """Whether an array without labels is one image, gray or in color; flat images are longer than they are many."""
+    if len(shape) == 2:
+        return min(shape) >= MIN_SIDE and (shape[0] == shape[1] or math.isqrt(shape[1]) ** 2 != shape[1])
+    return len(shape) == 3 and min(shape[:2]) >= MIN_SIDE and shape[2] <= 4
 
 
 def _in_order(images: np.ndarray) -> np.ndarray:

@@ -45,6 +45,7 @@ JPEG_MARKER = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
 SMALL_JPEG = 4096  # bytes; OpenCV prints what is odd about a JPEG, and for larger ones it is hardly faster than Pillow
 PNG = b"\x89PNG\r\n\x1a\n"
 PNG_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT", b"IEND")  # the others do not change what is shown
+ORIENTATION = 274  # a tag of EXIF
 ANIMATION_CHUNKS = (b"acTL", b"fcTL", b"fdAT")
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two are BigTIFF
 NEW_SUBFILE_TYPE, REDUCED, MASK = 254, 1, 4  # a tag of TIFF, and two of its bits
@@ -57,7 +58,7 @@ PILLOW = (
 )
 LAYERED = ("PSD",)  # what Pillow calls frames of them are layers
 SIGNATURES = re.compile(  # of the common formats
-    rb"\x89PNG\r\n|\xff\xd8\xff|II[*+]\0|MM\0[*+]|GIF8|BM....\0{4}|RIFF....WEBP|P[1-7f]\s"
+    rb"\x89PNG\r\n|\xff\xd8\xff|II[*+]\0|MM\0[*+]|GIF8|BM....\0{4}|RIFF....WEBP|P[1-7fF]\s"
     rb"|....ftyp(avi|hei|hev|mif1|msf1)|\0\0\0\x0cjP|\xff\x4f\xff\x51|\0\0[\1\2]\0[^\0]\0",
     re.DOTALL,
 )
@@ -204,7 +205,16 @@ def _png_pages(data: bytes) -> Iterator[Callable[[], np.ndarray]]:
             image = PngImageFile(io.BytesIO(plain))
         yield from _frames(image)
     else:
-        yield partial(_opencv, plain, cv2.IMREAD_UNCHANGED) if has_alpha else partial(_opencv, plain)
+        yield partial(_deep_with_alpha, plain) if has_alpha else partial(_opencv, plain)
+
+
+def _deep_with_alpha(data: bytes) -> np.ndarray:
+    """Decode 16 bits with OpenCV, which drops either the transparency or the orientation in EXIF."""
+    from PIL.PngImagePlugin import PngImageFile
+
+    with _errors_as_reasons():
+        orientation = PngImageFile(io.BytesIO(data)).getexif().get(ORIENTATION, 1)
+    return _turned(_opencv(data, cv2.IMREAD_UNCHANGED), orientation)
 
 
 def _png_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
@@ -317,7 +327,8 @@ def _open(data: bytes) -> Image:
         try:
             return Image.open(io.BytesIO(data), formats=formats)
         except UnidentifiedImageError:
-            return Image.fromarray(_unidentified(data))
+            image = _unidentified(data)
+            return Image.fromarray(image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY))
 
 
 def _unidentified(data: bytes) -> np.ndarray:
@@ -365,6 +376,17 @@ def _upright(image: Image) -> Image:
             return ImageOps.exif_transpose(image)
     except Exception:  # EXIF may be damaged where the image is not
         return image
+
+
+def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Apply an orientation of EXIF to an array."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)
 
 
 @contextlib.contextmanager

@@ -181,6 +181,8 @@ def read_class_names(path: Path) -> dict[str, str]:
 
 
 def _from_json(value: Any) -> dict[str, str]:
+    if isinstance(value, dict) and all(type(index) is int for index in value.values()):
+        return _checked((str(index), name) for name, index in value.items())  # class_indices of Keras
     items = value.items() if isinstance(value, dict) else enumerate(value)
     return _checked((str(label), name) for label, name in items)
 
@@ -192,6 +194,8 @@ def parse_class_names(text: str) -> dict[str, str]:
     {'0': 'zero', '1': 'one'}
     >>> parse_class_names("1 65 97\n2 66 98")  # EMNIST's letters: a class is named by the capital
     {'1': 'A', '2': 'B'}
+    >>> parse_class_names("0 A\n1 B"), parse_class_names("name,label\nA,0")
+    ({'0': 'A', '1': 'B'}, {'0': 'A'})
     >>> parse_class_names("cat\ndog")
     {'0': 'cat', '1': 'dog'}
     """
@@ -199,12 +203,16 @@ def parse_class_names(text: str) -> dict[str, str]:
     if lines and all(re.fullmatch(r"\s*\d+(\s+\d{1,6})+\s*", line) for line in lines):
         codes = (line.split()[:2] for line in lines)
         return _checked((label, chr(int(code))) for label, code in codes)
+    if lines and all(found := [re.fullmatch(r"\s*(\d+)\s*[\s:=]\s*(\S+)\s*", line) for line in lines]):
+        return _checked((match[1], match[2]) for match in found if match)
     delimiter = "\t" if all("\t" in line for line in lines) else ";" if all(";" in line for line in lines) else ","
     rows = list(csv.reader(io.StringIO("\n".join(lines)), delimiter=delimiter))
     width = max((len(row) for row in rows), default=0)
     if width < 2:
         return _checked((str(index), row[0]) for index, row in enumerate(rows))
     titles = [cell.strip().lower() for cell in rows[0]]
+    if titles[0] in NAME_TITLES and titles[-1] in LABEL_TITLES:
+        rows, titles = [row[::-1] for row in rows], titles[::-1]
     has_titles = titles[0] in LABEL_TITLES and titles[0] != titles[-1]
     named = next((titles.index(title) for title in NAME_TITLES if has_titles and title in titles), width - 1)
     if short := next((row for row in rows if len(row) != width), None):

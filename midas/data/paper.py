@@ -139,7 +139,12 @@ def _region(
     is_hole = tree[0][:, 3] >= 0
     outline = outlines[int(np.flatnonzero(~is_hole)[0])]
     area = int(cv2.contourArea(outline) + len(outline) / 2 + 1)  # Pick's theorem
-    if not MIN_AREA * gray.size <= area <= WHOLE * gray.size or np.count_nonzero(part) < MIN_PAPER * area:
+    is_whole = area > WHOLE * gray.size  # within a line of a pixel or two on three or four sides
+    if (
+        area < MIN_AREA * gray.size
+        or (is_whole and _cut_sides(part, 1) > 1)
+        or np.count_nonzero(part) < MIN_PAPER * area
+    ):
         return None
     rectangle = cv2.minAreaRect(outline)
     near, wide = _edge_contrasts(outline, edges)
@@ -151,24 +156,40 @@ def _region(
     fill = _quadrilateral_fill(outline, mask)
     if fill < (MIN_FULL_FILL if _cut_sides(mask, max(2, sum(mask.shape) // 100)) == 4 else MIN_FILL):
         return None
-    if _is_faint(gray, part, mask, near):
-        return None
-    ink = [max(cv2.boundingRect(hole)[2:]) - 2 for hole, inner in zip(outlines, is_hole, strict=True) if inner]
-    content = max(ink, default=0) / min(rectangle[1])
     level = gray[part > 0].min() if is_light else gray[part > 0].max()
     is_cell = bool((np.median(gray[mask == 0]) > level) == is_light)
+    is_faint, is_crossed = _faintness(gray, part, near)
+    if is_crossed or (is_faint and is_cell):
+        return None
+    ink = [max(cv2.boundingRect(hole)[2:]) - 2 for hole, inner in zip(outlines, is_hole, strict=True) if inner]
+    content = max([*ink, _side_of_stronger_ink(gray, part, mask, is_light, near)]) / min(rectangle[1])
     aspect = min(rectangle[1]) / max(rectangle[1])
-    is_empty = content < DUST and aspect >= MIN_ASPECT and _is_empty(inside, mask, fill, is_cell)
+    may_be_empty = content < DUST and aspect >= MIN_ASPECT and not (is_whole and _touches(mask))
+    is_empty = may_be_empty and _is_empty(inside, mask, fill, is_cell)
     return _Region(mask, area / gray.size, fill, content, is_cell, is_empty)
 
 
-def _is_faint(gray: np.ndarray, part: np.ndarray, mask: np.ndarray, along: np.ndarray) -> bool:
-    """Whether an edge with these contrasts is so faint that it is ruling, or fainter than ink that crosses it."""
-    paper, inside = np.median(gray[part > 0]), gray[mask > 0]
-    strongest = max(paper - inside.min(), inside.max() - paper)
+def _faintness(gray: np.ndarray, part: np.ndarray, along: np.ndarray) -> tuple[bool, bool]:
+    """Whether an edge with these contrasts is so faint that a line of it is ruling, and fainter than ink across it."""
+    paper = np.median(gray[part > 0])
+    strongest = max(paper - gray.min(), gray.max() - paper)  # of the image: ink that crosses the edge may be outside
     edge = np.median(along)
     is_crossed = (along > STRONG * strongest).mean() > CROSSED
-    return bool(edge < RULING * strongest or (edge < FAINT * strongest and is_crossed))
+    return bool(edge < RULING * strongest), bool(edge < FAINT * strongest and is_crossed)
+
+
+def _side_of_stronger_ink(
+    gray: np.ndarray, part: np.ndarray, mask: np.ndarray, is_light: bool, along: np.ndarray
+) -> int:
+    """Measure the longer side of ink that stands out from the paper twice as much as the paper from its surroundings.
+
+    Dark ink on gray paper on a white table is on the same side of the threshold as the paper, so it leaves no hole.
+    """
+    depth = (gray - np.median(gray[part > 0])) * (1 if is_light else -1) * cv2.erode(mask, np.ones((5, 5), np.uint8))
+    if depth.max() < max(MIN_CONTRAST, 2 * np.median(along)):
+        return 0
+    inked = (depth > depth.max() / 2).view(np.uint8)
+    return int(cv2.connectedComponentsWithStats(inked)[2][1:, cv2.CC_STAT_WIDTH : cv2.CC_STAT_HEIGHT + 1].max())
 
 
 def _cut_sides(mask: np.ndarray, slack: int) -> int:

@@ -74,7 +74,8 @@ def open_file(tree: Tree, name: str) -> Source:
     def entries() -> Iterator[Entry]:
         for index, row in enumerate(_rows(_open(tree, name, where), [image, *([label] if label else [])], where)):
             value, given = row[image], row.get(label or "")
-            text = None if given is None else clean(str(given))
+            whole = isinstance(given, float) and given.is_integer()  # pandas makes numbers with gaps of whole ones
+            text = None if given is None or given != given else clean(str(int(given) if whole else given))
             path = value.get("path") if isinstance(value, dict) else None
             shown = printable(f"{where.name}[{index}]" if not path else f"{path}[{index}]")
             yield Entry(shown, text, partial(_read, value))
@@ -129,6 +130,8 @@ def _read(value: Any) -> np.ndarray | Iterator[Page]:
     if isinstance(data, bytes):
         return decode_pages(data)
     try:
+        if data is None:
+            raise ValueError
         pixels = np.array(data, np.float64)
         side = round(pixels.size**0.5)
         pixels = pixels.reshape(side, side) if pixels.ndim == 1 else pixels

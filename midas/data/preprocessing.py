@@ -89,7 +89,7 @@ def bare_image(gray: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class _View:
+class View:
     """What is seen of an image at first sight.
 
     Attributes:
@@ -107,27 +107,28 @@ class _View:
     is_photo: bool
 
 
-def _bare(gray: np.ndarray) -> tuple[np.ndarray, _View]:
+def _bare(gray: np.ndarray) -> tuple[np.ndarray, View]:
     """Take away up to `DEPTH` sheets, boxes and sets of lines around a character."""
-    view = _view(gray)
+    view = look_at(gray)
     for _ in range(DEPTH):
         if not (view.is_photo or may_be_surrounded(view.ink, view.components)):
             break
         inner = without_surroundings(gray, view.ink, view.is_photo)
         if inner is None:
             break
-        gray, view = inner, _view(inner)
+        gray, view = inner, look_at(inner)
     return gray, view
 
 
-def _view(gray: np.ndarray) -> _View:
+def look_at(gray: np.ndarray) -> View:
+    """Find the ink of an image that is not blank, in a small copy."""
     shrink = -(-max(gray.shape) // WORKING_SIDE)  # an integer: OpenCV is then three times as fast
     small = _shrunk(gray, shrink) if shrink > 1 else gray
     paper, strongest = ink_levels(small)
     depths = (np.arange(256) - paper) * (255 / (strongest - paper))
     levels = np.clip(depths, 0, 255).round().astype(np.uint8)
     ink = _ink(small, levels)
-    return _View(small, levels, ink, components(ink), is_photo(small, depths, is_page=shrink > 1))
+    return View(small, levels, ink, components(ink), is_photo(small, depths, is_page=shrink > 1))
 
 
 def _shrunk(gray: np.ndarray, factor: int) -> np.ndarray:

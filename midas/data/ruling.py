@@ -31,6 +31,7 @@ ROUND = 0.85  # area of a hole in circles around it
 SHORTEST = 0.08  # length of the shortest line round a single character, in shorter sides of the image
 THICKEST = 0.06  # thickness of the thickest one, in longer sides of the image
 THIN = 0.6  # of the width of strokes: thinner lines are not drawn with the same pen
+FAINT = 0.25  # of the width of strokes: even a short line that ends at the border is printed
 SHORT = 0.8  # of the longer side of the character: a shorter line, though thin, may be one of its strokes
 LONG = 1.6  # of the longer side of the character: a longer line is none of its strokes, even with the same pen
 CRUMB = 0.06  # of the longer side of the image: what is smaller is no character
@@ -118,7 +119,13 @@ def find_ruling(ink: np.ndarray) -> np.ndarray | None:
         rest = erase(ink, lines)
         box, stroke = _main_stroke(rest)
         if not stroke:
-            return ink > INK if _are_ruling(lines, ink.shape) else None
+            strokes = max(line.thickness for line in lines)
+            spanning = [line for line in lines if _ends_at_border(line, ink.shape) == 2]
+            fine = [line for line in spanning if line.thickness <= FAINT * strokes]
+            if not fine:
+                return ink > INK if _are_ruling(lines, ink.shape) else None
+            lines = fine  # the others are strokes of a letter such as H
+            continue
         printed = [line for line in lines if _is_printed(line, rest, box, stroke)]
         kept = _with_pieces(printed, lines, stroke)
         if len(kept) > len(printed) or len(kept) == len(lines):
@@ -206,9 +213,10 @@ def _is_printed(line: Line, rest: np.ndarray, box: tuple[int, int, int, int], st
     """Whether a line is none of the strokes of the character in `box`."""
     height, width = rest.shape
     size = max(box[2] - box[0], box[3] - box[1])
-    spans = _ends_at_border(line, rest.shape) == 2
+    ends = _ends_at_border(line, rest.shape)
+    spans = ends == 2
     if line.thickness <= THIN * stroke:
-        return spans or line.length >= SHORT * size
+        return spans or line.length >= SHORT * size or (ends == 1 and line.thickness <= FAINT * stroke)
     slack = max(2, round(0.02 * max(rest.shape)))
     is_clear = min(box[0], box[1], width - box[2], height - box[3]) >= slack
     window, (top, left) = _grown(line, 1)
@@ -287,9 +295,10 @@ def _line(inked: np.ndarray, part: np.ndarray, x: int, y: int, length: int) -> L
     rows, across = np.arange(len(part)), np.arange(columns[0], columns[-1] + 1)
     sums = part.sum(axis=0)[columns]
     middle = rows @ part[:, columns] / sums
-    slope, start = np.polyfit(columns, middle, 1)
     thickness = float(np.median(sums))
-    bend = np.percentile(np.abs(middle - start - slope * columns), 90)
+    alone = sums <= thickness + 1  # elsewhere a stroke touches the line, and moves its middle
+    slope, start = np.polyfit(columns[alone], middle[alone], 1)
+    bend = np.percentile(np.abs(middle - start - slope * columns)[alone], 90)
     if abs(slope) > SLOPE or bend > thickness / 2 + BEND * len(columns):
         return None
     center, half = y + start + slope * across, min(float(np.percentile(sums, 95)) / 2, thickness) + 1

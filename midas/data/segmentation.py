@@ -17,13 +17,12 @@ from midas.data.glyphs import UNKNOWN_PLACE, Glyph
 from midas.data.levels import BLANK, UnreadableImage
 from midas.data.paper import Sheet, find_sheet
 from midas.data.photographs import page_ink
-from midas.data.preprocessing import bare_image, frame_glyph
+from midas.data.preprocessing import bare_image, frame_glyph, look_at
 from midas.data.ruling import remove_ruling
 from midas.data.surroundings import has_four_sides
 
 MAX_SIDE = 4000  # pixels; a larger page is shrunk
 MIN_SIDE = 64  # pixels; smaller images are taken to show a single character
-LOOK_SIDE = 320  # pixels of the copy in which `shows_several` looks
 MAX_COMPONENTS = 20_000  # of ink; a page of print has about 4,000
 SHEET = 0.25  # of the image: what is smaller and empty is the cell of a form
 ACROSS = 0.4  # of the image's longer side: what is longer may be a ruled line
@@ -162,9 +161,9 @@ def shows_several(gray: np.ndarray) -> bool:
 
 def _count(gray: np.ndarray) -> int:
     """Count the characters of an image, specks and punctuation aside."""
-    shrink = max(1.0, max(gray.shape) / LOOK_SIDE)
-    small = cv2.resize(gray, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA)
-    sides = _sides(_layout(page_ink(small)).boxes)
+    view = look_at(gray)
+    ink = page_ink(view.small) if view.is_photo else view.ink  # strokes may be too thick for the windows of `page_ink`
+    sides = _sides(_layout(ink).boxes)
     return int(np.count_nonzero(sides > COUNTED * sides.max()))
 
 

@@ -81,6 +81,8 @@ def _open(path: Path, split: str | None) -> Source:
         return _open_tree(archives.open_folder(path), split)
     if not path.exists():
         return _open_inside(path, split)
+    if not path.is_file():
+        raise MidasError(f"{path}: neither a file nor a folder; pipe an image into '-'")
     if path.suffix.lower() == ".npz":
         return _open_npz(path, split)
     if tree := _open_archive(path, path):
@@ -132,7 +134,10 @@ def _open_tree(tree: Tree, split: str | None, depth: int = 0) -> Source:
             raise MidasError(f"{tree.path}: contains several data sets ({some(inner)} and others); give one of them")
     if not source:
         source = _open_inner(tree, inner, split, depth)
-    return replace(source, notes=tuple(dict.fromkeys([*tree.notes, *source.notes])))
+    folders = {name.rpartition("/")[0] for name in images}  # an archive in one of these is an entry, which says so
+    left_out = [name for name in inner if images and name.rpartition("/")[0] not in folders]
+    notes = [f"{tree.path}: has images, so archives are left out: {some(left_out)}"] if left_out else []
+    return replace(source, notes=tuple(dict.fromkeys([*tree.notes, *source.notes, *notes])))
 
 
 def _find_images(tree: Tree) -> list[str]:
@@ -175,7 +180,8 @@ def _open_inner(tree: Tree, names: list[str], split: str | None, depth: int) -> 
     if names:
         names, notes = choose_part(tree.path, names, split)
     if len(names) > 1 or (names and depth > 1):
-        raise MidasError(f"{tree.path}: contains archives ({some(names)}); give one of them, as {tree.path}/{names[0]}")
+        way_out = "unpack the outer archive" if depth else f"give one of them, as {tree.path}/{names[0]}"
+        raise MidasError(f"{tree.path}: contains archives ({some(names)}); {way_out}")
     if not names:
         foreign.refuse_tree(tree.path, tree.names)
         what = "contains no images, and no arrays or tables of images" if tree.names else "is empty"

@@ -10,6 +10,7 @@ import csv
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -166,7 +167,7 @@ def _shared(parts: list[str], others: list[str]) -> int:
 
 def _match(cells: list[list[str]], table: str, index: dict[str, list[str]]) -> list[Row]:
     """Find the columns of images and labels; [] if the table does not label images."""
-    width = max((len(row) for row in cells[:1000]), default=0)
+    width = Counter(map(len, cells)).most_common(1)[0][0] if cells else 0  # others are comments, or damaged
     cells = [row for row in cells if len(row) == width]
     if width < 2:
         return []

@@ -26,7 +26,7 @@ OTHER_FILES = re.compile(  # that people keep beside images
     r"|~$|(^|/)(readme|licen[cs]e|copying|notice|authors|changelog|citation|manifest|makefile|version)[^/]*$",
     re.IGNORECASE,
 )
-HIDDEN = re.compile(r"(^|/)(\.|__MACOSX(/|$))")
+HIDDEN = re.compile(r"(^|/)(\.|(__MACOSX|@eaDir)(/|$))")  # the last one: previews of Synology
 # The part of a data set that a word in the name of a folder or file stands for.
 PARTS = {"train": "train", "training": "train", "test": "test", "testing": "test", "t10k": "test"}
 PARTS |= dict.fromkeys(("val", "valid", "validation", "dev"), "val")
@@ -228,7 +228,7 @@ def find_images(path: Path, files: Iterable[str], folders: Iterable[str], split:
         raise MidasError(f"{path}: contains no images")
     is_nist = all(NIST.fullmatch(parent) for parent in parents.values())
     if is_nist:
-        parents = _nist_part(parents, split)
+        parents = _nist_part(path, parents, split)
     # A folder that encloses another folder with images is not a class folder.
     outer = {"", *(folder for parent in set(parents.values()) for folder in _ancestors(_parent(parent)))}
     roots = {_parent(parent) for parent in parents.values() if parent not in outer}
@@ -265,7 +265,7 @@ def _are_no_classes(names: set[str], places: int) -> bool:
     return lone or all(part_of(name) for name in names)
 
 
-def _nist_part(parents: dict[str, str], split: str | None) -> dict[str, str]:
+def _nist_part(path: Path, parents: dict[str, str], split: str | None) -> dict[str, str]:
     """Choose images of NIST Special Database 19, by their class folders: hsf_4 is the test part.
 
     train_4a has copies of the images of all other parts, so it is read only in their place.
@@ -274,6 +274,8 @@ def _nist_part(parents: dict[str, str], split: str | None) -> dict[str, str]:
     found = set(parts.values())
     copies, test = {part for part in found if part.startswith("train")}, found & {"hsf_4"}
     others = found - copies - test
+    if split and not (test if split == "test" else copies | others):
+        raise MissingPartError(f"{path}: has no {split} part, but {some(sorted(found))}")
     kept = {"train": copies or others, "test": test}.get(split or "") or (others | test if others else found)
     return {name: _parent(parent) for name, parent in parents.items() if parts[parent] in kept}
 
