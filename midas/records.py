@@ -95,7 +95,7 @@ class Card:
         shipped: for networks that ship with midas.
 
     Raises:
-        ValueError: the size, tta or a temperature is not positive.
+        ValueError: the size, tta or a temperature is not positive, or strokes are as wide as a glyph.
     """
 
     class_names: tuple[str, ...]
@@ -123,6 +123,8 @@ class Card:
         for name in ("size", "tta", "temperature", "tta_temperature"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be positive, not {getattr(self, name)!r}")
+        if self.pen and self.pen.fine >= self.size:
+            raise ValueError(f"pen: strokes {self.pen.fine!r} pixels wide do not fit into glyphs of {self.size}")
 
 
 @dataclass(frozen=True)

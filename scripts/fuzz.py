@@ -317,7 +317,7 @@ def read_exported(folder: Path, seed: int) -> Read:
     from midas.learning import read_exported as reader
 
     reader.HERE = folder
-    card = {"class_names": list("abc"), "size": 28, "model": "compact", "temperature": 1.1}
+    card = {"class_names": list("abc"), "size": 28, "model": "compact", "pen": {"finest": 3, "fine": 4.5}}
     # OpenCV by itself allocates all that a PNG claims to have; midas looks first, read.py does not.
     names = [name for name in data_files() if name.startswith("image") and not name.endswith(".png")]
     images = [content for name in names for content in data_files()[name]]
@@ -328,8 +328,9 @@ def read_exported(folder: Path, seed: int) -> Read:
         _written(folder / "card.json", changed if rng.random() < 0.7 else damaged(changed, [changed], rng))
         path = _written(folder / "drawing.png", damaged(images[rng.integers(len(images))], images, rng))
         try:
-            size, _ = reader.read_card()
-            reader.normalize(reader.read_gray(str(path)), size)
+            size, _, pen = reader.read_card()
+            glyph, _ = reader.normalize(reader.read_gray(str(path)), size)
+            reader.thicken(glyph, *pen)
         except (SystemExit, ValueError) as error:  # of which its `main` makes one line
             raise MidasError(str(error)) from error
 

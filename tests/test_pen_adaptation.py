@@ -9,7 +9,7 @@ from test_export_networks import network
 
 from midas.data.glyphs import Glyphs
 from midas.learning.pen_adaptation import MEASURED, adapt, pen_statistics, pen_widths
-from midas.records import PenStatistics
+from midas.records import Card, PenStatistics
 
 KNOWN = PenStatistics(finest=3.0, fine=4.0)
 
@@ -65,3 +65,8 @@ def test_a_network_is_given_strokes_that_it_knows():
 def test_impossible_widths_are_refused(widths):
     with pytest.raises(ValueError, match="widths"):
         PenStatistics(*widths)
+
+
+def test_strokes_as_wide_as_a_glyph_are_refused():
+    with pytest.raises(ValueError, match="do not fit"):
+        Card(("a",), size=28, pen=PenStatistics(3.0, 1e9))

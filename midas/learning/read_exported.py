@@ -147,7 +147,8 @@ def read_card() -> tuple[int, list[str], tuple[float, float]]:
         card = json.loads((HERE / "card.json").read_text(encoding="utf-8"))
         size, names, pen = card["size"], card["class_names"], card.get("pen") or {"finest": 0, "fine": 0}
         widths = float(pen["finest"]), float(pen["fine"])
-        if type(size) is int and 0 < size < 1000 and names and all(isinstance(name, str) for name in names):
+        known = type(size) is int and 0 < size < 1000 and 0 <= widths[0] <= widths[1] < size
+        if known and names and all(isinstance(name, str) for name in names):
             return size, names, widths
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         pass
