@@ -16,6 +16,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -417,6 +418,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="number of drawings, spread over all")
     parser.add_argument("--surrounded", action="store_true", help="only boxes, tables, edges and the like, and clean")
     parser.add_argument("--blank", action="store_true", help="count how many pages without a character are refused")
+    parser.add_argument("--no-pen-adaptation", action="store_true", help="read strokes of fine pens as they are")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--preview", type=Path, metavar="FILE.png", help="draw images and glyphs instead of scoring")
     parser.add_argument("--json", action="store_true")
@@ -443,7 +445,10 @@ def main() -> None:
     from midas.learning.classifier import Classifier
 
     drawings = [(entries[index].read, class_names[labels[index]]) for index in chosen]
-    scores = measure(Classifier.load(options.checkpoint), drawings, options.seed, kinds)
+    network = Classifier.load(options.checkpoint)
+    if options.no_pen_adaptation:
+        network = replace(network, card=replace(network.card, pen=None))
+    scores = measure(network, drawings, options.seed, kinds)
     if options.json:
         print(json.dumps(scores, indent=1))
         return

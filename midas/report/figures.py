@@ -329,9 +329,8 @@ def of_features(
         return []
     drawings = []
     for name, points in _spaces(predictions).items():
-        chosen = np.linspace(0, len(points) - 1, min(len(points), MAX_EMBEDDED)).astype(
-            int
-        )  # of every part of the data
+        # Of every part of the data.
+        chosen = np.linspace(0, len(points) - 1, min(len(points), MAX_EMBEDDED)).astype(int)
         points, labels = points[chosen], predictions.labels[_embedded(predictions)[chosen]]
         share = f"{100 * getattr(found, name):.1f} % of {counted(found.images, 'image')}"
         alt = f"t-SNE of {len(points)} images by their {name}, {title}; {share} have a neighbor of the same class"
