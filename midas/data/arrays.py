@@ -275,23 +275,22 @@ def open_in(tree: Tree, split: str | None) -> Source | None:
     raise MidasError(f"{tree.path}: contains {some(files)}; expected X.npy and y.npy, or images.npy and labels.npy")
 
 
-def open_file(tree: Tree, name: str, split: str | None = None) -> Source:
+def open_file(tree: Tree, name: str) -> Source:
     """Open an .npy file, or an .npz file of a single array, with the labels beside it.
 
     Raises:
         MidasError: it cannot be read, or is not an array of images.
     """
     stems = {re.sub(r"\.np[yz]$", "", each): each for each in tree.names if re.search(r"\.np[yz]$", each)}
-    pair = next((pair for pair in find_pairs(list(stems)) if stems[pair.images] == name), None)
-    used = {each: stems[each] for each in ((pair.images, pair.labels) if pair else ()) if each}
-    if not pair:
-        if any(stems.get(pair.labels or "") == name for pair in find_pairs(list(stems))):
+    files = {"images": name}
+    for pair in find_pairs(list(stems)):
+        labels = stems[pair.labels] if pair.labels else None
+        if labels == name:
             raise MidasError(f"{tree.path}: these are labels; give the file of the images")
-        used = {"images": name}
-    loaders = {"images": partial(_load, tree, name)}
-    if pair and pair.labels:
-        loaders["labels"] = partial(_load, tree, stems[pair.labels])
-    source = open_arrays(tree.path, loaders, None, tree.digest(list(used.values())))
+        if stems[pair.images] == name and labels:
+            files["labels"] = labels
+    loaders = {role: partial(_load, tree, file) for role, file in files.items()}
+    source = open_arrays(tree.path, loaders, None, tree.digest(list(files.values())))
     if source is None:
         raise MidasError(f"{tree.path}: not an array of images")
     return source
