@@ -322,8 +322,7 @@ def _packed(path: Path, start: Callable[[], AbstractContextManager[IO[bytes]]]) 
 
 
 def _load(tree: Tree, name: str) -> np.ndarray | PackedArray:
-    path = tree.path if tree.path.name == name else tree.path / name
-    file: File = tree.files[name]
+    path, file = tree.locate(name), tree.files[name]
     try:
         if file.path and name.lower().endswith(".npy"):
             return np.load(file.path, mmap_mode="r", allow_pickle=False)

@@ -60,7 +60,7 @@ def open_file(tree: Tree, name: str) -> Source:
     Raises:
         MidasError: pyarrow is missing, the file is damaged, or has no column of images.
     """
-    where = tree.path if tree.path.name == name else tree.path / name
+    where = tree.locate(name)
     if not importlib.util.find_spec("pyarrow"):
         raise MidasError(f"{where}: Parquet files need the package pyarrow: pip install pyarrow")
     parquet = _open(tree, name, where)

@@ -148,7 +148,7 @@ def open_file(tree: Tree, name: str) -> Source:
     Raises:
         MidasError: a line does not fit the others, or the table is too large.
     """
-    where = tree.path if tree.path.name == name else tree.path / name
+    where = tree.locate(name)
     file, layout = tree.files[name], find_layout(tree.files[name])
     if layout is None:
         raise MidasError(f"{where}: not a table of pixels; expected label,pixel0,pixel1,… with an image per line")

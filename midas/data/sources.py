@@ -226,7 +226,7 @@ def _open_file(tree: Tree, name: str, split: str | None) -> Source:
         name: of the file in the tree.
         split: as in `open_source`, for a table of images; other files are taken whole.
     """
-    file, path = tree.files[name], tree.path if tree.path.name == name else tree.path / name
+    file, path = tree.files[name], tree.locate(name)
     if _is_image(name, file):
         return _open_image(path, file, tree.digest([name]))
     head = file.head(8)
