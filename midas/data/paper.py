@@ -285,10 +285,9 @@ def _continue(gray: np.ndarray, inside: np.ndarray) -> np.ndarray:
     middle = np.median(known)
     is_paper = inside * (np.abs(gray - middle) <= 2.5 * np.median(np.abs(known - middle)) + 12)
     weight = is_paper.astype(np.float32)
-    for _ in range(1):
-        side = (max(gray.shape) // 3) | 1
-        total = cv2.blur(weight, (side, side), borderType=cv2.BORDER_CONSTANT)
-        mean = cv2.blur(gray * weight, (side, side), borderType=cv2.BORDER_CONSTANT) / np.maximum(total, 1e-6)
+    side = (max(gray.shape) // 3) | 1
+    total = cv2.blur(weight, (side, side), borderType=cv2.BORDER_CONSTANT)
+    mean = cv2.blur(gray * weight, (side, side), borderType=cv2.BORDER_CONSTANT) / np.maximum(total, 1e-6)
     return np.where(total > 1e-3, mean, middle).round().astype(np.uint8)
 
 
