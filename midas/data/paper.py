@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from midas.data.ink import border_pixels
+
 WORKING_SIDE = 320  # pixels; regions are found in a copy whose longer side has at most about this length
 LEVELS = 10  # thresholds between the darkest and the lightest pixel
 MIN_AREA = 0.08  # of the image: a smaller region is no sheet and no cell
@@ -198,11 +200,7 @@ def _cut_sides(mask: np.ndarray, slack: int) -> int:
 
 
 def _touches(mask: np.ndarray) -> bool:
-    return bool(_border(mask).any())
-
-
-def _border(image: np.ndarray) -> np.ndarray:
-    return np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
+    return bool(border_pixels(mask).any())
 
 
 def _is_empty(inside: np.ndarray, mask: np.ndarray, fill: float, is_cell: bool) -> bool:
@@ -212,7 +210,7 @@ def _is_empty(inside: np.ndarray, mask: np.ndarray, fill: float, is_cell: bool) 
     """
     area = np.count_nonzero(mask) / mask.size
     if _touches(mask):  # then only what is clearly an edge of a scan or a table, not the strokes of an L or a U
-        is_alone = not (_border(inside) & ~_border(mask) & 1).any()
+        is_alone = not (border_pixels(inside) & ~border_pixels(mask) & 1).any()
         is_edge = fill >= EMPTY_FILL and _cut_sides(mask, 1) == 1 and area >= EMPTY_AREA
         return bool(is_alone and (area >= MOST or is_edge))
     if area >= MOST:
