@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from midas.data import datasets
 from midas.data.augmentation import augment
 from midas.data.complementary_mnist import complementary_labels, write_archive
 from midas.data.datasets import Dataset
+from midas.data.images import to_png
 from midas.data.memmap import ImageFile, blocks
 from midas.data.reading import Progress
 from midas.data.sample import CHARACTERS
@@ -129,8 +129,7 @@ def write_copies(
                 images = augmented_copy(dataset.images, start, copy, strengths, seed)
                 for index, image in enumerate(images, start):
                     name = f"{stems[index]}-{copy}.png" if copy else f"{stems[index]}.png"
-                    encoded = cv2.imencode(".png", image)[1].tobytes()
-                    (temporary / folders[dataset.labels[index]] / name).write_bytes(encoded)
+                    (temporary / folders[dataset.labels[index]] / name).write_bytes(to_png(image))
                 done += len(images)
                 if progress:
                     progress(done, total)

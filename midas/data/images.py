@@ -82,10 +82,6 @@ def decode_pages(data: bytes) -> Iterator[Page]:
 
     Yields:
         uint8 arrays (height, width), or the reason why a page cannot be read; at least one of either.
-
-    >>> png = cv2.imencode(".png", np.full((2, 3), 200, np.uint8))[1].tobytes()
-    >>> [page.tolist() for page in decode_pages(png)]
-    [[[200, 200, 200], [200, 200, 200]]]
     """
     pixels = 0
     try:
@@ -98,6 +94,15 @@ def decode_pages(data: bytes) -> Iterator[Page]:
             yield page
     except UnreadableImage as error:
         yield error
+
+
+def to_png(image: np.ndarray) -> bytes:
+    """Encode an image, gray or in OpenCV's order of channels, as PNG.
+
+    >>> [page.tolist() for page in decode_pages(to_png(np.full((2, 3), 200, np.uint8)))]
+    [[[200, 200, 200], [200, 200, 200]]]
+    """
+    return cv2.imencode(".png", image)[1].tobytes()
 
 
 def has_signature(head: bytes) -> bool:

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from midas.data.corrections import DECISIONS, RELABEL, Correction, read_corrections
 from midas.data.datasets import open_any
+from midas.data.images import to_png
 from midas.errors import MidasError
 from midas.files import atomic, read_json
 from midas.report.plot_images import thumbnail
@@ -132,7 +132,7 @@ class Audit:
             if entry.name in entries:
                 for name, page in entry.pages():
                     if isinstance(page, np.ndarray):
-                        self.tiles[name] = cv2.imencode(".png", thumbnail(page))[1].tobytes()
+                        self.tiles[name] = to_png(thumbnail(page))
 
 
 def _decided(decision: Correction | None) -> dict[str, Any]:

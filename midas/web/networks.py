@@ -10,13 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from midas.api import load
 from midas.data.entries import Entry, Source
 from midas.data.glyphs import Glyphs
-from midas.data.images import Page, decode_pages
+from midas.data.images import Page, decode_pages, to_png
 from midas.data.levels import UnreadableImage
 from midas.data.preprocessing import normalize
 from midas.data.strokes import draw_strokes
@@ -140,10 +139,9 @@ class Networks:
     def warm_up(self) -> None:
         """Load the networks of the command line, or the default, and read a drawing, so that no first answer waits."""
         page = draw_strokes([np.array([[450.0, 250.0], [750.0, 250.0], [600.0, 700.0]])])
-        content = cv2.imencode(".png", page)[1].tobytes()
         for offer in self.choose(self.checkpoints):
             self.read(offer, page)
-            source = Uploads(page.size).source(content, "drawing.png")
+            source = Uploads(page.size).source(to_png(page), "drawing.png")
             list(self.classifier(offer).predict_stream([source], lambda name, reason: None))
 
     # ---- answers
@@ -345,8 +343,7 @@ def _guesses(network: Classifier, probabilities: np.ndarray) -> list[dict[str, A
 
 def picture(image: np.ndarray) -> str:
     """Encode an image, gray or BGR with opacity, as a data URL of a PNG."""
-    encoded = cv2.imencode(".png", image)[1].tobytes()
-    return "data:image/png;base64," + base64.b64encode(encoded).decode()
+    return "data:image/png;base64," + base64.b64encode(to_png(image)).decode()
 
 
 def _colored(ink: np.ndarray, contributions: np.ndarray) -> str:
