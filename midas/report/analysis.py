@@ -127,8 +127,7 @@ def analyze(
     if epochs:
         figures["learning-curves.png"] = plots.learning_curves(epochs)
     for name, figure in figures.items():
-        with atomic(out / name) as temporary:
-            figure.savefig(temporary, dpi=120)
+        plots.save(figure, out / name)
     if not is_whole:
         _write_confusion(matrix, class_names, out / "confusion.csv")
     found = {

@@ -11,13 +11,12 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import mean, stdev
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from midas.errors import MidasError, counted
 from midas.experiments import PROBE_STEPS
-from midas.files import atomic, write_json
+from midas.files import write_json
 from midas.metrics.classification import ClassScores
 from midas.metrics.significance import ALPHA, holm, mcnemar, paired_t_test
 from midas.records import (
@@ -34,9 +33,6 @@ from midas.records import (
     Spread,
 )
 from midas.runs import Run
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 LEVELS = (0.90, 0.95, 0.98, 0.99, 0.995)  # validation accuracies whose steps and seconds are measured
 
@@ -323,26 +319,16 @@ def write(comparison: Comparison, folder: Path) -> list[Path]:
     Raises:
         MidasError: a file cannot be written.
     """
-    drawn = figures(comparison)
-    for name, (figure, _) in drawn.items():
-        with atomic(folder / name) as temporary:
-            figure.savefig(temporary, dpi=120)
-    write_json(folder / "comparison.json", comparison)
-    return [folder / name for name in ("comparison.json", *drawn)]
-
-
-def figures(comparison: Comparison) -> dict[str, tuple[Figure, str]]:
-    """Draw a comparison: by file name, the figure and a description of it."""
     from midas.report import plots
 
-    names = ", ".join(one.name for one in comparison.initializations)
     curves = plots.compare_initializations(comparison.initializations, complementary=comparison.part == "part3")
-    drawn = {"comparison.png": (curves, f"Learning curves by steps and by seconds of training, from {names}")}
+    figures = {"comparison.png": curves}
     if comparison.label_efficiency:
-        efficiency = plots.label_efficiency(comparison.label_efficiency)
-        alt = f"Test accuracy by the number of training images per class, from {names}"
-        drawn["label-efficiency.png"] = (efficiency, alt)
-    return drawn
+        figures["label-efficiency.png"] = plots.label_efficiency(comparison.label_efficiency)
+    for name, figure in figures.items():
+        plots.save(figure, folder / name)
+    write_json(folder / "comparison.json", comparison)
+    return [folder / name for name in ("comparison.json", *figures)]
 
 
 def write_model_comparison(results: Sequence[CrossValidationResult], path: Path) -> Path:
@@ -356,7 +342,6 @@ def write_model_comparison(results: Sequence[CrossValidationResult], path: Path)
     """
     from midas.report import plots
 
-    with atomic(path) as temporary:
-        plots.accuracy_against_cost(results).savefig(temporary, dpi=120)
+    plots.save(plots.accuracy_against_cost(results), path)
     write_json(path.with_suffix(".json"), {"models": results})
     return path

@@ -340,6 +340,5 @@ def _write_figures(found: Audit, dataset: Dataset, max_suspects: int, out: Path)
         "transition.png": plots.transition_matrix(found.transition, list(names)),
     }
     for name, figure in figures.items():
-        with atomic(out / name) as temporary:
-            figure.savefig(temporary, dpi=120)
+        plots.save(figure, out / name)
     return list(figures)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle, pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,9 +17,9 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
+from midas.files import atomic
 from midas.metrics.classification import ReliabilityBin
 from midas.metrics.significance import wilson_interval
 from midas.records import CrossValidationResult, EpochRecord, InitializationSummary, LabelEfficiency
@@ -32,6 +33,16 @@ LINES = ("-", "--", ":", "-.")
 NARROW = 4.8  # inches; figures of this width are legible on a phone
 FEW_CLASSES = 12  # up to this many, cells of matrices have room for decimals
 LUMA = (0.299, 0.587, 0.114)  # brightness of red, green and blue (ITU-R BT.601)
+
+
+def save(figure: Figure, path: Path, dpi: int = 120) -> None:
+    """Write a figure as PNG, whatever the suffix.
+
+    Raises:
+        MidasError: the file cannot be written.
+    """
+    with atomic(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=dpi)
 
 
 # ---- matrices
@@ -415,9 +426,9 @@ def learning_rates(
     """Draw the loss of a learning rate range test against the rate, and mark the suggestion."""
     figure = Figure(figsize=(NARROW, 3.6), layout="constrained")
     axes = figure.add_subplot()
-    axes.plot(rates, losses, color=LIGHT_BLUE, linewidth=0.8, label="loss of a batch")
-    axes.plot(rates, smoothed, color=BLUE, label="smoothed")
-    axes.axvline(suggestion, color=ORANGE, linestyle="--", label=f"suggestion: {suggestion:g}")
+    axes.plot(rates, losses, color=LIGHT_BLUE, linewidth=0.8)
+    axes.plot(rates, smoothed, color=BLUE)
+    axes.axvline(suggestion, color=ORANGE, linestyle="--")
     low, high = min(smoothed), max(smoothed[0], np.quantile(losses, 0.9))
     axes.set(xscale="log", xlabel="learning rate", ylabel="training loss", ylim=(0.9 * low, 1.1 * high))
     axes.grid(color=LIGHT_GRAY)
@@ -439,12 +450,11 @@ def _columns(runs: Sequence[Sequence[EpochRecord]], key: str) -> np.ndarray:
     return found
 
 
-def _band(axes: Axes, across: Sequence[float] | np.ndarray, heights: np.ndarray, color: str, **style: Any) -> Line2D:
-    """Draw the mean of several curves, float (curves, points), and their range; returns the line of the mean."""
-    (line,) = axes.plot(across, np.nanmean(heights, axis=0), color=color, **style)
+def _band(axes: Axes, across: Sequence[float] | np.ndarray, heights: np.ndarray, color: str, **style: Any) -> None:
+    """Draw the mean of several curves, float (curves, points), and their range."""
+    axes.plot(across, np.nanmean(heights, axis=0), color=color, **style)
     bounds = np.nanmin(heights, axis=0), np.nanmax(heights, axis=0)
     axes.fill_between(across, *bounds, color=color, alpha=0.15, linewidth=0)
-    return line
 
 
 def _validation_axis(axes: Axes, lowest: float, highest: float, complementary: bool) -> None:

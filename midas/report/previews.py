@@ -13,7 +13,6 @@ from midas.data.datasets import Dataset
 from midas.data.entries import Source
 from midas.data.export import BATCH, augmented_copy
 from midas.experiments import Augmentation, Experiment
-from midas.files import atomic
 from midas.metrics.classification import MANY_CLASSES
 from midas.records import DataRecord, Samples
 from midas.runs import Run
@@ -31,13 +30,12 @@ def write_preview(dataset: Dataset, source: Source, path: Path) -> None:
     Raises:
         MidasError: the file cannot be written.
     """
-    from midas.report import plot_images
+    from midas.report import plot_images, plots
 
     chosen = _first_of_each_class(dataset, PREVIEW_IMAGES)
     titles = [dataset.class_names[label] for label in dataset.labels[chosen]]
     figure = plot_images.samples(_pages(dataset, source, chosen), dataset.images[chosen], titles)
-    with atomic(path) as temporary:
-        figure.savefig(temporary, format="png")
+    plots.save(figure, path, dpi=100)
 
 
 def write_copies_preview(dataset: Dataset, path: Path, copies: int, strengths: Augmentation, seed: int) -> None:
@@ -53,7 +51,7 @@ def write_copies_preview(dataset: Dataset, path: Path, copies: int, strengths: A
     Raises:
         MidasError: the file cannot be written.
     """
-    from midas.report import plot_images
+    from midas.report import plot_images, plots
 
     classes = np.unique(np.linspace(0, len(dataset.class_names) - 1, PREVIEW_CLASSES).round().astype(int))
     chosen = np.array([np.flatnonzero(dataset.labels == label)[0] for label in classes])
@@ -63,8 +61,7 @@ def write_copies_preview(dataset: Dataset, path: Path, copies: int, strengths: A
         for copy in range(shown.shape[1]):
             shown[here, copy] = augmented_copy(dataset.images, start, copy, strengths, seed)[chosen[here] - start]
     figure = plot_images.augmented_copies(shown, [dataset.class_names[label] for label in classes])
-    with atomic(path) as temporary:
-        figure.savefig(temporary, format="png")
+    plots.save(figure, path, dpi=100)
 
 
 def keep_samples(

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from midas.errors import MidasError, counted
 from midas.experiments import Experiment
-from midas.files import atomic
 from midas.recipes import INITIALIZATIONS, PARTS, for_sample, named
 from midas.runs import Run
 from midas.studies.cross_validation import Protocol, cross_validate, stratified_folds
@@ -112,9 +111,7 @@ def find_learning_rate(experiment: Experiment, workspace: Workspace) -> tuple[Ra
     data = workspace.load(experiment.data, experiment.size)
     found = range_test.find_learning_rate(experiment, data, init_checkpoint, workspace.steps)
     path = workspace.run(experiment).path.parent / "learning-rate.png"
-    with atomic(path) as temporary:
-        figure = plots.learning_rates(found.rates, found.losses, found.smoothed, found.learning_rate)
-        figure.savefig(temporary, format="png", dpi=150)
+    plots.save(plots.learning_rates(found.rates, found.losses, found.smoothed, found.learning_rate), path, dpi=150)
     return found, path
 
 
