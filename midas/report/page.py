@@ -148,10 +148,11 @@ def write_report(
             analyzed.append(_analyzed(entry, analysis, group[0] is entry, group in best))
     found, unreadable = _read_comparisons(comparisons)
     groups = _groups(analyzed)
+    seed_groups = [_seed_group(group, analysis) for group in groups]
     report = {
         "title": title,
         "sample": any(entry.result.sample for entry in analyzed),
-        "conclusions": findings.conclude([_seed_group(group, analysis) for group in groups], found),
+        "conclusions": findings.conclude(seed_groups, found),
         "data": _data(analyzed),
         "runs": analyzed,
         "spread": _spread(groups),
@@ -161,7 +162,6 @@ def write_report(
     }
     from midas.report.sections import render  # which needs Matplotlib
 
-    seed_groups = [_seed_group(group, analysis) for group in groups]
     page = render(report, seed_groups, [group[0] for group in groups], analysis, inputs)
     with atomic(path) as temporary:
         write_text(temporary, page)
