@@ -19,7 +19,7 @@ from midas.report.groups import SeedGroup
 from midas.report.overview import chart, spread_of
 from midas.report.sheets import Sheet
 from midas.report.tables import grid
-from midas.report.titles import is_pretraining, part_title, scored_title
+from midas.report.titles import capitalized, is_pretraining, part_title, scored_title
 from midas.runs import Run
 
 if TYPE_CHECKING:
@@ -237,7 +237,7 @@ def _data(data: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], list
         row = {"": "images", **{f"of {name}": count for name, count in counts.items()}}
         table = grid(columns, [row]) if len(counts) <= plots.FEW_CLASSES else None
         words = each["title"]
-        title = words if words == each["name"] else words[0].upper() + words[1:]  # a name stays as it is
+        title = words if words == each["name"] else capitalized(words)  # a name stays as it is
         shown.append({"title": title, "images": each["images"], "figures": figures, "reason": reason, "counts": table})
     return shown, sheets
 

@@ -24,7 +24,7 @@ from midas.learning import explanation
 from midas.learning.checkpoints import SHIPPED, card_file, checkpoint_files, find_checkpoint, read_card
 from midas.learning.classifier import Classifier
 from midas.predictions import Alternative, Shown, make_predictions
-from midas.report.titles import part_title, rank, run_title, section_of
+from midas.report.titles import capitalized, part_title, rank, run_title, section_of
 from midas.runs import Run, find_run, find_runs
 
 GUESSES = 5
@@ -271,7 +271,7 @@ def _of_run(run: Run, root: Path, suffix: str) -> Iterator[Offer]:
     part = part_title(section, sample)
     note = ", sample" if suffix and part == part_title(section) else ""
     if experiment.part != "custom":  # whose title is a name
-        title = title[0].upper() + title[1:]
+        title = capitalized(title)
     key = run.path.relative_to(root).as_posix() + suffix
     yield Offer(key, f"{title}{seed}{note}{stopped}", part, run.path, smallest, rank(experiment))
 
