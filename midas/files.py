@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import dataclasses
 import errno
 import functools
@@ -15,7 +16,7 @@ import shutil
 import types
 import typing
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -197,7 +198,7 @@ def total_memory() -> float:
         return math.inf
 
 
-# ---- JSON
+# ---- texts: JSON and CSV
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -209,6 +210,12 @@ def write_json(path: Path, value: Any) -> None:
 def write_text(path: Path, text: str) -> None:
     r"""Write UTF-8; undecodable bytes of file names become \udc80 to \udcff, which JSON reads back."""
     path.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:
+    """Write rows as comma-separated values in UTF-8, atomically; the first row has the titles."""
+    with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
 
 
 def to_json(value: Any, indent: int | None = 1) -> str:

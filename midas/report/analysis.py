@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from midas.errors import MidasError
-from midas.files import atomic, plain, write_json
+from midas.files import plain, write_csv, write_json
 from midas.metrics import classification
 from midas.records import EpochRecord, Predictions
 from midas.runs import Run
@@ -153,8 +152,6 @@ def _classes_to_draw(matrix: csr_array, class_names: Sequence[str]) -> list[int]
 def _write_confusion(matrix: csr_array, class_names: Sequence[str], path: Path) -> None:
     """Write the cells of a confusion matrix that are not empty, a row each."""
     cells = matrix.tocoo()
-    with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["label", "predicted", "count"])
-        for row, column, count in zip(cells.row, cells.col, cells.data, strict=True):
-            writer.writerow([class_names[row], class_names[column], count])
+    counts = zip(cells.row, cells.col, cells.data, strict=True)
+    rows = ((class_names[row], class_names[column], count) for row, column, count in counts)
+    write_csv(path, [("label", "predicted", "count"), *rows])

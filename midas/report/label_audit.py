@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ import numpy as np
 
 from midas.data.corrections import RELABEL
 from midas.errors import counted
-from midas.files import atomic, write_json
+from midas.files import write_csv, write_json
 from midas.metrics.label_noise import (
     CLEAN,
     COMPLEMENTARY,
@@ -311,14 +310,13 @@ def write_labels(found: Audit, dataset: Dataset, out: Path) -> str:
 
     `data.corrections` reads it.
     """
-    names, listed = dataset.class_names, _in_order(found, found.suspected)
-    with atomic(out / "labels.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["file", "label", "suggested", "decision", "probability", "label_correct"])
-        for index in listed:
-            suggested, p_correct = found.posterior[index].argmax(), found.p_correct[index]
-            cells = dataset.names[index], names[dataset.labels[index]], names[suggested]
-            writer.writerow([*cells, RELABEL, f"{found.posterior[index, suggested]:.4f}", f"{p_correct:.4f}"])
+    names = dataset.class_names
+    rows = [("file", "label", "suggested", "decision", "probability", "label_correct")]
+    for index in _in_order(found, found.suspected):
+        suggested, p_correct = found.posterior[index].argmax(), found.p_correct[index]
+        cells = dataset.names[index], names[dataset.labels[index]], names[suggested], RELABEL
+        rows.append((*cells, f"{found.posterior[index, suggested]:.4f}", f"{p_correct:.4f}"))
+    write_csv(out / "labels.csv", rows)
     return "labels.csv"
 
 

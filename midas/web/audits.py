@@ -6,9 +6,7 @@ is never changed.
 
 from __future__ import annotations
 
-import csv
 import threading
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ from midas.data.corrections import DECISIONS, RELABEL, Correction, read_correcti
 from midas.data.datasets import open_any
 from midas.data.images import to_png
 from midas.errors import MidasError
-from midas.files import atomic, read_json
+from midas.files import read_json, write_csv
 from midas.report.plot_images import thumbnail
 
 MAX_TILES = 300
@@ -100,14 +98,9 @@ class Audit:
         if action:
             chosen = str(label) if action == RELABEL else suspect["looks_like"]
             decisions[suspect["file"]] = Correction(suspect["file"], suspect["label"], action, chosen)
-        self._write(decisions.values())
+        rows = ((each.file, each.label, each.suggested, each.decision) for each in decisions.values())
+        write_csv(self.decisions_file, [COLUMNS, *rows])
         return {**suspect, **_decided(decisions.get(suspect["file"]))}
-
-    def _write(self, decisions: Iterable[Correction]) -> None:
-        with atomic(self.decisions_file) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-            rows = csv.writer(file, lineterminator="\n")
-            rows.writerow(COLUMNS)
-            rows.writerows([each.file, each.label, each.suggested, each.decision] for each in decisions)
 
     def tile(self, index: int) -> bytes:
         """Give the small picture of a suspect, as PNG.
