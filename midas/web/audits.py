@@ -86,13 +86,11 @@ class Audit:
             MidasError: there is no such suspect, action or class.
         """
         gallery = self.gallery()
-        if not 0 <= index < len(gallery["suspects"]):
-            raise MidasError("no such image in this audit")
+        suspect = _suspect(gallery, index)
         if action not in (*DECISIONS, ""):
             raise MidasError(f"decide for one of {', '.join(DECISIONS)}")
         if action == RELABEL and label not in gallery["class_names"]:
             raise MidasError("the label is not a class of these data")
-        suspect = gallery["suspects"][index]
         decisions = self.decisions()
         decisions.pop(suspect["file"], None)
         if action:
@@ -108,13 +106,11 @@ class Audit:
         Raises:
             MidasError: there is no such suspect, or its image is gone.
         """
-        suspects = self.gallery()["suspects"]
-        if not 0 <= index < len(suspects):
-            raise MidasError("no such image in this audit")
-        name = suspects[index]["file"]
+        gallery = self.gallery()
+        name = _suspect(gallery, index)["file"]
         with self.turn:
             if name not in self.tiles:
-                self._fill({each["file"] for each in suspects})
+                self._fill({each["file"] for each in gallery["suspects"]})
         if name not in self.tiles:
             raise MidasError(f"{name}: is not in the data any more")
         return self.tiles[name]
@@ -126,6 +122,12 @@ class Audit:
                 for name, page in entry.pages():
                     if isinstance(page, np.ndarray):
                         self.tiles[name] = to_png(thumbnail(page))
+
+
+def _suspect(gallery: dict[str, Any], index: int) -> dict[str, Any]:
+    if not 0 <= index < len(gallery["suspects"]):
+        raise MidasError("no such image in this audit")
+    return gallery["suspects"][index]
 
 
 def _decided(decision: Correction | None) -> dict[str, Any]:
