@@ -227,6 +227,11 @@ def to_json(value: Any, indent: int | None = 1) -> str:
     return json.dumps(plain(value), indent=indent, ensure_ascii=indent is None)
 
 
+def one_or_several(paths: Sequence[Path]) -> str | list[str]:
+    """Give paths as JSON has them: one as a string, several as a list."""
+    return str(paths[0]) if len(paths) == 1 else list(map(str, paths))
+
+
 def plain(value: Any) -> Any:
     """Reduce a value to dicts, lists, strings and finite numbers; a field of a dataclass may name its own key."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

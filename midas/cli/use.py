@@ -41,9 +41,9 @@ from midas.cli.options import (
     strict_option,
     tta_option,
 )
-from midas.cli.settings import choose_classes, load_network, names_of, open_data
+from midas.cli.settings import choose_classes, load_network, open_data
 from midas.errors import MidasError, counted, printable
-from midas.files import parse, refuse_nonempty
+from midas.files import one_or_several, parse, refuse_nonempty
 
 if TYPE_CHECKING:
     from midas.data.entries import Source
@@ -239,7 +239,7 @@ def evaluate(
     found = evaluation.evaluate(network, source, data, allowed, restrict, strict, Progress().images)
     warn_of_skipped(found.skipped, data)
     warn_of_notes(found.notes)
-    about = {"checkpoint": names_of(paths), "data": data, "tta": network.tta}
+    about = {"checkpoint": one_or_several(paths), "data": data, "tta": network.tta}
     emit(evaluation.as_json(found, **about), as_json, classification_report(found.scores))
 
 
