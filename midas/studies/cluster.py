@@ -95,7 +95,8 @@ class Cluster:
                     else:
                         display.finish(job)
                         done(job)
-                self._check(client)
+                if client.status != "running":
+                    raise self._lost()
                 display.show([path for path in pending if path.exists()])
                 time.sleep(REFRESH)
         failures.raise_any(len(jobs))
@@ -146,10 +147,6 @@ class Cluster:
         if future.status != "error":  # cancelled, or lost, as the scheduler is
             raise self._lost()
         return MidasError(f"its workers failed: {str(future.exception(timeout=CONNECT)).splitlines()[0]}")
-
-    def _check(self, client: Client) -> None:
-        if client.status != "running":
-            raise self._lost()
 
     def _lost(self) -> MidasError:
         return MidasError(
