@@ -93,8 +93,7 @@ def preprocess(
     """Preprocess data sets into cached glyphs.
 
     Prints a summary of each. Without --data this takes Part 1, MNIST and Part 3, as far as they are in the data
-    folder. --csv and --preview
-    take the first data set.
+    folder. --csv and --preview take the first data set.
     """
     from midas.data import datasets, export
     from midas.report import previews, tables
@@ -141,8 +140,8 @@ def augment(
     """Write augmented copies of a data set as PNG files.
 
     The copies are of normalized glyphs, in class folders that every command reads. For inspection and for other
-    programs: the training commands augment by themselves, anew in each epoch. Give --out,
-    --preview or both. A strength of 0 switches a deformation off.
+    programs: the training commands augment by themselves, anew in each epoch. Give --out, --preview or both. A
+    strength of 0 switches a deformation off.
     """
     if not (out or preview):
         raise click.UsageError("nothing to do: give --out, --preview or both")

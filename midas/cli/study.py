@@ -52,11 +52,8 @@ def run_study(quick: bool, seed: int, resume: bool, overwrite: bool, as_json: bo
     table = tables.results_table([page.run_state(run) for run in runs], width)
     answers = [f"{one['title']}. {one['headline']}" for one in numbers["conclusions"]]
     lines = [table, "", *(tables.folded(answer.replace("`", ""), width) for answer in answers), ""]
-    emit(
-        {**numbers, "page": str(path)},
-        as_json,
-        "\n".join([*lines, f"Report: {path}", f"Open it with: {opening(path)}"]),
-    )
+    lines += [f"Report: {path}", f"Open it with: {opening(path)}"]
+    emit({**numbers, "page": str(path)}, as_json, "\n".join(lines))
 
 
 def _prepare(data: str | None, settings: dict[str, Any]) -> tuple[Workspace, Experiment]:
@@ -196,14 +193,10 @@ def list_runs(runs_dir: Path, as_json: bool) -> None:
     from midas.runs import find_everything
 
     states = [page.run_state(run) for run in find_everything(runs_dir)]
-    table = tables.results_table(states, table_width())
-    emit(
-        {"runs": states},
-        as_json,
-        table
-        if states
-        else f"{runs_dir}: no runs yet; train some with 'midas train DATA' or 'midas run --data-dir sample'",
-    )
+    text = f"{runs_dir}: no runs yet; train some with 'midas train DATA' or 'midas run --data-dir sample'"
+    if states:
+        text = tables.results_table(states, table_width())
+    emit({"runs": states}, as_json, text)
 
 
 @command("report", epilog="Example: midas report --out report.html")
