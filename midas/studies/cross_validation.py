@@ -107,7 +107,7 @@ def cross_validate(
         run.check(experiment, resume=True)
         if run.finished and _protocol_of(run) == protocol:
             _refuse_other_data(run, experiment, workspace, protocol)
-            workspace.say(f"{run.path}: already finished, nothing to do (--overwrite trains it again)")
+            workspace.say_finished(run)
             return run
     workspace.start()
     data = workspace.load(experiment.data, experiment.size)

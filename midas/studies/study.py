@@ -44,7 +44,7 @@ def perform(
         run.check(experiment, resume)
         if run.finished:
             _check_data([experiment], workspace)
-            _say_finished(run, workspace)
+            workspace.say_finished(run)
             return run
     init_checkpoint = _init_checkpoint(experiment, workspace)
     workspace.start()
@@ -170,7 +170,7 @@ def perform_all(
     for number, (each, run, log) in enumerate(itertools.zip_longest(experiments, runs, logs), 1):
         others = tuple(runs[number:]) if overwrite else ()
         if run.finished and not overwrite:
-            _say_finished(run, workspace)
+            workspace.say_finished(run)
             continue
         before = _pretraining(each, workspace) if workspace.executor.is_parallel else None
         after = (workspace.run(before).path,) if before and not workspace.run(before).finished else ()
@@ -200,10 +200,6 @@ def _refuse_busy(runs: Sequence[Run]) -> None:
         if run.path.exists():
             with run.locked():
                 pass
-
-
-def _say_finished(run: Run, workspace: Workspace) -> None:
-    workspace.say(f"{run.path}: already finished, nothing to do (--overwrite trains it again)")
 
 
 def _prepare(experiments: Sequence[Experiment], workspace: Workspace, resume: bool, overwrite: bool) -> None:
