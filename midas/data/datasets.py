@@ -277,7 +277,6 @@ def load(
     data_dir: str | os.PathLike,
     size: int = 28,
     cache_dir: str | os.PathLike | None = None,
-    strict: bool = False,
     progress: Progress | None = None,
 ) -> Dataset:
     """Load one of the data sets that experiments name.
@@ -287,15 +286,14 @@ def load(
         data_dir: as in `open_named`.
         size: as in `read`.
         cache_dir: as in `cached`.
-        strict: as in `read`.
         progress: as in `read`.
 
     Raises:
         MidasError: it is missing, or cannot be read.
     """
     if name == "part1-digits":
-        return load("part1", data_dir, size, cache_dir, strict, progress).only(DIGITS)
-    return cached(open_named(name, data_dir), size, cache_dir, strict, progress)
+        return load("part1", data_dir, size, cache_dir, progress).only(DIGITS)
+    return cached(open_named(name, data_dir), size, cache_dir, progress=progress)
 
 
 def read_digits(data_dir: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
