@@ -257,9 +257,9 @@ def test_a_file_that_is_deleted_meanwhile_is_unreadable(tmp_path):
 
 
 def test_the_bytes_of_an_image_are_a_source():
-    source = source_of_bytes(encode(page()), "drawing")
+    source = source_of_bytes(encode(page()))
     (entry,) = source.entries()
-    assert (entry.name, entry.label, source.path, source.count) == ("drawing", None, "drawing", 1)
+    assert (entry.name, entry.label, source.path, source.count) == ("-", None, "-", 1)
     assert (entry.read() == page()).all()
 
 

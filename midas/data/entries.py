@@ -101,6 +101,12 @@ def text_digest(parts: Iterable[str]) -> str:
     return hashlib.sha256("\0".join(parts).encode(errors="backslashreplace")).hexdigest()
 
 
+def image_source(name: str, load: Callable[[], Iterator[Page]], digest: str = "") -> Source:
+    """Make a source of a single image without a label; its path is the name of the image."""
+    entry = Entry(name, None, load)
+    return Source(name, (), digest, lambda: iter([entry]), 1, is_image=True)
+
+
 def join(path: str | os.PathLike, sources: list[Source], notes: Iterable[str] = ()) -> Source:
     """Put the parts of a data set together; their notes are kept once."""
 

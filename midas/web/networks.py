@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from midas.api import load
-from midas.data.entries import Entry, Source
+from midas.data.entries import Source, image_source
 from midas.data.glyphs import Glyphs
 from midas.data.images import Page, decode_pages, to_png
 from midas.data.levels import UnreadableImage
@@ -308,8 +308,7 @@ class Uploads:
 
     def source(self, data: bytes, name: str) -> Source:
         """Make a source of an image; what is beyond the limit is not decoded, and refused."""
-        entry = Entry(name, None, partial(self._pages, data))
-        return Source(name, (), "", lambda: iter([entry]), 1, is_image=True)
+        return image_source(name, partial(self._pages, data))
 
     @property
     def exceeded(self) -> bool:
