@@ -109,7 +109,7 @@ def analyze(
     Raises:
         MidasError: a file cannot be written.
     """
-    from midas.report import plot_images, plots
+    from midas.report import plot_images, plot_matrices, plots
 
     images, labels, probabilities = predictions.images, predictions.labels, predictions.probabilities
     matrix = classification.confusion_matrix(probabilities, labels, len(class_names))
@@ -118,8 +118,8 @@ def analyze(
     is_whole = len(class_names) <= classification.MANY_CLASSES
     chosen = None if is_whole else _classes_to_draw(matrix, class_names)
     figures = {
-        "confusion.png": plots.confusion_matrix(matrix, class_names, False, chosen),
-        "confusion-normalized.png": plots.confusion_matrix(matrix, class_names, True, chosen),
+        "confusion.png": plot_matrices.confusion_matrix(matrix, class_names, False, chosen),
+        "confusion-normalized.png": plot_matrices.confusion_matrix(matrix, class_names, True, chosen),
         "mistakes.png": plot_images.mistakes(images, labels, probabilities, predictions.names, class_names),
         "calibration.png": plots.reliability(bins, scores.calibration_error),
     }

@@ -321,7 +321,7 @@ def write_labels(found: Audit, dataset: Dataset, out: Path) -> str:
 
 
 def _write_figures(found: Audit, dataset: Dataset, max_suspects: int, out: Path) -> list[str]:
-    from midas.report import plot_images, plots
+    from midas.report import plot_images, plot_matrices, plots
 
     names, listed = dataset.class_names, suspects(found)
     shown = listed[:max_suspects]
@@ -335,7 +335,7 @@ def _write_figures(found: Audit, dataset: Dataset, max_suspects: int, out: Path)
             dataset.names[shown],
             f"Probably {_looked_for(found.verdict)}: {len(shown):,} of {counted(len(listed), 'label')}",
         ),
-        "transition.png": plots.transition_matrix(found.transition, list(names)),
+        "transition.png": plot_matrices.transition_matrix(found.transition, list(names)),
     }
     for name, figure in figures.items():
         plots.save(figure, out / name)
