@@ -154,7 +154,7 @@ def _read_pages(
 
 def _print(found: Iterable[Any], as_lines: bool, as_csv: bool, as_table: bool, label_width: int) -> None:
     """Print results for people, or as CSV, as they come."""
-    from midas.report import tables
+    from midas.report import prediction_tables as tables
 
     if as_csv:
         rows = tables.character_rows(found) if as_lines else tables.prediction_rows(found)
