@@ -203,11 +203,7 @@ class Networks:
         hidden = Glyphs.without_places(np.asarray(glyph.images))  # samples are kept without their places
         order, cosines = explanation.nearest(network.features(hidden)[0], features, NEIGHBORS)
         return [
-            {
-                "label": labels[i],
-                "similarity": round(float(cosine), 3),
-                "image": picture(images[i]),
-            }
+            {"label": labels[i], "similarity": round(float(cosine), 3), "image": picture(images[i])}
             for i, cosine in zip(order, cosines, strict=True)
         ]
 
