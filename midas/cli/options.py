@@ -120,8 +120,9 @@ classes_option = click.option(
     metavar="0-9|A,B,…|FILE",
     help="Predict only these classes: names and ranges, separated by commas, or a file of them.",
 )
+resume_option = click.option("--resume", is_flag=True, help="Resume an unfinished run.")
 restart_options = [
-    click.option("--resume", is_flag=True, help="Resume an unfinished run."),
+    resume_option,
     click.option("--overwrite", is_flag=True, help="Delete what the run directory holds and start again."),
 ]
 

@@ -16,6 +16,7 @@ from midas.cli.options import (
     json_option,
     protocol_options,
     restart_options,
+    resume_option,
     runs_dir_option,
     seed_option,
     settings_options,
@@ -152,7 +153,7 @@ def compare_models(
 )
 @choice_option("--model", MODEL_NAMES, "[default: compact]")
 @click.option("--epochs", type=click.IntRange(1), help="Number of epochs.  [default: 10]")
-@click.option("--resume", is_flag=True, help="Resume an unfinished run.")
+@resume_option
 @apply(*workspace_options, wide_option, json_option, common)
 def compare(
     part: str,
