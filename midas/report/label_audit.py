@@ -261,13 +261,12 @@ def _tests(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _against_cleanlab(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     theirs, ours = summary["cleanlab"], summary["share_mislabeled"]
-    counts = {"midas": summary["suspected"], **{name: theirs[name] for name in ("suspected", "both")}}
     return [
         {
             "quantity": "suspected labels",
-            "midas": f"{counts['midas']:,}",
-            "cleanlab": f"{counts['suspected']:,}",
-            "both": f"{counts['both']:,}",
+            "midas": f"{summary['suspected']:,}",
+            "cleanlab": f"{theirs['suspected']:,}",
+            "both": f"{theirs['both']:,}",
         },
         {
             "quantity": "share of wrong labels",

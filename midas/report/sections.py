@@ -147,8 +147,9 @@ def _part(part: str, entries: Sequence[Entry], groups: Sequence[SeedGroup]) -> d
     rated = [each for each in ours if not is_complementary or each.experiment.loss != "cross-entropy"] or ours
     found = [plots.curves_of_runs(group.title, list(group.epochs.values())) for group in rated]
     curves = [each for each in found if each]
-    height = "Validation accuracy, estimated from complementary labels (it can fall below 0)"
-    height = height if is_complementary else "Share of validation images that are misclassified"
+    height = "Share of validation images that are misclassified"
+    if is_complementary:
+        height = "Validation accuracy, estimated from complementary labels (it can fall below 0)"
     names, spread = "; ".join(each.name for each in curves), spread_of([len(group.results) for group in rated])
     return {
         "anchor": _anchor(part),
@@ -162,9 +163,8 @@ def _part(part: str, entries: Sequence[Entry], groups: Sequence[SeedGroup]) -> d
                 f"{height}, by {across} of training. {spread}",
             )
             for across in ("steps", "seconds")
-        ]
-        if curves
-        else [],
+            if curves
+        ],
         "estimates": _estimates(entries) if is_complementary else None,
     }
 
