@@ -22,18 +22,7 @@ from midas.errors import MidasError, cannot, printable, some
 
 IMAGE_TITLES = ("image", "img", "images", "png", "jpg", "picture", "pixels", "bytes")
 LABEL_TITLES = (
-    "label",
-    "labels",
-    "class",
-    "target",
-    "category",
-    "character",
-    "char",
-    "letter",
-    "digit",
-    "symbol",
-    "y",
-    "text",
+    *("label", "labels", "class", "target", "category", "character", "char", "letter", "digit", "symbol", "y", "text"),
 )
 ROWS = 256  # that are read together
 SUFFIX = re.compile(r"\.parquet$", re.IGNORECASE)

@@ -281,21 +281,20 @@ def _parse_cells(block: bytes, layout: Layout, done: int, where: Path) -> tuple[
         else csv.reader(lines, delimiter=layout.delimiter.decode())
     )
     pixels, labels, end = list[np.ndarray](), list[str](), layout.first + layout.side**2
+    first = done + 1 + layout.has_titles  # line of the file, from 1
     try:
         for cells in rows:
             if len(cells) != layout.columns:
-                number = done + len(pixels) + 1 + layout.has_titles
-                raise MidasError(
-                    f"{where}: line {number} has {len(cells)} columns instead of {layout.columns}; repair it"
-                )
+                what = f"line {first + len(pixels)} has {len(cells)} columns instead of {layout.columns}"
+                raise MidasError(f"{where}: {what}; repair it")
             pixels.append(np.array(cells[layout.first : end], np.float32))
             if layout.one_hot:
                 labels.append(str(np.array(cells[end:], np.float32).argmax()))
             elif layout.label is not None:
                 labels.append(cells[layout.label].strip())
     except (ValueError, csv.Error) as error:
-        number = done + len(pixels) + 1 + layout.has_titles
-        raise MidasError(f"{where}: line {number} is not one of pixels ({reason(error)}); repair it") from error
+        what = f"line {first + len(pixels)} is not one of pixels ({reason(error)})"
+        raise MidasError(f"{where}: {what}; repair it") from error
     values = np.stack(pixels)
     is_bytes = ((values >= 0) & (values <= 255) & (values == np.floor(values))).all()
     return values.astype(np.uint8) if is_bytes else values, labels
