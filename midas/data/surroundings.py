@@ -89,7 +89,7 @@ def without_surroundings(gray: np.ndarray, ink: np.ndarray, is_photo: bool) -> n
         return evened
     if is_photo:  # faint ruling goes with the uneven light
         ink = np.where(ink >= STRONG, ink, np.uint8(0))
-    found = [mask for mask in (find_ruling(ink), find_holes(ink)) if mask is not None]
+    found = [mask for mask in (find_ruling(ink, is_photo), find_holes(ink)) if mask is not None]
     if not found:
         return None
     printed, inked = np.logical_or.reduce(found), ink > INK
