@@ -101,3 +101,12 @@ def test_paint_over_continues_the_paper():
     mask = np.zeros((120, 160), np.uint8)
     mask[49:53] = 1
     assert np.abs(paint_over(lined, mask) - light).max() < 25
+
+
+@pytest.mark.parametrize(("ink", "is_sheet"), [(164, False), (60, True)])
+def test_a_part_of_the_paper_that_shows_ruling_alone_is_no_sheet(ink, is_sheet):
+    paper = np.full((240, 320), 120, np.uint8)
+    paper[60:200, 170:300] = 185
+    paper[125:128, 190:280] = paper[80:180, 230:233] = ink
+    cv2.line(paper, (80, 60), (100, 180), 25, 16)
+    assert (find_sheet(paper).image is not paper) == is_sheet

@@ -80,15 +80,6 @@ def test_strokes_of_letters_are_no_ruling(character, margin):
     assert find_ruling(cut) is None
 
 
-@pytest.mark.parametrize("strokes", ["L", "T"])
-def test_dark_corners_of_a_photo_do_not_make_strokes_of_a_fine_pen_lines(strokes):
-    points = {"L": [[80, 70], [80, 170], [140, 172]], "T": [[130, 170], [130, 70], [90, 70], [170, 70]]}
-    fine = np.zeros((240, 320), np.uint8)
-    cv2.polylines(fine, [np.array(points[strokes])], False, 255, 4)
-    cv2.fillPoly(fine, [np.array([[0, 0], [120, 0], [0, 40]])], 255)
-    assert find_ruling(fine, is_photo=True) is None
-
-
 def test_a_letter_of_straight_strokes_on_a_ruled_line_is_not_all_ruling():
     letter = np.zeros((240, 320), np.uint8)
     letter[70:170, [*range(120, 136), *range(180, 196)]] = letter[110:126, 120:196] = 255

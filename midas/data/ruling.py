@@ -103,7 +103,7 @@ def find_lines(ink: np.ndarray, length: int, thickest: int) -> Iterator[Line]:
         yield Line(line.mask.T, (top, left, bottom, right), line.thickness, False)
 
 
-def find_ruling(ink: np.ndarray, is_photo: bool = False) -> np.ndarray | None:
+def find_ruling(ink: np.ndarray) -> np.ndarray | None:
     """Find printed lines beside, round or through a single character.
 
     Straight strokes of letters look alike. A line is printed if it is longer than the rest of the ink and thinner than
@@ -111,7 +111,6 @@ def find_ruling(ink: np.ndarray, is_photo: bool = False) -> np.ndarray | None:
 
     Args:
         ink: uint8 array (height, width), light ink on black.
-        is_photo: whether it may show dark corners, which touch the border as no character does.
 
     Returns:
         bool array: the ink of the lines; None if there are none. If nothing else is left, the lines are all ink.
@@ -119,7 +118,7 @@ def find_ruling(ink: np.ndarray, is_photo: bool = False) -> np.ndarray | None:
     lines = [*find_lines(ink, max(6, round(SHORTEST * min(ink.shape))), max(2, round(THICKEST * max(ink.shape))))]
     while lines:
         rest = erase(ink, lines)
-        box, stroke = _main_stroke(rest, is_photo)
+        box, stroke = _main_stroke(rest)
         if not stroke:
             strokes = max(line.thickness for line in lines)
             spanning = [line for line in lines if _ends_at_border(line, ink.shape) == 2]
@@ -198,14 +197,11 @@ def _round_spots(ink: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, n
     return parts, stats, is_round, is_binding
 
 
-def _main_stroke(rest: np.ndarray, is_photo: bool) -> tuple[tuple[int, int, int, int], float]:
+def _main_stroke(rest: np.ndarray) -> tuple[tuple[int, int, int, int], float]:
     """Find the box of the largest piece of ink, and the width of its strokes; 0 if it is only a crumb."""
     inked = (rest > INK).view(np.uint8)
     _, parts, stats, _ = cv2.connectedComponentsWithStats(inked, connectivity=8, ltype=cv2.CV_32S)
-    if is_photo:
-        left, top, across, down, area = stats.T
-        area[(left == 0) | (top == 0) | (left + across == rest.shape[1]) | (top + down == rest.shape[0])] = 0
-    if not stats[1:, cv2.CC_STAT_AREA].any():
+    if len(stats) < 2:
         return (0, 0, 0, 0), 0.0
     main = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
     x, y, width, height, _ = stats[main].tolist()
