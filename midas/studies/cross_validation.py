@@ -133,7 +133,7 @@ def cross_validate(
                 f"accuracy {100 * result.accuracy:.2f} % on {counted(result.n, 'image')}, {result.train_seconds:.0f} s"
             )
 
-        given = {**workspace.given, experiment.data: data}  # read once for all folds
+        given = {experiment.data: data}  # read once for all folds, which are scored on parts of them
         reopen = None if isinstance(data.images, np.ndarray) else workspace.reopen  # in memory, they need no files
         inner = dataclasses.replace(workspace, given=given, reopen=reopen)
         workspace.executor.perform(jobs, inner, "fold", report)
