@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,6 +65,22 @@ def test_a_finished_run_on_other_data_is_refused(workspace):
     write_drawings(Path(workspace.data_dir), "2", 6)
     with pytest.raises(MidasError, match="trained on other data"):
         perform(tiny, workspace)
+
+
+def test_a_finished_run_that_started_from_another_network_is_refused(workspace):
+    start, other = (perform(experiment(name="tiny", epochs=1, seed=seed), workspace) for seed in (0, 1))
+    tuned = experiment("custom", data="part1", epochs=1, init="pretrained", init_checkpoint=str(start.path))
+    perform(tuned, workspace)
+    said = []
+    perform(tuned, replace(workspace, say=said.append))
+    shutil.copy(other.checkpoint, start.checkpoint)
+    with pytest.raises(MidasError, match=r"started from another network than .*tiny/seed-0 is now; .*--overwrite"):
+        perform(tuned, workspace)
+    with pytest.raises(MidasError, match="started from another network"):
+        perform_seeds(tuned, 2, workspace)
+    shutil.rmtree(start.path)  # a network that is gone is not another one
+    perform(tuned, replace(workspace, say=said.append))
+    assert len(said) == 2 and all("nothing to do" in line for line in said)
 
 
 def test_the_study_does_what_another_needs_first():

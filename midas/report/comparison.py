@@ -233,7 +233,8 @@ def summarize(part: str, runs: Mapping[tuple[str, int | None], Sequence[Run]]) -
         runs: by initialization and images per class (None for all), one run per seed, in the same order of seeds.
 
     Raises:
-        MidasError: records of a run are missing, damaged or incomplete, or two of a seed were scored on different images.
+        MidasError: records of a run are missing, damaged or incomplete, or runs of a seed were scored on different
+            images.
     """
     complete = {name: several for (name, count), several in runs.items() if count is None}
     measured = {name: [_measured(run) for run in several] for name, several in complete.items()}

@@ -14,7 +14,7 @@ from midas.experiments import Experiment
 from midas.files import atomic
 from midas.recipes import INITIALIZATIONS, PARTS, for_sample, named
 from midas.runs import Run
-from midas.studies.cross_validation import Protocol, cross_validate, stratified_folds
+from midas.studies.cross_validation import Protocol, cross_validate, refuse_other_start, stratified_folds
 from midas.studies.executor import Job
 from midas.studies.workspace import Workspace
 
@@ -44,7 +44,7 @@ def perform(
     if not overwrite:
         run.check(experiment, resume)
         if run.finished:
-            _check_data([experiment], workspace)
+            _check_origins([experiment], workspace)
             _say_finished(run, workspace)
             return run
     init_checkpoint = _init_checkpoint(experiment, workspace)
@@ -164,7 +164,7 @@ def perform_all(
     if overwrite:
         _refuse_busy(runs)
     else:
-        _check_data(experiments, workspace)
+        _check_origins(experiments, workspace)
         for each, run in zip(experiments, runs, strict=True):
             run.check(each, resume)
     if workspace.executor.is_parallel:
@@ -222,6 +222,19 @@ def _prepare(experiments: Sequence[Experiment], workspace: Workspace, resume: bo
         if overwrite:
             workspace.run(each).clear()
         _cross_validate(each, workspace, resume, overwrite, _init_checkpoint(each, workspace) if each.folds else None)
+
+
+def _check_origins(experiments: Sequence[Experiment], workspace: Workspace) -> None:
+    """Refuse to take other data for those that runs were trained on, or another network for that they started from.
+
+    Raises:
+        MidasError: they differ.
+    """
+    _check_data(experiments, workspace)
+    for each in experiments:
+        pretraining = _pretraining(each, workspace)
+        start = workspace.run(pretraining).path if pretraining else each.init_checkpoint
+        refuse_other_start([workspace.run(each)], start if each.init == "pretrained" else None, workspace)
 
 
 def _check_data(experiments: Sequence[Experiment], workspace: Workspace) -> None:
