@@ -47,7 +47,7 @@ def perform(
             _check_origins([experiment], workspace)
             _say_finished(run, workspace)
             return run
-    init_checkpoint = _init_checkpoint(experiment, workspace)
+    init_checkpoint = init_checkpoint_of(experiment, workspace)
     workspace.start()
     from midas.learning.trainer import score, train  # imports TensorFlow
     from midas.report import previews
@@ -104,7 +104,7 @@ def find_learning_rate(experiment: Experiment, workspace: Workspace) -> tuple[Ra
     Raises:
         MidasError: the data cannot be read, or do not fit the experiment.
     """
-    init_checkpoint = _init_checkpoint(experiment, workspace)
+    init_checkpoint = init_checkpoint_of(experiment, workspace)
     workspace.start()
     from midas.learning import range_test  # imports TensorFlow
     from midas.report import plots
@@ -221,7 +221,7 @@ def _prepare(experiments: Sequence[Experiment], workspace: Workspace, resume: bo
             workspace.open(each.test)
         if overwrite:
             workspace.run(each).clear()
-        _cross_validate(each, workspace, resume, overwrite, _init_checkpoint(each, workspace) if each.folds else None)
+        _cross_validate(each, workspace, resume, overwrite, init_checkpoint_of(each, workspace) if each.folds else None)
 
 
 def _check_origins(experiments: Sequence[Experiment], workspace: Workspace) -> None:
@@ -307,8 +307,12 @@ def experiments(sample: bool, quick: bool, seed: int) -> list[Experiment]:
     return sorted(dict.fromkeys(listed), key=lambda each: each.part)
 
 
-def _init_checkpoint(experiment: Experiment, workspace: Workspace) -> Path | None:
-    """Find the checkpoint of a pretrained initialization; a network of Part 1 is trained if there is none yet."""
+def init_checkpoint_of(experiment: Experiment, workspace: Workspace) -> Path | None:
+    """Find the checkpoint of a pretrained initialization; a network of Part 1 is trained if there is none yet.
+
+    Raises:
+        MidasError: there is none, or as `perform`.
+    """
     if experiment.init == "random" or experiment.init_checkpoint is None:
         return None
     if experiment.part == "custom":
