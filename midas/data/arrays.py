@@ -27,6 +27,7 @@ from midas.errors import MidasError, printable, some
 IMAGE_WORDS = ("images", "image", "imgs", "img", "x", "data", "pixels", "features", "inputs", "digits", "samples")
 LABEL_WORDS = ("labels", "label", "targets", "target", "y", "classes", "class", "outputs")
 NAME_WORDS = ("class_names", "target_names", "label_names")
+HOW_TO_LABEL = "save them together, as x and y or images and labels in an .npz, or as images.npy and labels.npy"
 MIN_SIDE = 8  # of an image whose pixels lie in one row
 Array = np.ndarray | ImageFile | PackedArray
 Load = Callable[[], np.ndarray | PackedArray]
@@ -212,9 +213,22 @@ def _open_pair(path: Path, arrays: Mapping[str, Load], pair: Pair, digest: str) 
         if labels.dtype.kind not in "iuf" or labels.min(initial=0) < 0:
             raise ValueError("a label that is no index of a class name")
         labels = _named(labels, np.asarray(arrays[titles]()))
+    elif labels is not None and "classes" in arrays and _are_titles(classes := np.asarray(arrays["classes"]()), labels):
+        labels = _named(labels, classes)
     names = np.asarray(arrays["names"]()) if "names" in arrays else None
     where = path / pair.images if path.is_dir() else path
-    return array_source(where, arrays[pair.images](), labels, names, digest)
+    source = array_source(where, arrays[pair.images](), labels, names, digest)
+    others = [name for name in arrays if name != pair.images]
+    beside = f" (besides the images there is {some(others)})" if others else ""
+    return source if pair.labels else replace(source, how_to_label=HOW_TO_LABEL + beside)
+
+
+def _are_titles(classes: np.ndarray, labels: np.ndarray) -> bool:
+    """Whether an array has a name for each class that labels index, not labels of images."""
+    if classes.ndim != 1 or classes.dtype.kind not in "US" or labels.dtype.kind not in "iuf" or not labels.size:
+        return False
+    count = labels.shape[1] if labels.ndim == 2 and labels.shape[1] > 1 else labels.max() + 1
+    return bool(labels.min() >= 0 and count <= len(classes) == len(np.unique(classes)))
 
 
 def _named(labels: np.ndarray, titles: np.ndarray) -> np.ndarray:
