@@ -22,7 +22,7 @@ from midas.data.labels import clean
 from midas.data.levels import to_grayscale, value_range
 from midas.data.memmap import ImageFile, PackedArray, blocks, is_large
 from midas.data.trees import MAX_TOTAL, MissingPartError, check_members, choose_part
-from midas.errors import MidasError, printable, some
+from midas.errors import MidasError, counted, printable, some
 
 IMAGE_WORDS = ("images", "image", "imgs", "img", "x", "data", "pixels", "features", "inputs", "digits", "samples")
 LABEL_WORDS = ("labels", "label", "targets", "target", "y", "classes", "class", "outputs")
@@ -70,7 +70,7 @@ def array_source(path: Path, images: Array, labels: np.ndarray | None, names: np
         )
     given = None if labels is None else label_texts(path, labels, len(images))
     if names is not None and names.shape != images.shape[:1]:
-        raise MidasError(f"{path}: {names.shape} names for {len(images)} images; expected one for each")
+        raise MidasError(f"{path}: {names.shape} names for {counted(len(images), 'image')}; expected one for each")
     span = value_range(blocks(images))
 
     def entries() -> Iterator[Entry]:
@@ -121,7 +121,7 @@ def label_texts(path: Path, labels: np.ndarray, count: int) -> list[str]:
     if labels.dtype.kind == "S":
         labels = np.char.decode(labels, "utf-8", "replace")
     if labels.shape != (count,) or labels.dtype.kind not in "iuU":
-        what = f"{labels.dtype} {labels.shape} are not labels of {count} images"
+        what = f"{labels.dtype} {labels.shape} are not labels of {counted(count, 'image')}"
         raise MidasError(f"{path}: {what}; expected a number or name for each")
     values = labels.tolist()
     texts = {value: clean(str(value)) for value in set(values)}  # each once in memory
