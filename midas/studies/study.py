@@ -168,7 +168,8 @@ def perform_all(
         for each, run in zip(experiments, runs, strict=True):
             run.check(each, resume)
     if workspace.executor.is_parallel:
-        _prepare(experiments, workspace, resume, overwrite)
+        to_train = [each for each, run in zip(experiments, runs, strict=True) if overwrite or not run.finished]
+        _prepare(to_train, workspace, resume, overwrite)
         resume, overwrite = True, False
     for number, (each, run, log) in enumerate(itertools.zip_longest(experiments, runs, logs), 1):
         others = tuple(runs[number:]) if overwrite else ()
@@ -220,8 +221,22 @@ def _prepare(experiments: Sequence[Experiment], workspace: Workspace, resume: bo
         if each.test:
             workspace.open(each.test)
         if overwrite:
-            workspace.run(each).clear()
+            _check_start(each, loaded[each.data, each.size], workspace)
+    for each in experiments if overwrite else ():
+        workspace.run(each).clear()
+    for each in experiments:
         _cross_validate(each, workspace, resume, overwrite, init_checkpoint_of(each, workspace) if each.folds else None)
+
+
+def _check_start(experiment: Experiment, data: Dataset, workspace: Workspace) -> None:
+    """Refuse what `trainer.train` refuses before it deletes an old run, unless that needs a run to be trained first."""
+    workspace.start()
+    from midas.learning.input_pipeline import split
+    from midas.learning.trainer import initialize
+
+    split(data, experiment)
+    if experiment.init == "pretrained" and not _pretraining(experiment, workspace):
+        initialize(experiment, data.class_names, init_checkpoint_of(experiment, workspace))
 
 
 def _check_origins(experiments: Sequence[Experiment], workspace: Workspace) -> None:
