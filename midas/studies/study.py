@@ -52,7 +52,7 @@ def perform(
     from midas.learning.trainer import score, train  # imports TensorFlow
     from midas.report import previews
 
-    data = workspace.load(experiment.data, experiment.size)
+    data, source = workspace.load(experiment.data, experiment.size), workspace.open(experiment.data)
     if experiment.test:
         workspace.open(experiment.test)  # must exist before hours are spent; not read yet
     _check_folds(experiment, data)
@@ -67,7 +67,7 @@ def perform(
         told = workspace.epoch, tensorboard, overwrite, others, workspace.moment
         training = train(experiment, run, data, init_checkpoint, *told)
         test = workspace.load(experiment.test, experiment.size) if experiment.test else None
-        previews.keep_samples(run, experiment, data, workspace.open(experiment.data), test)
+        previews.keep_samples(run, experiment, data, source, test)
         score(training, test, _cross_validate(experiment, workspace, resume, overwrite, init_checkpoint))
     return run
 
