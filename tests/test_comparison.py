@@ -190,7 +190,7 @@ def test_runs_of_a_seed_that_were_scored_on_different_images_are_named(tmp_path)
 def test_incomplete_epochs_are_one_line_that_names_the_run(tmp_path):
     run = initialized(tmp_path, "random", 0, 0.5)
     run.write_epochs([dataclasses.replace(each, val_loss=None) for each in run.epochs()])
-    with pytest.raises(MidasError, match=r"seed-0: epoch 1 has no validation scores; train the run again"):
+    with pytest.raises(MidasError, match=r"seed-0: epoch 1 has no validation scores; delete this run, and run midas"):
         summarize("part2", {("random", None): [run]})
 
 

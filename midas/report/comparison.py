@@ -274,7 +274,7 @@ def _measured(run: Run) -> dict[str, float | None]:
     try:
         return measure(run.epochs(), run.result)
     except ValueError as error:
-        raise MidasError(f"{run.path}: {error}; train the run again with --overwrite") from error
+        raise MidasError(f"{run.path}: {error}; delete this run, and run midas compare again") from error
 
 
 def _mcnemar(baseline: Run, *others: Run) -> list[McNemarTest]:
