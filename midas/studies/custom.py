@@ -152,7 +152,8 @@ def suit(
     if init_checkpoint is not None:
         workspace.start()
         experiment = _start_from(experiment, init_checkpoint)
-    in_memory = given.training.glyphs.size if isinstance(given.training, Dataset) else None
+    sizes = [each.glyphs.size for each in (given.training, given.test) if isinstance(each, Dataset)]
+    in_memory = sizes[0] if sizes else None
     experiment = replace(experiment, size=size or in_memory or experiment.size)
     quiet = replace(workspace, skipped=lambda dataset, name: None)
     data = quiet.load(given.name, experiment.size)

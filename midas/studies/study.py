@@ -253,25 +253,29 @@ def _check_origins(experiments: Sequence[Experiment], workspace: Workspace) -> N
 
 
 def _check_data(experiments: Sequence[Experiment], workspace: Workspace) -> None:
-    """Refuse to take other data for those that runs were trained on; each data set is read once.
+    """Refuse to take other data for those that runs were trained or scored on; each data set is read once.
 
     Raises:
         MidasError: they differ.
     """
     digests: dict[tuple[str, int], str] = {}
     for each in experiments:
-        run, key = workspace.run(each), (each.data, each.size)
+        run = workspace.run(each)
         if not (run / "card.json").exists() or run.card.size != each.size:
             continue
-        try:
-            if key not in digests:
-                digests[key] = workspace.load(*key).digest
-        except MidasError:
-            if run.finished:  # data that are gone are not other data
-                continue
-            raise
-        if run.card.data_digest != digests[key]:
-            raise MidasError(f"{run.path}: was trained on other data; choose another --name, or use --overwrite")
+        before = {each.data: (run.card.data_digest, "trained on other data")}
+        if each.test and run.finished and run.data and run.data.test:
+            before[each.test] = run.data.test.digest, "scored on another test set"
+        for name, (digest, what) in before.items():
+            try:
+                if (name, each.size) not in digests:
+                    digests[name, each.size] = workspace.load(name, each.size).digest
+            except MidasError:
+                if run.finished:  # data that are gone are not other data
+                    continue
+                raise
+            if digest != digests[name, each.size]:
+                raise MidasError(f"{run.path}: was {what}; choose another --name, or use --overwrite")
 
 
 def run_study(workspace: Workspace, quick: bool, seed: int, resume: bool = False, overwrite: bool = False) -> list[Run]:
