@@ -247,9 +247,11 @@ def _check_origins(experiments: Sequence[Experiment], workspace: Workspace) -> N
     """
     _check_data(experiments, workspace)
     for each in experiments:
-        pretraining = _pretraining(each, workspace)
-        start = workspace.run(pretraining).path if pretraining else each.init_checkpoint
-        refuse_other_start([workspace.run(each)], start if each.init == "pretrained" else None, workspace)
+        start: str | Path | None = each.init_checkpoint if each.init == "pretrained" else None
+        if start and (pretraining := _pretraining(each, workspace)):
+            trained = workspace.run(pretraining)
+            start = trained.path if trained.finished else None
+        refuse_other_start([workspace.run(each)], start, workspace)
 
 
 def _check_data(experiments: Sequence[Experiment], workspace: Workspace) -> None:
