@@ -7,6 +7,7 @@ import pytest
 from test_cli import invoke, one_line
 from tiny import write_drawings, write_mnist
 
+from midas.errors import MidasError
 from midas.recipes import INITIALIZATIONS, PARTS
 from midas.runs import Run
 from midas.studies import transfer
@@ -75,7 +76,7 @@ def test_an_interrupted_comparison_wants_resume(data, tmp_path, monkeypatch):
     assert "test accuracy with 1 image per class, %" in resumed.stdout
 
 
-def test_what_is_asked_for_twice_is_compared_once(tmp_path):
+def test_what_is_asked_for_twice_is_compared_once(data, tmp_path):
     workspace = Workspace(tmp_path, "nowhere", None)
     for start, seed, count in itertools.product(("random", "digits"), (0, 1), (None, 3)):
         training = experiment("part2", start, seed, count)
@@ -85,6 +86,8 @@ def test_what_is_asked_for_twice_is_compared_once(tmp_path):
     assert found.seeds == (0, 1) and [one.name for one in found.initializations] == ["random", "digits"]
     assert [one.measures["test_accuracy"].n for one in found.initializations] == [2, 2]
     assert [one.accuracy.n for one in found.label_efficiency] == [2, 2]
+    with pytest.raises(MidasError, match=r"from-random/seed-0: was trained on other data; .*--runs-dir"):
+        compare("part2", ["random", "digits"], (0, 1), dataclasses.replace(workspace, data_dir=str(data)))
 
 
 def test_compare_wants_two_seeds_and_a_part(data, tmp_path):

@@ -20,7 +20,7 @@ from midas.experiments import Experiment
 from midas.metrics import classification
 from midas.metrics.significance import corrected_resampled_interval
 from midas.records import CrossValidationResult, CrossValidationScores, MeanScore
-from midas.runs import CROSS_VALIDATION, Run
+from midas.runs import CROSS_VALIDATION, TO_KEEP_BOTH, Run
 from midas.studies.executor import Job
 from midas.studies.workspace import Workspace
 
@@ -153,7 +153,7 @@ def _refuse_other_data(run: Run, experiment: Experiment, workspace: Workspace, p
     except MidasError:  # data or trainings that are gone are not other ones
         return
     if is_other:
-        raise MidasError(f"{run.path}: was trained on other data; choose another --name, or use --overwrite")
+        raise MidasError(f"{run.path}: was trained on other data; {TO_KEEP_BOTH}")
 
 
 def refuse_other_start(runs: Iterable[Run], checkpoint: str | os.PathLike | None, workspace: Workspace) -> None:
@@ -181,10 +181,7 @@ def refuse_other_start(runs: Iterable[Run], checkpoint: str | os.PathLike | None
         return
     for run in begun:
         if run.environment.init_digest not in (None, digest):
-            raise MidasError(
-                f"{run.path}: started from another network than {checkpoint} is now; choose another --name, or use "
-                "--overwrite"
-            )
+            raise MidasError(f"{run.path}: started from another network than {checkpoint} is now; {TO_KEEP_BOTH}")
 
 
 def _protocol_of(run: Run) -> Protocol:

@@ -13,7 +13,7 @@ from midas.errors import MidasError, counted
 from midas.experiments import Experiment
 from midas.files import atomic
 from midas.recipes import INITIALIZATIONS, PARTS, for_sample, named
-from midas.runs import Run
+from midas.runs import TO_KEEP_BOTH, Run
 from midas.studies.cross_validation import Protocol, cross_validate, refuse_other_start, stratified_folds
 from midas.studies.executor import Job
 from midas.studies.workspace import Workspace
@@ -277,7 +277,7 @@ def _check_data(experiments: Sequence[Experiment], workspace: Workspace) -> None
                     continue
                 raise
             if digest != digests[name, each.size]:
-                raise MidasError(f"{run.path}: was {what}; choose another --name, or use --overwrite")
+                raise MidasError(f"{run.path}: was {what}; {TO_KEEP_BOTH}")
 
 
 def run_study(workspace: Workspace, quick: bool, seed: int, resume: bool = False, overwrite: bool = False) -> list[Run]:
