@@ -59,6 +59,7 @@ STRONGEST = {
     "place_dropout": 1,
     "occlusion": 1,
     "pen": 1,
+    "other_pens": 1,
 }
 
 
@@ -78,6 +79,7 @@ class Augmentation:
         occlusion: largest side of a rectangle that is blackened in half of the images, as a fraction of the side.
         pen: how far strokes are moved toward one common width, 1 meaning by up to one pixel on each side. The only one
             that is not random; together with `stroke` it changes at most one pixel.
+        other_pens: fraction of the images that are redrawn with another pen (`pens.redraw`), whose place is hidden.
 
     Raises:
         MidasError: a strength is negative or beyond `STRONGEST`.
@@ -93,6 +95,7 @@ class Augmentation:
     place_dropout: float = 0.2
     occlusion: float = 0.0
     pen: float = 0.0
+    other_pens: float = 0.0
 
     def __post_init__(self) -> None:
         for name, limit in STRONGEST.items():

@@ -100,7 +100,14 @@ _PLATEAU_OR_COSINE: dict[str, dict[str, Any]] = {"plateau": {}, "cosine": _COSIN
 _RECIPES: dict[str, dict[str, dict[str, Any]]] = {
     "part1": {
         **_PLATEAU_OR_COSINE,
-        "best": {**_ADAMW, "model": "placed", "size": 36, "label_smoothing": 0.1, "epochs": 100},
+        "best": {
+            **_ADAMW,
+            "model": "placed",
+            "size": 36,
+            "label_smoothing": 0.1,
+            "epochs": 150,
+            "augmentation": Augmentation(other_pens=0.33),
+        },
     },
     "part2": {**_PLATEAU_OR_COSINE, "fast": _FAST, "best": _DEEPER},
     "part3": {"cosine": {}},

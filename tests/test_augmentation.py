@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from midas.data import sample
-from midas.data.augmentation import augment, augment_places, tta_copies
+from midas.data.augmentation import augment, augment_glyphs, augment_places, tta_copies
+from midas.data.glyphs import Glyphs
 from midas.data.preprocessing import normalize
 from midas.experiments import Augmentation
 
@@ -151,3 +152,15 @@ def test_places_without_noise_and_dropout_stay_as_they_are():
     places = np.array([[1, 0.5, -1, 2, 0], [0, 0, 0, 0, 0]], np.float32)
     strengths = Augmentation(place_noise=0, place_dropout=0)
     assert np.array_equal(augment_places(places, strengths, np.random.default_rng(0)), places)
+
+
+def test_redrawn_glyphs_have_no_place_and_the_others_are_as_without_redrawing(glyphs):
+    many = Glyphs(np.repeat(glyphs[:1], 400, axis=0), np.ones((400, 5), np.float32))
+    strengths = dataclasses.replace(NOTHING, other_pens=0.25, place_noise=0, place_dropout=0)
+    augmented = augment_glyphs(many, strengths, np.random.default_rng(0), places=True)
+    known = augmented.places[:, 0] == 1
+    assert known.mean() == pytest.approx(0.75, abs=0.06)
+    assert np.array_equal(augmented.images[known], many.images[known]) and not augmented.places[~known].any()
+    assert (augmented.images != many.images)[~known].any(axis=(1, 2)).all()
+    unchanged = augment_glyphs(many, NOTHING, np.random.default_rng(0))
+    assert np.array_equal(unchanged.images, many.images) and np.array_equal(unchanged.places, many.places)

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from test_export_networks import network
 
+from midas.data import pens
 from midas.data.glyphs import Glyphs
-from midas.learning.pen_adaptation import MEASURED, adapt, pen_statistics, pen_widths
+from midas.learning.pen_adaptation import MEASURED, adapt, pen_statistics
 from midas.records import Card, PenStatistics
 
 KNOWN = PenStatistics(finest=3.0, fine=4.0)
@@ -20,12 +21,6 @@ def rings(*widths, side=28):
     for image, width in zip(images, widths, strict=True):
         cv2.ellipse(image, (4 * side, 4 * side), (72, 56), 30, 0, 360, 255, round(8 * width))
     return np.stack([cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA) for image in images])
-
-
-def test_widths_are_those_of_the_pens():
-    assert pen_widths(rings(2, 3, 4, 6)) == pytest.approx([2, 3, 4, 6], abs=0.3)
-    assert pen_widths(np.zeros((2, 28, 28), np.uint8)).tolist() == [0, 0]
-    assert pen_widths(np.zeros((0, 28, 28), np.uint8)).shape == (0,)
 
 
 def test_statistics_are_quantiles_of_the_training_set():
@@ -42,7 +37,7 @@ def test_only_finer_glyphs_are_thickened_and_keep_their_size():
     before = images.copy()
     adapted = adapt(images, KNOWN)
     assert np.array_equal(images, before) and np.array_equal(adapted[3:], images[3:])
-    assert pen_widths(adapted[:3]) == pytest.approx([KNOWN.fine] * 3, abs=0.8)
+    assert pens.widths(adapted[:3]) == pytest.approx([KNOWN.fine] * 3, abs=0.8)
     assert adapted[0].max() > 200  # though a fine stroke is faint
     for glyph, original in zip(adapted[:3], images[:3], strict=True):
         boxes = [cv2.boundingRect((each > 64).view(np.uint8)) for each in (glyph, original)]

@@ -89,6 +89,16 @@ def test_surroundings_without_a_character_are_blank(kind, negative):
 def test_a_layer_is_taken_away_at_a_time_and_nothing_where_there_is_none():
     plain = page("R", 200, 200, paper=240)
     ink = 255 - plain
-    assert without_surroundings(plain, ink, False) is None
-    bare = without_surroundings(cv2.rectangle(plain.copy(), (8, 8), (191, 191), 60, 5), ink, False)
+    assert without_surroundings(plain, plain, ink, False) is None
+    boxed = cv2.rectangle(plain.copy(), (8, 8), (191, 191), 60, 5)
+    bare = without_surroundings(boxed, boxed, ink, False)
     assert bare.shape < plain.shape
+
+
+@pytest.mark.parametrize("points", [[[80, 70], [80, 170], [140, 172]], [[130, 170], [130, 70], [90, 70], [170, 70]]])
+def test_strokes_of_a_fine_pen_are_no_ruling_beside_the_dark_corner_of_a_photo(points):
+    drawn = cv2.polylines(np.full((240, 320), 225, np.uint8), [np.array(points)], False, 40, 4)
+    light = np.hypot(*np.meshgrid(np.linspace(0, 1, 320), np.linspace(0, 1, 240))) / 0.3
+    noise = np.random.default_rng(0).normal(0, 3, drawn.shape)
+    photo = (drawn * light.clip(0.15, 1) + noise).clip(0, 255).astype(np.uint8)
+    assert np.abs(normalize(photo).image - normalize(drawn).image.astype(float)).mean() < 10

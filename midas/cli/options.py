@@ -184,10 +184,11 @@ _STRENGTHS = {
     "stroke": "Thicken or thin strokes; 1 means by one pixel on each side.",
     "occlusion": "Largest side of a black rectangle in half of the copies, as a fraction of the side.",
     "pen": "Move strokes toward one width; 1 means by up to one pixel on each side.",
+    "other_pens": "Fraction of the copies that are redrawn with finer and thicker pens, and scanned less well.",
 }
 augmentation_options = [
     click.option(
-        f"--{strength.name}",
+        f"--{strength.name.replace('_', '-')}",
         type=click.FloatRange(0, STRONGEST[strength.name]),
         default=strength.default,
         show_default=True,

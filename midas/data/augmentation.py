@@ -3,7 +3,7 @@
 Pen strokes are moved toward one width and varied at random. An affine map and an elastic deformation (Simard,
 Steinkraus and Platt 2003) add up to one displacement field, so every pixel is interpolated once. Finally a rectangle is
 blackened (DeVries and Taylor 2017, Zhong et al. 2020). The batch is laid out as one tall image, so that OpenCV is
-called once per batch rather than once per image.
+called once per batch rather than once per image. Before that, some glyphs may be redrawn with other pens.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from dataclasses import asdict
 import cv2
 import numpy as np
 
+from midas.data import pens
+from midas.data.glyphs import UNKNOWN_PLACE, Glyphs
 from midas.experiments import Augmentation
 
 GRID = 5  # control points per side of the elastic field
@@ -23,6 +25,26 @@ PEN = 3 / 28  # of the side: the common width of pen strokes, between the median
 OCCLUDED = 0.5  # fraction of the images with a rectangle, if there are rectangles
 MAX_ROWS = 32_000  # of stacked images; cv2.remap has 16 bits for them
 STEPS = 32  # per pixel, to which OpenCV 4 rounds positions; a float32 still has them in the last of these rows
+
+
+def augment_glyphs(glyphs: Glyphs, strengths: Augmentation, rng: np.random.Generator, places: bool = False) -> Glyphs:
+    """Augment glyphs in memory, and their places if a network takes them.
+
+    Args:
+        glyphs: to augment.
+        strengths: of the augmentation; those that are redrawn with another pen have no known place, as it is not that
+            of the drawing tool.
+        rng: source of randomness.
+        places: whether to augment the places, too.
+    """
+    images, known = np.asarray(glyphs.images), glyphs.places
+    if strengths.other_pens:
+        redrawn = rng.random(len(glyphs)) < strengths.other_pens
+        images = images.copy()
+        images[redrawn] = pens.redraw(images[redrawn], rng)
+        known = np.where(redrawn[:, None], UNKNOWN_PLACE, known)
+    images = augment(images, strengths, rng)
+    return Glyphs(images, augment_places(known, strengths, rng) if places else known)
 
 
 def augment(images: np.ndarray, strengths: Augmentation, rng: np.random.Generator, same: bool = False) -> np.ndarray:

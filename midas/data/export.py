@@ -14,9 +14,10 @@ import cv2
 import numpy as np
 
 from midas.data import datasets
-from midas.data.augmentation import augment
+from midas.data.augmentation import augment_glyphs
 from midas.data.complementary_mnist import complementary_labels, write_archive
 from midas.data.datasets import Dataset
+from midas.data.glyphs import Glyphs
 from midas.data.memmap import ImageFile, blocks
 from midas.data.reading import Progress
 from midas.data.sample import CHARACTERS
@@ -85,7 +86,10 @@ def augmented_copy(
         uint8 array of up to `BATCH` images.
     """
     batch = images[start : start + BATCH]
-    return augment(batch, strengths, np.random.default_rng([seed, copy, start])) if copy else batch
+    if not copy:
+        return batch
+    rng = np.random.default_rng([seed, copy, start])
+    return np.asarray(augment_glyphs(Glyphs.without_places(batch), strengths, rng).images)
 
 
 def write_copies(

@@ -32,6 +32,7 @@ RULING = 0.33  # contrast of an edge to that of the ink: a fainter one is ruling
 FAINT = 0.5  # contrast of an edge to that of the ink
 STRONG = 0.75  # the same where ink crosses it
 CROSSED = 0.01  # of the outline
+LEAST_INK = 0.2  # contrast of the ink in a region to the strongest in the image: fainter ink is ruling
 MIN_CONTRAST = 24  # gray levels across the edge
 BLOCKS = 16  # on each side, of which a vignette is estimated
 DARK_CORNER = 0.6  # of the light in the middle, in all four corners: a vignette
@@ -163,6 +164,8 @@ def _region(
         return None
     ink = [max(cv2.boundingRect(hole)[2:]) - 2 for hole, inner in zip(outlines, is_hole, strict=True) if inner]
     content = max([*ink, _side_of_stronger_ink(gray, part, mask, is_light, near)]) / min(rectangle[1])
+    if content >= DUST and _shows_ruling_alone(gray, part, mask):
+        return None
     aspect = min(rectangle[1]) / max(rectangle[1])
     may_be_empty = content < DUST and aspect >= MIN_ASPECT and not (is_whole and _touches(mask))
     is_empty = may_be_empty and _is_empty(inside, mask, fill, is_cell)
@@ -176,6 +179,12 @@ def _faintness(gray: np.ndarray, part: np.ndarray, along: np.ndarray) -> tuple[b
     edge = np.median(along)
     is_crossed = (along > STRONG * strongest).mean() > CROSSED
     return bool(edge < RULING * strongest), bool(edge < FAINT * strongest and is_crossed)
+
+
+def _shows_ruling_alone(gray: np.ndarray, part: np.ndarray, mask: np.ndarray) -> bool:
+    """Whether the ink in a region is much fainter than what is beside it, as the ruling beside a character is."""
+    depth = cv2.absdiff(cv2.GaussianBlur(gray, (3, 3), 0), np.full_like(gray, np.median(gray[part > 0])))
+    return bool(depth[cv2.erode(mask, np.ones((5, 5), np.uint8)) > 0].max(initial=0) < LEAST_INK * depth.max())
 
 
 def _side_of_stronger_ink(

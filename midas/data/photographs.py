@@ -84,6 +84,29 @@ def clean_photo(gray: np.ndarray) -> np.ndarray:
     >>> cv2.boundingRect(clean_photo((page * light).astype(np.uint8)))
     (50, 30, 10, 30)
     """
+    ink, inked, is_tight = _evened(gray)
+    near = cv2.dilate(_glyph_mask(inked, is_tight), np.ones((3, 3), np.uint8))
+    return np.rint(near * ink.clip(0, 255)).astype(np.uint8)
+
+
+def photo_ink(gray: np.ndarray) -> np.ndarray:
+    """Find all ink in a photograph, lines and dust included, but not what is dark because of the light.
+
+    Args:
+        gray: uint8 array (height, width) of up to a few hundred pixels per side.
+
+    Returns:
+        uint8 array (height, width), light ink on black.
+
+    Raises:
+        UnreadableImage: nothing stands out from the noise.
+    """
+    ink, inked, _ = _evened(gray)
+    return np.rint(inked * ink.clip(0, 255)).astype(np.uint8)
+
+
+def _evened(gray: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Even out the light: what `_even_light` returns, and whether there is ink along most of the border."""
     soft = cv2.GaussianBlur(gray, (3, 3), 0)
     for divisor in WINDOWS:
         side = max(gray.shape) // divisor | 1
@@ -93,9 +116,7 @@ def clean_photo(gray: np.ndarray) -> np.ndarray:
     is_tight |= max(gray.shape) < CROP
     if not is_light:
         gray, soft = 255 - gray, 255 - soft
-    ink, inked = _even_light(gray, _paper_levels(soft, side), is_light)
-    near = cv2.dilate(_glyph_mask(inked, is_tight), np.ones((3, 3), np.uint8))
-    return np.rint(near * ink.clip(0, 255)).astype(np.uint8)
+    return *_even_light(gray, _paper_levels(soft, side), is_light), is_tight
 
 
 def _even_light(gray: np.ndarray, paper: np.ndarray, is_light: bool) -> tuple[np.ndarray, np.ndarray]:

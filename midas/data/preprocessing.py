@@ -113,7 +113,7 @@ def _bare(gray: np.ndarray) -> tuple[np.ndarray, View]:
     for _ in range(DEPTH):
         if not (view.is_photo or may_be_surrounded(view.ink, view.components)):
             break
-        inner = without_surroundings(gray, view.ink, view.is_photo)
+        inner = without_surroundings(gray, view.small, view.ink, view.is_photo)
         if inner is None:
             break
         gray, view = inner, look_at(inner)

@@ -10,6 +10,7 @@ import numpy as np
 
 from midas.data.levels import UnreadableImage
 from midas.data.paper import even_vignette, find_sheet, paint_over
+from midas.data.photographs import photo_ink
 from midas.data.ruling import INK, find_holes, find_ruling
 
 FAR = 0.8  # of the image: MNIST's digits reach over 20/28 of it, a printed box or a ruled line over more
@@ -64,12 +65,13 @@ def has_four_sides(inked: np.ndarray) -> bool:
     return min(float(side.mean()) for side in sides) >= FRAMED
 
 
-def without_surroundings(gray: np.ndarray, ink: np.ndarray, is_photo: bool) -> np.ndarray | None:
+def without_surroundings(gray: np.ndarray, small: np.ndarray, ink: np.ndarray, is_photo: bool) -> np.ndarray | None:
     """Take away one layer of what surrounds a character.
 
     Args:
         gray: uint8 array (height, width), dark on light or light on dark.
-        ink: uint8 array, the same at any scale as light ink on black.
+        small: uint8 array, the same at any scale.
+        ink: uint8 array, that as light ink on black.
         is_photo: whether its light may be uneven.
 
     Returns:
@@ -87,6 +89,7 @@ def without_surroundings(gray: np.ndarray, ink: np.ndarray, is_photo: bool) -> n
     if evened is not gray:
         return evened
     if is_photo:  # faint ruling goes with the uneven light
+        ink = photo_ink(small)
         ink = np.where(ink >= STRONG, ink, np.uint8(0))
     found = [mask for mask in (find_ruling(ink), find_holes(ink)) if mask is not None]
     if not found:

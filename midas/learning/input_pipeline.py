@@ -13,9 +13,8 @@ import numpy as np
 import tensorflow as tf
 from sklearn.model_selection import train_test_split
 
-from midas.data.augmentation import augment, augment_places
+from midas.data.augmentation import augment_glyphs
 from midas.data.datasets import Dataset
-from midas.data.glyphs import Glyphs
 from midas.errors import MidasError, counted, some
 from midas.experiments import Experiment
 from midas.learning import models
@@ -99,10 +98,7 @@ def batches(
                 chosen = np.tile(chosen, VIEWS)
             glyphs = training.glyphs[chosen]
             if experiment.augmentation:
-                images, places = augment(np.asarray(glyphs.images), experiment.augmentation, rng), glyphs.places
-                if models.takes_places(model):
-                    places = augment_places(places, experiment.augmentation, rng)
-                glyphs = Glyphs(images, places)
+                glyphs = augment_glyphs(glyphs, experiment.augmentation, rng, models.takes_places(model))
             yield models.inputs(model, glyphs), _targets(training, experiment, chosen)
 
 

@@ -9,7 +9,7 @@ from typing import cast
 
 import numpy as np
 
-from midas.data.augmentation import augment
+from midas.data.augmentation import augment_glyphs
 from midas.data.datasets import Dataset
 from midas.data.entries import Source
 from midas.data.export import BATCH, augmented_copy
@@ -94,11 +94,11 @@ def keep_samples(
     chosen = _first_of_each_class(data, max(SAMPLE_IMAGES // classes, 1))
     paged = _first_of_each_class(data, 2 if classes <= MAX_PAIRED_CLASSES else 1)
     augmented = paged[np.unique(np.linspace(0, len(paged) - 1, SAMPLE_AUGMENTED).round().astype(int))]
-    originals = data.images[augmented]
-    copies = [originals]
+    originals = data.glyphs[augmented]
+    copies = [originals.images]
     if experiment.augmentation:
         rng = np.random.default_rng(experiment.seed)
-        copies += [augment(originals, experiment.augmentation, rng) for _ in range(SAMPLE_COPIES)]
+        copies += [augment_glyphs(originals, experiment.augmentation, rng).images for _ in range(SAMPLE_COPIES)]
     try:
         pages = [thumbnail(page) for page in _pages(data, source, paged)]
     except MidasError as error:  # removed while the run was trained, which is not worth losing it
