@@ -240,6 +240,9 @@ def test_augment_without_originals_and_with_nothing_but_a_preview(data, tmp_path
     result = invoke(data, tmp_path, *words, "--preview", picture)
     assert result.exit_code == 0 and result.stdout == f"{picture}\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copies.png", "out"]
+    one = write_drawings(tmp_path / "one", "A", 1) / "trainPart1"
+    result = invoke(data, tmp_path, "augment", "--data", one, "--out", tmp_path / "two", "--repetitions", 1, "-q")
+    assert result.stdout == f"{tmp_path / 'two'}: 1 original, 1 copy, 1 class\n"
 
 
 def test_augment_says_when_classes_cannot_be_folders_and_fails_in_one_line(data, tmp_path):

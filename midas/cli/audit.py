@@ -138,7 +138,7 @@ def _apply_corrections(
     listed, source = read_corrections(file), open_data(data, "train", *form)
     found = apply_corrections(source, listed, out, open_test_part(data, source, *form), Progress().files)
     warn_of_skipped(found.unreadable, data)
-    counts = f"{found.images:,} images, of which {found.relabeled:,} relabeled; {found.dropped:,} dropped"
+    counts = f"{counted(found.images, 'image')}, of which {found.relabeled:,} relabeled; {found.dropped:,} dropped"
     if name_classes(list(found.folders.values()), convention(found.folders.values())[1])[0] != tuple(found.folders):
         warn("Note: not every class can give its name to a folder; --json lists the folders")
     if found.without_label:

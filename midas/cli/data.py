@@ -21,7 +21,7 @@ from midas.cli.options import (
     strict_option,
 )
 from midas.cli.settings import open_data
-from midas.errors import MidasError
+from midas.errors import MidasError, counted
 from midas.experiments import Augmentation
 from midas.files import plain, refuse_nonempty
 
@@ -164,7 +164,8 @@ def augment(
             warn("Note: not every class can give its name to a folder; --json lists the folders")
         count = {"originals": len(dataset) * originals, "copies": len(dataset) * repetitions}
         found |= {"path": str(out), **count, "folders": folders}
-        lines.append(f"{out}: {count['originals']:,} originals, {count['copies']:,} copies, {len(folders)} classes")
+        counts = (count["originals"], "original"), (count["copies"], "copy"), (len(folders), "class")
+        lines.append(f"{out}: {', '.join(counted(*each) for each in counts)}")
     if preview:
         previews.write_copies_preview(dataset, preview, repetitions, augmentation, seed)
         found["preview"] = str(preview)

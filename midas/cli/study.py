@@ -88,11 +88,12 @@ def cross_validate(
     With more --repeats or a larger --ensemble, the networks of an earlier call are kept.
     """
     from midas.report.tables import cross_validation_table
-    from midas.studies import cross_validation
+    from midas.studies import cross_validation, study
 
     workspace, experiment = _prepare(data, settings)
     protocol = cross_validation.Protocol(folds, repeats, ensemble, tta or 1)
-    run = cross_validation.cross_validate(experiment, workspace, protocol, resume, overwrite)
+    start = study.init_checkpoint_of(experiment, workspace)
+    run = cross_validation.cross_validate(experiment, workspace, protocol, resume, overwrite, start)
     result = run.cross_validation
     table = cross_validation_table([result], table_width())
     emit({**plain(result), "path": str(run.path)}, as_json, f"{table}\n{run.path}")
@@ -119,12 +120,13 @@ def compare_models(
     """
     from midas.report import comparison, tables
     from midas.runs import CROSS_VALIDATION
-    from midas.studies import cross_validation
+    from midas.studies import cross_validation, study
 
     workspace, experiment = _prepare(data, settings)
     protocol = cross_validation.Protocol(folds, repeats, 1, tta or 1)
+    start = study.init_checkpoint_of(experiment, workspace)
     results = [
-        cross_validation.cross_validate(each, workspace, protocol, resume, overwrite).cross_validation
+        cross_validation.cross_validate(each, workspace, protocol, resume, overwrite, start).cross_validation
         for each in (with_model(experiment, name) for name in names or MODEL_NAMES)
     ]
     figure = comparison.write_model_comparison(results, workspace.root / CROSS_VALIDATION / "compare-models.png")

@@ -31,6 +31,7 @@ HEAD = 2**16  # bytes in which a table of pixels is recognized
 BLOCK = 2**22  # bytes that are parsed together
 SAMPLES = 64  # lines of each block, by which the column of the labels is found
 LABEL_TITLES = ("label", "class", "target", "category", "character", "char", "letter", "digit", "symbol", "labels", "y")
+HOW_TO_LABEL = "add a column titled label"
 _NUMBER = re.compile(rb"\s*-?\d+(\.\d*)?([eE][-+]?\d+)?\s*")
 _PIXEL = re.compile(r"(pixel|pix|px|p|x|v|f|col|feature|attr(ibute)?)?[-_ ]?\d+(([x_,]|c)\d+)?|r\d+c\d+", re.IGNORECASE)
 
@@ -164,7 +165,7 @@ def open_file(tree: Tree, name: str) -> Source:
         given = np.array(labels) if labels else None
         return array_source(where, images, given, None, digest).entries()
 
-    return emnist(Source(str(where), (), digest, entries, count), tree, name)
+    return emnist(Source(str(where), (), digest, entries, count, how_to_label=HOW_TO_LABEL), tree, name)
 
 
 def _blocks(file: File, where: Path) -> Iterator[bytes]:

@@ -184,7 +184,7 @@ def _headline_of_comparison(comparison: Comparison) -> list[str]:
     """Answer by the first initialization that a `compare` of several seeds has beside random weights."""
     for difference in comparison.differences:
         found = {one.measure: one for one in difference.measures if one.measure in (CONVERGENCE, FINAL)}
-        if found.keys() == {CONVERGENCE, FINAL}:
+        if difference.baseline == "random" and found.keys() == {CONVERGENCE, FINAL}:
             start = INITIALIZATION_TITLES.get(difference.name, difference.name)
             return [_over_seeds_headline(start, found, found[FINAL].pairs)]
     return []

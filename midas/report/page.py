@@ -132,6 +132,7 @@ def write_report(
         MidasError: there is no finished run, or a file cannot be written.
     """
     path, comparisons = Path(path), list(comparisons)
+    runs = list({run.path.resolve(): run for run in runs}.values())  # one that is given twice is no second seed
     numbers = path.with_suffix(".json")
     if numbers == path:
         raise MidasError(f"{path}: is the file of the page's numbers; name the page {path.stem}.html")
@@ -329,7 +330,7 @@ def _spread(groups: Sequence[Sequence[Entry]]) -> list[dict[str, Any]]:
     """Summarize the accuracy of runs that differ in their seed alone."""
     spread = []
     for group in groups:
-        values = [entry.result.accuracy for entry in group]
+        values = list({entry.result.seed: entry.result.accuracy for entry in group}.values())
         if len(values) > 1:
             spread.append(
                 {

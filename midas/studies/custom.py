@@ -152,8 +152,8 @@ def suit(
     if init_checkpoint is not None:
         workspace.start()
         experiment = _start_from(experiment, init_checkpoint)
-    if size is None and isinstance(given.training, Dataset):
-        size = given.training.glyphs.size
+    sizes = [each.glyphs.size for each in (given.training, given.test) if isinstance(each, Dataset)]
+    size = size or next(iter(sizes), None)
     experiment = replace(experiment, size=size or experiment.size)
     quiet = replace(workspace, skipped=lambda dataset, name: None)
     data = quiet.load(given.name, experiment.size)
