@@ -11,10 +11,8 @@ CELLS = [cell for cell in json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cell
 
 
 def test_every_cell_runs():
-    cells = "\n".join("".join(cell["source"]) for cell in CELLS)
-    assert "epochs=20," in cells
-    short = cells.replace("epochs=20,", "epochs=2,")  # a fourth of the time, with as few folds
-    program = "\n".join(["from midas import recipes", "recipes.MAX_FOLDS = 2", short])
+    cells = ("".join(cell["source"]) for cell in CELLS)
+    program = "\n".join(["from midas import recipes", "recipes.MAX_FOLDS = 2", *cells])  # a third of the time
     env = {**os.environ, "MPLBACKEND": "agg"}
     done = subprocess.run([sys.executable, "-"], input=program, capture_output=True, text=True, env=env)
     assert done.returncode == 0, done.stderr
