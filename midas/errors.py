@@ -38,10 +38,11 @@ def some(names: Iterable[str]) -> str:
 def counted(number: int, noun: str) -> str:
     """Write a number of things for a message.
 
-    >>> counted(1, "image"), counted(1200, "class")
-    ('1 image', '1,200 classes')
+    >>> counted(1, "image"), counted(1200, "class"), counted(0, "copy")
+    ('1 image', '1,200 classes', '0 copies')
     """
-    return f"{number:,} {noun}{'' if number == 1 else 'es' if noun.endswith('s') else 's'}"
+    several = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}{'es' if noun.endswith('s') else 's'}"
+    return f"{number:,} {noun if number == 1 else several}"
 
 
 REMEDIES = {

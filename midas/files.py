@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import dataclasses
 import errno
 import functools
@@ -15,7 +16,7 @@ import shutil
 import types
 import typing
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -197,7 +198,7 @@ def total_memory() -> float:
         return math.inf
 
 
-# ---- JSON
+# ---- texts: JSON and CSV
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -211,6 +212,12 @@ def write_text(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
+def write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:
+    """Write rows as comma-separated values in UTF-8, atomically; the first row has the titles."""
+    with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
+
+
 def to_json(value: Any, indent: int | None = 1) -> str:
     """Serialize a value, dataclasses included, as JSON. NaN and infinities become null, as JSON has neither.
 
@@ -218,6 +225,11 @@ def to_json(value: Any, indent: int | None = 1) -> str:
     '{"loss": null}'
     """
     return json.dumps(plain(value), indent=indent, ensure_ascii=indent is None)
+
+
+def one_or_several(paths: Sequence[Path]) -> str | list[str]:
+    """Give paths as JSON has them: one as a string, several as a list."""
+    return str(paths[0]) if len(paths) == 1 else list(map(str, paths))
 
 
 def plain(value: Any) -> Any:

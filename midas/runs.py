@@ -48,6 +48,7 @@ Record = TypeVar("Record")
 
 CROSS_VALIDATION, COMPARISON = "cross-validation", "comparison"
 OTHER_ROOTS = ("sample", "quick", CROSS_VALIDATION, COMPARISON)  # folders below the root that are not parts
+TO_KEEP_BOTH = "choose another --name or --runs-dir, or use --overwrite"  # of which every command has at least one
 FILES = (  # in the order in which they are deleted
     *("result.json", "experiment.json", "card.json", "environment.json", "metrics.jsonl"),
     *("best.keras", "last.keras", "data.json", "samples.npz", "predictions.npz"),
@@ -110,9 +111,7 @@ class Run:
             return
         difference = self.experiment.differences(experiment)
         if difference:
-            raise MidasError(
-                f"{self.path}: holds another run ({difference}); choose another --name, or use --overwrite"
-            )
+            raise MidasError(f"{self.path}: holds another run ({difference}); {TO_KEEP_BOTH}")
         if not self.finished and not resume:
             with self.locked():  # or another process is working on it
                 raise MidasError(

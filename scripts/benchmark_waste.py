@@ -209,7 +209,7 @@ def speed(folder: Path, rounds: int = 3) -> list[Row]:
     from midas.learning import models
     from midas.learning.checkpoints import shipped_checkpoint
     from midas.learning.classifier import BATCH, Classifier
-    from midas.report.tables import PredictionTable
+    from midas.report.prediction_tables import PredictionTable
 
     classifier = Classifier.load(shipped_checkpoint())
 

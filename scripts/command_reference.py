@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from midas.cli import main
-from midas.cli.console import SECTIONS
+from midas.cli.console import SECTIONS, section_of
 
 TARGET = Path(__file__).parents[1] / "midas" / "cli" / "README.md"
 WIDTH = 90
@@ -42,9 +42,8 @@ def reference() -> str:
     parts = [HEAD]
     commands = main.list_commands(group)
     for section in SECTIONS:
-        names = [name for name in commands if main.commands[name].callback.__module__.endswith(f".{section.lower()}")]
         parts.append(f"## {section}\n")
-        for name in names:
+        for name in (name for name in commands if section_of(main.commands[name]) == section):
             context = click.Context(main.commands[name], group, name, **settings)
             parts.append(f"### midas {name}\n\n```text\n{main.commands[name].get_help(context)}\n```\n")
     return "\n".join(parts)

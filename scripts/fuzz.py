@@ -212,7 +212,7 @@ def read_pages(folder: Path, seed: int) -> Read:
     from midas.data.sources import open_source
     from midas.predictions import as_record
     from midas.report.overlays import write_overlay
-    from midas.report.tables import character_table
+    from midas.report.prediction_tables import character_table
 
     network = midas.load()
     texts = [write_page(text) for text in ("Meet me at 7\nin ROOM 42", "R", "iiii jj l")]

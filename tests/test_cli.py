@@ -240,6 +240,9 @@ def test_augment_without_originals_and_with_nothing_but_a_preview(data, tmp_path
     result = invoke(data, tmp_path, *words, "--preview", picture)
     assert result.exit_code == 0 and result.stdout == f"{picture}\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copies.png", "out"]
+    one = write_drawings(tmp_path / "one", "A", 1) / "trainPart1"
+    result = invoke(data, tmp_path, "augment", "--data", one, "--out", tmp_path / "two", "--repetitions", 1, "-q")
+    assert result.stdout == f"{tmp_path / 'two'}: 1 original, 1 copy, 1 class\n"
 
 
 def test_augment_says_when_classes_cannot_be_folders_and_fails_in_one_line(data, tmp_path):
@@ -505,18 +508,12 @@ def test_train_part2_pretrained_from_digits_from_part1_and_from_a_checkpoint(dat
 def test_train_part3_takes_labels_as_correct_or_as_complementary(data, tmp_path, monkeypatch):
     monkeypatch.setitem(PARTS, "part3", dataclasses.replace(PARTS["part3"], model="baseline"))
     words = ["train-part3", "--epochs", 1, "--val-fraction", 0.2, "--json"]
-    kinds = {
-        "random-cross-entropy": ["cross-entropy"],
-        "random-l-w": ["l-w"],
-        "random-complementary": ["complementary"],
-        "random-progressive": ["progressive"],
-    }
-    for name, options in kinds.items():
-        result = invoke(data, tmp_path, *words, "--loss", *options)
+    for loss in ("cross-entropy", "l-w", "complementary", "progressive"):
+        result = invoke(data, tmp_path, *words, "--loss", loss)
         assert result.exit_code == 0, result.output
         found = json.loads(result.stdout)
-        assert found["name"] == name and found["scored"] == "mnist-test"
-        assert 0 <= found["argmin_accuracy"] <= 1 and (found["estimate"] is None) == (name == "random-cross-entropy")
+        assert found["name"] == f"random-{loss}" and found["scored"] == "mnist-test"
+        assert 0 <= found["argmin_accuracy"] <= 1 and (found["estimate"] is None) == (loss == "cross-entropy")
 
 
 def test_the_whole_study_ends_with_a_table_and_a_page(data, tmp_path, monkeypatch):

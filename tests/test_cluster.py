@@ -1,11 +1,14 @@
 """A real Dask scheduler and its workers, killed in the middle of trainings: the results are those of one process."""
 
 import contextlib
+import dataclasses
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import jobs
@@ -17,7 +20,8 @@ from tiny import write_drawings, write_mnist
 from midas.errors import MidasError
 from midas.learning.classifier import Classifier
 from midas.runs import Run
-from midas.studies.cluster import Cluster
+from midas.studies.cluster import Cluster, needed_files, pack_with_data
+from midas.studies.custom import open_given
 from midas.studies.worker import THREADS
 from midas.studies.workspace import Workspace
 
@@ -181,6 +185,25 @@ def test_data_that_a_worker_does_not_see_are_sent(machines, data, tmp_path, monk
         monkeypatch.setattr("midas.studies.cluster._see", lambda client, paths, is_seen=is_seen: is_seen)
         Cluster(str(machines.file)).perform([job(path, jobs.read)], workspace, "run", lambda job: None)
         assert (path / "done").read_text() == f"{digest} {kind}"
+
+
+def test_data_are_sent_in_each_size_that_a_job_needs(data, tmp_path):
+    workspace = Workspace(tmp_path, str(data), tmp_path / "cache")
+    listed = [job(tmp_path / f"{size}", jobs.read) for size in (28, 36)]
+    listed[1] = dataclasses.replace(listed[1], experiment=dataclasses.replace(listed[1].experiment, size=36))
+    for size, places in pack_with_data(workspace, listed).items():
+        sent = dataclasses.replace(pickle.loads(places), data_dir="nowhere")
+        assert sent.load("part1", size).images.shape[1:] == (size, size)
+
+
+@pytest.mark.parametrize("inside", ["", "inner"])
+def test_workers_are_asked_for_the_files_that_data_lie_in(inside, data, tmp_path):
+    """Not for the name of a test part, or for a place in an archive."""
+    archive = tmp_path / "both.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.write(data / "mnist.npz", "inner/mnist.npz")
+    workspace = open_given(archive / inside).within(Workspace(tmp_path, "nowhere", None))
+    assert len(workspace.given) == 2 and needed_files(workspace) == [archive] * 2
 
 
 def test_an_interruption_ends_the_processes_of_the_workers_which_can_be_asked_again(machines, tmp_path):

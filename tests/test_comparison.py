@@ -167,12 +167,30 @@ def test_runs_in_different_environments_are_noted(tmp_path):
     assert environment_notes([Environment(), Environment()]) == []
     other.write(dataclasses.replace(other.result, sample=True))
     assert summarize("part2", runs).notes[1].startswith("This is the embedded sample")
+    for of_seed, digest in zip(zip(*runs.values(), strict=True), ("older", "newer"), strict=True):
+        for run in of_seed:
+            run.write(dataclasses.replace(run.data, test=dataclasses.replace(run.data.data, digest=digest)))
+    assert summarize("part2", runs).notes[1] == "The runs differ in the test set."
+
+
+def test_runs_of_a_seed_that_were_scored_on_different_images_are_named(tmp_path):
+    random, digits = (initialized(tmp_path, name, 0, 0.5) for name in ("random", "digits"))
+    predictions, runs = digits.predictions(), {("random", None): [random], ("digits", None): [digits]}
+    files = np.array([f"t10k[{index}]" for index in range(len(predictions.names))])
+    digits.write_predictions(dataclasses.replace(predictions, names=files))  # the same images in another file
+    assert summarize("part2", runs).differences[0].mcnemar[0].p_value == 1
+    fewer = {name: getattr(predictions, name)[:50] for name in ("probabilities", "labels", "names", "images")}
+    others = {"names": files, "images": predictions.images[::-1]}
+    for changes in (fewer, others):
+        digits.write_predictions(dataclasses.replace(predictions, embedded=None, features=None, **changes))
+        with pytest.raises(MidasError, match=f"{digits.path}: was scored on other test images than {random.path}; del"):
+            summarize("part2", runs)
 
 
 def test_incomplete_epochs_are_one_line_that_names_the_run(tmp_path):
     run = initialized(tmp_path, "random", 0, 0.5)
     run.write_epochs([dataclasses.replace(each, val_loss=None) for each in run.epochs()])
-    with pytest.raises(MidasError, match=r"seed-0: epoch 1 has no validation scores; train the run again"):
+    with pytest.raises(MidasError, match=r"seed-0: epoch 1 has no validation scores; delete this run, and run midas"):
         summarize("part2", {("random", None): [run]})
 
 

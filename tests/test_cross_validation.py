@@ -20,6 +20,7 @@ pytestmark = pytest.mark.usefixtures("eagerly")
 
 QUICK = experiment(epochs=1, val_fraction=0.0, augmentation=None)
 BASE = Protocol(folds=2)
+FOLDS = ("fold-0", "fold-1")
 
 
 @pytest.fixture(scope="module")
@@ -122,9 +123,10 @@ def test_a_fold_whose_process_died_is_resumed_and_other_processes_need_no_files(
     run = cross_validate(QUICK, workspace, BASE)
     before = run.cross_validation
     (run / "result.json").unlink()
-    run = cross_validate(QUICK, dataclasses.replace(workspace, executor=Observed(), reopen=reopen), BASE)
+    unseen = {"test part": dataset()}  # which a cross-validation does not need
+    run = cross_validate(QUICK, dataclasses.replace(workspace, executor=Observed(), reopen=reopen, given=unseen), BASE)
     assert plain(run.cross_validation.scores) == plain(before.scores)
-    assert given.pop()[QUICK.data].digest == dataset().digest
+    assert given[0].keys() == {QUICK.data} and given.pop()[QUICK.data].digest == dataset().digest
 
 
 def test_finished_folds_of_other_data_are_refused(workspace, monkeypatch):
@@ -132,6 +134,18 @@ def test_finished_folds_of_other_data_are_refused(workspace, monkeypatch):
     monkeypatch.setattr(Workspace, "load", lambda workspace, name, size: fewer)
     with pytest.raises(MidasError, match="the data changed"):
         cross_validate(QUICK, workspace, dataclasses.replace(BASE, repeats=2))
+
+
+def test_finished_folds_that_started_from_another_network_are_refused(workspace):
+    start, other = (Run(cross_validate(QUICK, workspace, BASE) / "2-fold/repeat-0" / fold / "seed-0") for fold in FOLDS)
+    tuned = dataclasses.replace(QUICK, name="tuned", init="pretrained", init_checkpoint="given")
+    for _ in range(2):
+        run = cross_validate(tuned, workspace, BASE, init_checkpoint=start.path)
+    shutil.copy(other.checkpoint, start.checkpoint)
+    for protocol in (BASE, dataclasses.replace(BASE, repeats=2)):
+        with pytest.raises(MidasError, match=f"started from another network than {start.path} is now"):
+            cross_validate(tuned, workspace, protocol, init_checkpoint=start.path)
+    assert not run.finished or run.cross_validation.repeats == 1
 
 
 def test_overwrite_forgets_every_fold_at_once(workspace, monkeypatch):

@@ -110,6 +110,14 @@ def test_the_test_part_of_the_data_is_scored_unless_another_is_given(tmp_path):
         custom.train(alone, alone, runs_dir=tmp_path)
 
 
+def test_a_finished_run_that_was_scored_on_another_test_set_is_refused(tmp_path):
+    first = train(tmp_path, test=dataset("AB", 3))
+    assert train(tmp_path, test=dataset("AB", 3)).result == first.result
+    with pytest.raises(MidasError, match=r"was scored on another test set; .* or use --overwrite"):
+        train(tmp_path, test=dataset("AB", 4))
+    assert train(tmp_path, test=dataset("AB", 4), overwrite=True).result.n == 8
+
+
 def test_one_class_cannot_be_learned(tmp_path):
     with pytest.raises(MidasError, match="has one class only, 'A'; training needs at least two"):
         custom.train(dataset("A", 10), runs_dir=tmp_path)
@@ -125,6 +133,8 @@ def test_places_matter_where_pages_are_whole_and_differ(tmp_path):
     best = custom.suit(workspace, given, "best")
     assert (best.model, best.size, best.schedule, best.optimizer) == ("placed", 36, "cosine", "adamw")
     assert custom.suit(workspace, given).model == "compact" and custom.suit(workspace, given, "quick").model == "fast"
+    tested = custom.open_given(write_drawings(tmp_path / "more", "AB", 10), dataset("AB", 3))
+    assert custom.suit(tested.within(workspace), tested, "best").size == 28  # the only one that the test set has
     hidden = custom.open_given(hidden)
     assert custom.suit(hidden.within(workspace), hidden, "best").model != "placed"
 

@@ -99,14 +99,37 @@ def test_a_class_folder_without_images_is_an_error(content, tmp_path):
             read(open_source(pack(tmp_path / "data", form, files)))
 
 
+def test_a_class_folder_with_folders_in_it_is_named(tmp_path):
+    """Its images cannot be told from those of other classes; where all class folders are so, from several sets."""
+    path = pack(tmp_path / "one", "folder", tree("A", "A/more", "B"))
+    with pytest.raises(MidasError, match=r"one: class folder A has a folder with images in it, A/more; move"):
+        read(open_source(path, "train"))
+    path = pack(tmp_path / "all", "folder", tree("A/x", "A/y", "B/x", "B/y"))
+    with pytest.raises(MidasError, match=r"several places \(A, B\); give one, .*; if these are the classes, move"):
+        open_source(path, "train")
+    path = pack(tmp_path / "lone", "folder", tree("A", "A/more"))
+    with pytest.raises(MidasError, match=r"; 'A' has the folder 'A/more' with images in it, so it is not"):
+        read(open_source(path))
+
+
 def test_missing_labels_are_an_error(tmp_path):
-    (tmp_path / "digits.npz").write_bytes(npz(x=np.stack([page(width=28, height=28)] * 3)))
-    flat = pack(tmp_path / "flat", "folder", {"a.png": encode(page())})
-    for path in (tmp_path / "digits.npz", flat):
-        with pytest.raises(
-            MidasError, match=r"no usable image with a label \(.*: no label, and not in a class folder\)"
-        ):
-            read(open_source(path))
+    path = pack(tmp_path / "flat", "folder", {"a.png": encode(page())})
+    with pytest.raises(MidasError, match=r"no usable image with a label \(.*: no label, and not in a class folder\)"):
+        read(open_source(path))
+
+
+def test_missing_labels_of_arrays_and_tables_are_said_with_the_way_to_give_them(tmp_path):
+    digits = np.stack([page(width=28, height=28)] * 3)
+    (tmp_path / "digits.npz").write_bytes(npz(x=digits, answers=np.arange(3)))
+    np.save(tmp_path / "X.npy", digits)
+    np.savetxt(tmp_path / "digits.csv", digits.reshape(3, -1), "%d", ",")
+    for name, reason in (
+        ("digits.npz", "the images have no labels; save them together, as .* there is answers\\)"),
+        ("X.npy", "the images have no labels; save them together, as x and y or images and labels in an .npz, or as"),
+        ("digits.csv", "the images have no labels; add a column titled label"),
+    ):
+        with pytest.raises(MidasError, match=f"{name}: {reason}"):
+            read(open_source(tmp_path / name))
 
 
 def test_a_damaged_zip_member_does_not_affect_the_others(drawings):

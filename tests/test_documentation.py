@@ -5,7 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
+
+from midas.cli import main
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted({*ROOT.glob("*.md"), *ROOT.glob("*/*.md"), *ROOT.glob("midas/*/*.md")} - {ROOT / ".pytest_cache"})
@@ -15,6 +18,11 @@ def test_the_command_reference_is_what_the_commands_say():
     script = [sys.executable, str(ROOT / "scripts" / "command_reference.py"), "--check"]
     done = subprocess.run(script, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_command_reference_has_every_command():
+    titles = re.findall(r"^### midas (.*)$", (ROOT / "midas" / "cli" / "README.md").read_text(encoding="utf-8"), re.M)
+    assert titles == main.list_commands(click.Context(main))
 
 
 def test_the_readme_is_short_and_has_a_picture():

@@ -261,6 +261,15 @@ def test_an_accuracy_below_chance_is_reported():
     assert not any("fewer than chance" in each for each in one([group("part3", [0.098])]).sentences)
 
 
+def test_a_comparison_without_random_weights_does_not_claim_any():
+    comparison = compared()
+    (difference,) = comparison.differences
+    other = replace(comparison, differences=(replace(difference, name="part1", baseline="digits"),))
+    found = one([group("part2", [0.99])], [other])
+    assert "random weights cannot be compared" in found.headline
+    assert any("compared with pretrained on the digits" in each for each in found.sentences)
+
+
 def test_estimates_are_compared_with_the_test_accuracy():
     estimate = AccuracyEstimate(6000, 0.98, (0.97, 0.985), 0.001, 0.992, (0.98, 1.0))
     plain, adjusted = one([group("part3", [0.99], estimate=estimate)]).sentences

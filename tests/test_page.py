@@ -174,6 +174,13 @@ def test_progress_is_told_by_runs(tmp_path):
     assert calls == [(0, 1), (1, 1)]
 
 
+def test_a_run_that_is_given_twice_or_copied_is_no_second_seed(tmp_path):
+    made, copy = run(tmp_path / "runs"), run(tmp_path / "copies")
+    for runs, count in (([made, Run(f"{made.path}/../seed-0")], 1), ([made, copy], 2)):
+        report = write_report(runs, tmp_path / "report.html")
+        assert len(report["runs"]) == count and report["spread"] == []
+
+
 def test_names_are_escaped(site):
     page = Page(site[0])
     assert "<b>&," not in page.source and "&lt;b&gt;&amp;" in page.source

@@ -76,6 +76,13 @@ def test_damaged_files_are_refused_and_damaged_images_skipped(tmp_path):
         open_source(tmp_path / "x.parquet")
 
 
+@needs_pyarrow
+def test_missing_labels_are_said_with_the_way_to_give_them(tmp_path):
+    (tmp_path / "x.parquet").write_bytes(parquet({"image": IMAGES}))
+    with pytest.raises(MidasError, match=r"x\.parquet: the images have no labels; add a column titled label"):
+        read(open_source(tmp_path / "x.parquet"))
+
+
 def test_a_missing_package_is_named(tmp_path, monkeypatch):
     (tmp_path / "x.parquet").write_bytes(b"PAR1")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)

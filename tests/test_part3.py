@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from tiny import dataset, experiment, on_disk, timeless, train_and_score, write_mnist
+from tiny import Stop, dataset, experiment, on_disk, stop_after, timeless, train_and_score, write_mnist
 
 from midas.learning.checkpoints import load_for_training
 from midas.learning.classifier import Classifier
@@ -90,16 +90,6 @@ def test_predicts_by_largest_and_smallest_output_and_learns_from_complementary_l
     assert counts.sum() == 40 and counts.trace() < 10 and results["cross-entropy"].predicted_by_label is None
 
 
-def stop_after(epoch):
-    """Make a report that interrupts a training once an epoch is recorded, before its last.keras is written."""
-
-    def stop(record, epochs):
-        if record.epoch == epoch:
-            raise Stop
-
-    return stop
-
-
 def targets(run):
     return load_for_training(run / "last.keras").loss.targets.numpy()
 
@@ -128,7 +118,3 @@ def test_images_on_disk_get_the_same_targets(tmp_path, monkeypatch):
     used = found[: len(training)]
     assert used.sum(axis=1) == pytest.approx(1, abs=1e-5) and used.std() > 0
     assert not used[np.arange(len(training)), training.labels].any()
-
-
-class Stop(Exception):
-    pass

@@ -8,9 +8,9 @@ import numpy as np
 import part3_data
 import pytest
 from scipy.stats import chi2
+from tiny import write_part3
 
-from midas.data import sample
-from midas.data.complementary_mnist import complementary_labels, write_archive
+from midas.data.complementary_mnist import write_archive
 
 N = 400
 
@@ -19,11 +19,7 @@ N = 400
 def data(tmp_path_factory):
     """Digits of the sample as MNIST, and as JPEG files of which two per class are correctly labeled."""
     folder = tmp_path_factory.mktemp("data")
-    images, labels = (array[:N] for array in sample.digits("train"))
-    given_labels = complementary_labels(labels, seed=1, correct_per_class=2)
-    np.savez(folder / "mnist.npz", images=images, labels=labels)
-    write_archive(folder / "mnistTask3.zip", images, given_labels)
-    return folder, images, labels, given_labels
+    return folder, *write_part3(folder, N)
 
 
 def run(monkeypatch, capsys, *words):

@@ -6,10 +6,9 @@ import sys
 import numpy as np
 import part3_targets
 import pytest
-from tiny import experiment, train_and_score
+from tiny import experiment, train_and_score, write_part3
 
-from midas.data import datasets, sample
-from midas.data.complementary_mnist import complementary_labels, write_archive
+from midas.data import datasets
 from midas.learning.checkpoints import load_for_training
 from midas.learning.input_pipeline import split
 from midas.runs import Run
@@ -26,10 +25,7 @@ def run(monkeypatch, capsys, *words):
 
 
 def test_targets_are_compared_with_the_images_they_belong_to(tmp_path, monkeypatch, capsys):
-    images, labels = (array[:N] for array in sample.digits("train"))
-    given_labels = complementary_labels(labels, seed=1, correct_per_class=2)
-    np.savez(tmp_path / "mnist.npz", images=images, labels=labels)
-    write_archive(tmp_path / "mnistTask3.zip", images, given_labels)
+    _, labels, given_labels = write_part3(tmp_path, N)
     data, one = datasets.load("part3", tmp_path), experiment("part3", epochs=1, test=None)
     trained, plain = Run(tmp_path / "progressive"), Run(tmp_path / "plain")
     train_and_score(one, trained, data)

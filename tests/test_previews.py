@@ -9,6 +9,7 @@ from fabricate import source
 from PIL import Image
 
 from midas.data import export
+from midas.data.levels import UnreadableImage
 from midas.errors import MidasError
 from midas.experiments import Augmentation
 from midas.recipes import PARTS
@@ -61,6 +62,22 @@ def test_a_run_keeps_samples_of_its_training_set(tmp_path):
     assert samples.augmented.shape == (6, 10, 28, 28)
     np.testing.assert_array_equal(samples.augmented[:, 0], samples.prepared)
     assert (samples.augmented[:, 1] != samples.augmented[:, 0]).any()
+
+
+def test_a_run_keeps_no_samples_of_images_that_vanished_while_it_trained(tmp_path, caplog):
+    pages = source(DATA)
+
+    def vanished():
+        raise UnreadableImage("No such file or directory")
+
+    entries = [dataclasses.replace(entry, load=vanished) if "1/" in entry.name else entry for entry in pages.entries()]
+    gone = dataclasses.replace(pages, entries=lambda: iter(entries))
+    previews.keep_samples(Run(tmp_path), PARTS["part2"], DATA, gone, None)
+    assert Run(tmp_path).data.data == DATA.summary() and Run(tmp_path).samples() is None
+    reason = "made up/1/5.png: No such file or directory, though it was read before"
+    assert f"{reason}; put it back; no samples are kept for the report" in caplog.text
+    with pytest.raises(MidasError, match=reason):
+        previews.write_preview(DATA, gone, tmp_path / "preview.png")
 
 
 def test_without_augmentation_only_the_originals_are_kept(tmp_path):

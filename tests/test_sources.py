@@ -257,9 +257,9 @@ def test_a_file_that_is_deleted_meanwhile_is_unreadable(tmp_path):
 
 
 def test_the_bytes_of_an_image_are_a_source():
-    source = source_of_bytes(encode(page()), "drawing")
+    source = source_of_bytes(encode(page()))
     (entry,) = source.entries()
-    assert (entry.name, entry.label, source.path, source.count) == ("drawing", None, "drawing", 1)
+    assert (entry.name, entry.label, source.path, source.count) == ("-", None, "-", 1)
     assert (entry.read() == page()).all()
 
 
@@ -428,6 +428,23 @@ def test_npz_with_class_names_and_names(tmp_path):
     names = {"class_names": np.array(["a", "ä", "c"]), "names": np.array(list("wxyz"))}
     source = open_source(written(tmp_path / "named.npz", npz(images=DIGITS, labels=LABELS, **names)))
     assert contents(source) == [("w", "ä"), ("x", "a"), ("y", "c"), ("z", "ä")]
+
+
+@pytest.mark.parametrize(
+    ("classes", "expected"),
+    [
+        (np.array(["a", "ä", "c"]), ["ä", "a", "c", "ä"]),
+        (np.array([b"a", b"b", b"c"]), ["b", "a", "c", "b"]),
+        (np.array(["a", "b"]), ["1", "0", "2", "1"]),  # too few for these labels
+        (np.array(["b", "a", "c", "b"]), ["1", "0", "2", "1"]),  # of each image, not of each class
+        (np.arange(3), ["1", "0", "2", "1"]),
+    ],
+)
+def test_classes_are_class_names_if_they_can_be(classes, expected, tmp_path):
+    path = written(tmp_path / "named.npz", npz(x_train=DIGITS, y_train=LABELS, classes=classes))
+    assert [entry.label for entry in open_source(path, "train").entries()] == expected
+    folder = pack(tmp_path / "set", "folder", {f"{name}.npy": npy(array) for name, array in np.load(path).items()})
+    assert [entry.label for entry in open_source(folder).entries()] == expected
 
 
 @pytest.mark.parametrize(

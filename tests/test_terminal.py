@@ -103,24 +103,6 @@ def test_words_that_are_too_long_are_folded_and_not_cut():
     assert sum("12345" in line for line in lines) == 1
 
 
-class Guess:
-    def __init__(self, label, probability, alternatives=(), source=""):
-        self.label, self.probability, self.alternatives, self.source = label, probability, alternatives, source
-
-
-def test_predictions_have_a_header_and_names_of_any_length():
-    others = (Guess("omega", 0.02), Guess("O", 0.004))
-    long = Guess("epsilon", 0.976, others, "a/very/long/path/" * 8 + "drawing.png")
-    for width in (80, None):
-        table = tables.PredictionTable(7, width)
-        head, line = table.header, table.line(long)
-        assert head.split() == ["label", "prob.", "next", "guesses", "file"]
-        assert line.startswith("epsilon   97.6 %  omega     2.0 %  O         0.4 %") and line.endswith("drawing.png")
-        assert head.index("file") == line.index(line.split("%")[-1].strip())
-        assert (len(line) <= 80) == bool(width)
-    assert tables.PredictionTable(1, 80).line(Guess("A", 1.0, (), "a.png")).endswith("a.png")
-
-
 def test_list_fits_80_columns_on_a_terminal_and_shows_all_with_wide(tmp_path):
     run(tmp_path, "part2", "random-with-a-name-that-is-long", zero_shot_accuracy=0.1)
     run(tmp_path / "sample", "part2", "random", sample=True)

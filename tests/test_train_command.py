@@ -143,6 +143,16 @@ def test_other_commands_take_the_run_and_the_data(root):
     assert "62 classes" not in text and "Part 1" not in text and "among 3 classes" in text
 
 
+def test_the_settings_of_a_fine_tuned_run_can_be_cross_validated(root, tmp_path):
+    run, settings = root / "runs" / "custom" / "symbols-compact" / "seed-0", tmp_path / "settings.json"
+    settings.write_text(json.dumps({"init": "pretrained", "init_checkpoint": str(run), "epochs": 1}))
+    words = ["--data", root / "symbols", "--config", settings, "--folds", 2]
+    result = invoke(root, "cross-validate", *words, "--name", "tuned", "--json")
+    assert result.exit_code == 0, result.output
+    fold = next((root / "runs" / "cross-validation" / "custom" / "tuned").glob("*/*/*/*/*/environment.json"))
+    assert Run(fold.parent).card.trained_on == (str(root / "symbols"),) * 2
+
+
 @pytest.mark.usefixtures("traced")
 def test_the_range_test_draws_a_learning_rate_and_trains_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr("midas.learning.range_test.STEPS", 60)

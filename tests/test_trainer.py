@@ -4,7 +4,7 @@ import gc
 import keras
 import numpy as np
 import pytest
-from tiny import dataset, experiment, on_disk, timeless, train_and_score
+from tiny import Stop, dataset, experiment, on_disk, stop_after, timeless, train_and_score
 
 from midas.data.augmentation import augment
 from midas.data.datasets import Dataset
@@ -17,20 +17,6 @@ from midas.learning.trainer import compile_model, score, train
 from midas.runs import Run
 
 pytestmark = pytest.mark.usefixtures("eagerly")
-
-
-class Stop(Exception):
-    """Interrupts a training."""
-
-
-def stop_after(epoch):
-    """Make a report that interrupts a training once an epoch is recorded, before its last.keras is written."""
-
-    def stop(record, epochs):
-        if record.epoch == epoch:
-            raise Stop
-
-    return stop
 
 
 def weights(run):

@@ -1,10 +1,13 @@
 import dataclasses
+import itertools
 import json
 
+import fabricate
 import pytest
 from test_cli import invoke, one_line
 from tiny import write_drawings, write_mnist
 
+from midas.errors import MidasError
 from midas.recipes import INITIALIZATIONS, PARTS
 from midas.runs import Run
 from midas.studies import transfer
@@ -71,6 +74,20 @@ def test_an_interrupted_comparison_wants_resume(data, tmp_path, monkeypatch):
     resumed = invoke(data, tmp_path, *words, "--images-per-class", 1, "--resume")
     assert resumed.exit_code == 0, resumed.output
     assert "test accuracy with 1 image per class, %" in resumed.stdout
+
+
+def test_what_is_asked_for_twice_is_compared_once(data, tmp_path):
+    workspace = Workspace(tmp_path, "nowhere", None)
+    for start, seed, count in itertools.product(("random", "digits"), (0, 1), (None, 3)):
+        training = experiment("part2", start, seed, count)
+        root = tmp_path / "comparison" / "compact-10-epochs"
+        fabricate.initialized(root, training.name, seed, 0.5).start(training)
+    found, _ = compare("part2", ["random", "digits", "digits"], (0, 1), workspace, [3, 3])
+    assert found.seeds == (0, 1) and [one.name for one in found.initializations] == ["random", "digits"]
+    assert [one.measures["test_accuracy"].n for one in found.initializations] == [2, 2]
+    assert [one.accuracy.n for one in found.label_efficiency] == [2, 2]
+    with pytest.raises(MidasError, match=r"from-random/seed-0: was trained on other data; .*--runs-dir"):
+        compare("part2", ["random", "digits"], (0, 1), dataclasses.replace(workspace, data_dir=str(data)))
 
 
 def test_compare_wants_two_seeds_and_a_part(data, tmp_path):

@@ -2,12 +2,14 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from midas.data import sample
+from midas.data.complementary_mnist import complementary_labels, write_archive
 from midas.data.datasets import Dataset
 from midas.data.glyphs import Glyphs
 from midas.data.memmap import ImageFile
@@ -55,6 +57,20 @@ def train_and_score(
     return trainer.score(trainer.train(experiment, run, data, init_checkpoint, **options), test)
 
 
+class Stop(Exception):
+    """Interrupts a training."""
+
+
+def stop_after(epoch: int) -> Callable[[EpochRecord, int], None]:
+    """Make a report that interrupts a training once an epoch is recorded, before its last.keras is written."""
+
+    def stop(record: EpochRecord, epochs: int) -> None:
+        if record.epoch == epoch:
+            raise Stop
+
+    return stop
+
+
 def timeless(run: Run) -> list[EpochRecord]:
     """Return what a run recorded of its epochs, with all times set to 0."""
     return [
@@ -88,3 +104,16 @@ def write_mnist(folder: Path, drawings: int = DRAWINGS) -> Path:
         folder / "mnistTask3.npz", images=digits.images, labels=(digits.labels + 1 + np.arange(len(digits)) % 9) % 10
     )
     return folder
+
+
+def write_part3(folder: Path, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Write digits as mnist.npz, and as the JPEG files of mnistTask3.zip with two correct labels per class.
+
+    Returns:
+        The images, their true labels, and those that they are given.
+    """
+    images, labels = (array[:count] for array in sample.digits("train"))
+    given_labels = complementary_labels(labels, seed=1, correct_per_class=2)
+    np.savez(folder / "mnist.npz", images=images, labels=labels)
+    write_archive(folder / "mnistTask3.zip", images, given_labels)
+    return images, labels, given_labels

@@ -31,7 +31,7 @@ INTERRUPTED = 130
 STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGALRM") if hasattr(signal, name)]
 REPEAT_AFTER = 5  # seconds until an interruption is repeated: libraries that catch every exception catch it, too
 SECTIONS = ("Use", "Train", "Study", "Data")
-SECTION_OF = {"web": "Use"}  # of modules that are not named after their section
+SECTION_OF = {"audit": "Use", "web": "Use"}  # of modules that are not named after their section
 SHORT = 0.3  # seconds; epochs that take no longer have no line of their own in a log
 MAX_LINE = 100_000  # of messages that are not for a terminal
 BAR = 8  # width of a progress bar, beside which a line of words fits 80 columns
@@ -86,19 +86,19 @@ class Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """List the commands in the order of their sections, not of the alphabet."""
-        return [name for section in SECTIONS for name, command in self.commands.items() if _section(command) == section]
+        return sorted(self.commands, key=lambda name: SECTIONS.index(section_of(self.commands[name])))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands of the help page, by section."""
+        commands = [(name, self.commands[name]) for name in self.list_commands(ctx)]
+        limit = formatter.width - 6 - max(len(name) for name, _ in commands)
         for section in SECTIONS:
-            commands = [(name, self.commands[name]) for name in self.list_commands(ctx)]
-            limit = formatter.width - 6 - max(len(name) for name, _ in commands)
-            rows = [(name, each.get_short_help_str(limit)) for name, each in commands if _section(each) == section]
+            rows = [(name, each.get_short_help_str(limit)) for name, each in commands if section_of(each) == section]
             with formatter.section(section):
                 formatter.write_dl(rows)
 
 
-def _section(command: click.Command) -> str:
+def section_of(command: click.Command) -> str:
     """Name the section of a command, which is that of the module it is defined in."""
     module = getattr(command.callback, "__module__", "").rpartition(".")[2]
     return SECTION_OF.get(module, module.capitalize())

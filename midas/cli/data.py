@@ -21,7 +21,7 @@ from midas.cli.options import (
     strict_option,
 )
 from midas.cli.settings import open_data
-from midas.errors import MidasError
+from midas.errors import MidasError, counted
 from midas.experiments import Augmentation
 from midas.files import plain, refuse_nonempty
 
@@ -93,8 +93,7 @@ def preprocess(
     """Preprocess data sets into cached glyphs.
 
     Prints a summary of each. Without --data this takes Part 1, MNIST and Part 3, as far as they are in the data
-    folder. --csv and --preview
-    take the first data set.
+    folder. --csv and --preview take the first data set.
     """
     from midas.data import datasets, export
     from midas.report import previews, tables
@@ -141,8 +140,8 @@ def augment(
     """Write augmented copies of a data set as PNG files.
 
     The copies are of normalized glyphs, in class folders that every command reads. For inspection and for other
-    programs: the training commands augment by themselves, anew in each epoch. Give --out,
-    --preview or both. A strength of 0 switches a deformation off.
+    programs: the training commands augment by themselves, anew in each epoch. Give --out, --preview or both. A
+    strength of 0 switches a deformation off.
     """
     if not (out or preview):
         raise click.UsageError("nothing to do: give --out, --preview or both")
@@ -165,7 +164,8 @@ def augment(
             warn("Note: not every class can give its name to a folder; --json lists the folders")
         count = {"originals": len(dataset) * originals, "copies": len(dataset) * repetitions}
         found |= {"path": str(out), **count, "folders": folders}
-        lines.append(f"{out}: {count['originals']:,} originals, {count['copies']:,} copies, {len(folders)} classes")
+        counts = (count["originals"], "original"), (count["copies"], "copy"), (len(folders), "class")
+        lines.append(f"{out}: {', '.join(counted(*each) for each in counts)}")
     if preview:
         previews.write_copies_preview(dataset, preview, repetitions, augmentation, seed)
         found["preview"] = str(preview)

@@ -25,20 +25,15 @@ def apply(*options: Decorator) -> Decorator:
     return lambda command: functools.reduce(lambda f, option: option(f), reversed(options), command)
 
 
-def _remember(key: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
-    def callback(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
-        ctx.meta[key] = value
-        if key == "midas.verbose" and not value:
-            silence_libraries()
-        return value
-
-    return callback
+def _remember(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    ctx.meta[f"midas.{param.name}"] = value
+    if param.name == "verbose" and not value:
+        silence_libraries()
 
 
-def _flag(short: str, long: str, key: str, text: str) -> Decorator:
-    return click.option(
-        short, long, is_flag=True, expose_value=False, is_eager=True, callback=_remember(key), help=text
-    )
+def _output_flag(*names: str, text: str) -> Decorator:
+    """Make a flag that `console` obeys, whatever the command."""
+    return click.option(*names, is_flag=True, expose_value=False, is_eager=True, callback=_remember, help=text)
 
 
 def _config(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
@@ -65,17 +60,10 @@ def _home() -> Path:
 
 
 common = apply(
-    _flag("-v", "--verbose", "midas.verbose", "Show tracebacks and the messages of libraries."),
-    _flag("-q", "--quiet", "midas.quiet", "Show no progress."),
+    _output_flag("-v", "--verbose", text="Show tracebacks and the messages of libraries."),
+    _output_flag("-q", "--quiet", text="Show no progress."),
 )
-wide_option = click.option(
-    "--wide",
-    is_flag=True,
-    expose_value=False,
-    is_eager=True,
-    callback=_remember("midas.wide"),
-    help="Show all columns, whatever the width of the terminal.",
-)
+wide_option = _output_flag("--wide", text="Show all columns, whatever the width of the terminal.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 seed_option = click.option("--seed", type=click.IntRange(0, 2**31), default=0, show_default=True, help="Random seed.")
 strict_option = click.option("--strict", is_flag=True, help="Fail if an image cannot be used.")
@@ -132,8 +120,9 @@ classes_option = click.option(
     metavar="0-9|A,B,…|FILE",
     help="Predict only these classes: names and ranges, separated by commas, or a file of them.",
 )
+resume_option = click.option("--resume", is_flag=True, help="Resume an unfinished run.")
 restart_options = [
-    click.option("--resume", is_flag=True, help="Resume an unfinished run."),
+    resume_option,
     click.option("--overwrite", is_flag=True, help="Delete what the run directory holds and start again."),
 ]
 

@@ -238,8 +238,3 @@ def _range(word: str, class_names: list[str]) -> list[str]:
         raise MidasError(f"--classes {word}: {last!r} comes before {first!r} in the network's classes")
     known = f"{len(class_names)} classes, {class_names[0]!r} to {class_names[-1]!r}"
     raise MidasError(f"--classes {word}: not a class of the network, which knows {known}")
-
-
-def names_of(paths: list[Path]) -> str | list[str]:
-    """Give paths as JSON has them: one as a string, several as a list."""
-    return str(paths[0]) if len(paths) == 1 else [str(path) for path in paths]

@@ -16,6 +16,7 @@ from midas.cli.options import (
     json_option,
     protocol_options,
     restart_options,
+    resume_option,
     runs_dir_option,
     seed_option,
     settings_options,
@@ -52,11 +53,8 @@ def run_study(quick: bool, seed: int, resume: bool, overwrite: bool, as_json: bo
     table = tables.results_table([page.run_state(run) for run in runs], width)
     answers = [f"{one['title']}. {one['headline']}" for one in numbers["conclusions"]]
     lines = [table, "", *(tables.folded(answer.replace("`", ""), width) for answer in answers), ""]
-    emit(
-        {**numbers, "page": str(path)},
-        as_json,
-        "\n".join([*lines, f"Report: {path}", f"Open it with: {opening(path)}"]),
-    )
+    lines += [f"Report: {path}", f"Open it with: {opening(path)}"]
+    emit({**numbers, "page": str(path)}, as_json, "\n".join(lines))
 
 
 def _prepare(data: str | None, settings: dict[str, Any]) -> tuple[Workspace, Experiment]:
@@ -90,11 +88,12 @@ def cross_validate(
     With more --repeats or a larger --ensemble, the networks of an earlier call are kept.
     """
     from midas.report.tables import cross_validation_table
-    from midas.studies import cross_validation
+    from midas.studies import cross_validation, study
 
     workspace, experiment = _prepare(data, settings)
     protocol = cross_validation.Protocol(folds, repeats, ensemble, tta or 1)
-    run = cross_validation.cross_validate(experiment, workspace, protocol, resume, overwrite)
+    start = study.init_checkpoint_of(experiment, workspace)
+    run = cross_validation.cross_validate(experiment, workspace, protocol, resume, overwrite, start)
     result = run.cross_validation
     table = cross_validation_table([result], table_width())
     emit({**plain(result), "path": str(run.path)}, as_json, f"{table}\n{run.path}")
@@ -121,12 +120,13 @@ def compare_models(
     """
     from midas.report import comparison, tables
     from midas.runs import CROSS_VALIDATION
-    from midas.studies import cross_validation
+    from midas.studies import cross_validation, study
 
     workspace, experiment = _prepare(data, settings)
     protocol = cross_validation.Protocol(folds, repeats, 1, tta or 1)
+    start = study.init_checkpoint_of(experiment, workspace)
     results = [
-        cross_validation.cross_validate(each, workspace, protocol, resume, overwrite).cross_validation
+        cross_validation.cross_validate(each, workspace, protocol, resume, overwrite, start).cross_validation
         for each in (with_model(experiment, name) for name in names or MODEL_NAMES)
     ]
     figure = comparison.write_model_comparison(results, workspace.root / CROSS_VALIDATION / "compare-models.png")
@@ -155,7 +155,7 @@ def compare_models(
 )
 @choice_option("--model", MODEL_NAMES, "[default: compact]")
 @click.option("--epochs", type=click.IntRange(1), help="Number of epochs.  [default: 10]")
-@click.option("--resume", is_flag=True, help="Resume an unfinished run.")
+@resume_option
 @apply(*workspace_options, wide_option, json_option, common)
 def compare(
     part: str,
@@ -196,14 +196,10 @@ def list_runs(runs_dir: Path, as_json: bool) -> None:
     from midas.runs import find_everything
 
     states = [page.run_state(run) for run in find_everything(runs_dir)]
-    table = tables.results_table(states, table_width())
-    emit(
-        {"runs": states},
-        as_json,
-        table
-        if states
-        else f"{runs_dir}: no runs yet; train some with 'midas train DATA' or 'midas run --data-dir sample'",
-    )
+    text = f"{runs_dir}: no runs yet; train some with 'midas train DATA' or 'midas run --data-dir sample'"
+    if states:
+        text = tables.results_table(states, table_width())
+    emit({"runs": states}, as_json, text)
 
 
 @command("report", epilog="Example: midas report --out report.html")

@@ -110,8 +110,8 @@ def _perform(experiment: Experiment, workspace: Workspace, settings: dict[str, A
     from midas.studies.evaluation import outcome, summarize_seeds
     from midas.studies.study import perform_seeds
 
-    names = ("ensemble", "resume", "overwrite", "tensorboard")
-    runs = perform_seeds(experiment, settings["ensemble"], workspace, *(settings[name] for name in names[1:]))
+    how = (settings[name] for name in ("resume", "overwrite", "tensorboard"))
+    runs = perform_seeds(experiment, settings["ensemble"], workspace, *how)
     found, table = summarize_seeds(runs, table_width())
     told = outcome(runs[0]) if experiment.part == "custom" else []
     lines = [table, *(folded(line, table_width()) for line in told)]

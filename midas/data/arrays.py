@@ -22,11 +22,12 @@ from midas.data.labels import clean
 from midas.data.levels import to_grayscale, value_range
 from midas.data.memmap import ImageFile, PackedArray, blocks, is_large
 from midas.data.trees import MAX_TOTAL, MissingPartError, check_members, choose_part
-from midas.errors import MidasError, printable, some
+from midas.errors import MidasError, counted, printable, some
 
 IMAGE_WORDS = ("images", "image", "imgs", "img", "x", "data", "pixels", "features", "inputs", "digits", "samples")
 LABEL_WORDS = ("labels", "label", "targets", "target", "y", "classes", "class", "outputs")
 NAME_WORDS = ("class_names", "target_names", "label_names")
+HOW_TO_LABEL = "save them together, as x and y or images and labels in an .npz, or as images.npy and labels.npy"
 MIN_SIDE = 8  # of an image whose pixels lie in one row
 Array = np.ndarray | ImageFile | PackedArray
 Load = Callable[[], np.ndarray | PackedArray]
@@ -69,7 +70,7 @@ def array_source(path: Path, images: Array, labels: np.ndarray | None, names: np
         )
     given = None if labels is None else label_texts(path, labels, len(images))
     if names is not None and names.shape != images.shape[:1]:
-        raise MidasError(f"{path}: {names.shape} names for {len(images)} images; expected one for each")
+        raise MidasError(f"{path}: {names.shape} names for {counted(len(images), 'image')}; expected one for each")
     span = value_range(blocks(images))
 
     def entries() -> Iterator[Entry]:
@@ -120,7 +121,7 @@ def label_texts(path: Path, labels: np.ndarray, count: int) -> list[str]:
     if labels.dtype.kind == "S":
         labels = np.char.decode(labels, "utf-8", "replace")
     if labels.shape != (count,) or labels.dtype.kind not in "iuU":
-        what = f"{labels.dtype} {labels.shape} are not labels of {count} images"
+        what = f"{labels.dtype} {labels.shape} are not labels of {counted(count, 'image')}"
         raise MidasError(f"{path}: {what}; expected a number or name for each")
     values = labels.tolist()
     texts = {value: clean(str(value)) for value in set(values)}  # each once in memory
@@ -212,9 +213,22 @@ def _open_pair(path: Path, arrays: Mapping[str, Load], pair: Pair, digest: str) 
         if labels.dtype.kind not in "iuf" or labels.min(initial=0) < 0:
             raise ValueError("a label that is no index of a class name")
         labels = _named(labels, np.asarray(arrays[titles]()))
+    elif labels is not None and "classes" in arrays and _are_titles(classes := np.asarray(arrays["classes"]()), labels):
+        labels = _named(labels, classes)
     names = np.asarray(arrays["names"]()) if "names" in arrays else None
     where = path / pair.images if path.is_dir() else path
-    return array_source(where, arrays[pair.images](), labels, names, digest)
+    source = array_source(where, arrays[pair.images](), labels, names, digest)
+    others = [name for name in arrays if name != pair.images]
+    beside = f" (besides the images there is {some(others)})" if others else ""
+    return source if pair.labels else replace(source, how_to_label=HOW_TO_LABEL + beside)
+
+
+def _are_titles(classes: np.ndarray, labels: np.ndarray) -> bool:
+    """Whether an array has a name for each class that labels index, not labels of images."""
+    if classes.ndim != 1 or classes.dtype.kind not in "US" or labels.dtype.kind not in "iuf" or not labels.size:
+        return False
+    count = labels.shape[1] if labels.ndim == 2 and labels.shape[1] > 1 else labels.max() + 1
+    return bool(labels.min() >= 0 and count <= len(classes) == len(np.unique(classes)))
 
 
 def _named(labels: np.ndarray, titles: np.ndarray) -> np.ndarray:
@@ -275,23 +289,22 @@ def open_in(tree: Tree, split: str | None) -> Source | None:
     raise MidasError(f"{tree.path}: contains {some(files)}; expected X.npy and y.npy, or images.npy and labels.npy")
 
 
-def open_file(tree: Tree, name: str, split: str | None = None) -> Source:
+def open_file(tree: Tree, name: str) -> Source:
     """Open an .npy file, or an .npz file of a single array, with the labels beside it.
 
     Raises:
         MidasError: it cannot be read, or is not an array of images.
     """
     stems = {re.sub(r"\.np[yz]$", "", each): each for each in tree.names if re.search(r"\.np[yz]$", each)}
-    pair = next((pair for pair in find_pairs(list(stems)) if stems[pair.images] == name), None)
-    used = {each: stems[each] for each in ((pair.images, pair.labels) if pair else ()) if each}
-    if not pair:
-        if any(stems.get(pair.labels or "") == name for pair in find_pairs(list(stems))):
+    files = {"images": name}
+    for pair in find_pairs(list(stems)):
+        labels = stems[pair.labels] if pair.labels else None
+        if labels == name:
             raise MidasError(f"{tree.path}: these are labels; give the file of the images")
-        used = {"images": name}
-    loaders = {"images": partial(_load, tree, name)}
-    if pair and pair.labels:
-        loaders["labels"] = partial(_load, tree, stems[pair.labels])
-    source = open_arrays(tree.path, loaders, None, tree.digest(list(used.values())))
+        if stems[pair.images] == name and labels:
+            files["labels"] = labels
+    loaders = {role: partial(_load, tree, file) for role, file in files.items()}
+    source = open_arrays(tree.path, loaders, None, tree.digest(list(files.values())))
     if source is None:
         raise MidasError(f"{tree.path}: not an array of images")
     return source
@@ -323,8 +336,7 @@ def _packed(path: Path, start: Callable[[], AbstractContextManager[IO[bytes]]]) 
 
 
 def _load(tree: Tree, name: str) -> np.ndarray | PackedArray:
-    path = tree.path if tree.path.name == name else tree.path / name
-    file: File = tree.files[name]
+    path, file = tree.locate(name), tree.files[name]
     try:
         if file.path and name.lower().endswith(".npy"):
             return np.load(file.path, mmap_mode="r", allow_pickle=False)

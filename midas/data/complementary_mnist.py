@@ -11,7 +11,7 @@ import numpy as np
 
 from midas.files import atomic
 
-QUALITY = 75  # the original's: MNIST encoded this way equals all of its 60,000 files byte by byte (OpenCV 5)
+JPEG_QUALITY = 75  # the original's: MNIST encoded this way equals all of its 60,000 files byte by byte (OpenCV 5)
 
 
 def complementary_labels(labels: np.ndarray, seed: int, correct_per_class: int = 6, classes: int = 10) -> np.ndarray:
@@ -46,7 +46,7 @@ def complementary_labels(labels: np.ndarray, seed: int, correct_per_class: int =
     return changed
 
 
-def write_archive(path: str | os.PathLike, images: np.ndarray, labels: np.ndarray, quality: int = QUALITY) -> None:
+def write_archive(path: str | os.PathLike, images: np.ndarray, labels: np.ndarray) -> None:
     """Write images as `mnistTask/LABEL/image_INDEX.jpg` into a zip file, with the layout of the original.
 
     Equal arguments give equal bytes. An existing file is replaced when the new one is complete.
@@ -55,7 +55,6 @@ def write_archive(path: str | os.PathLike, images: np.ndarray, labels: np.ndarra
         path: the zip file.
         images: uint8 array (n, height, width).
         labels: integer array (n,).
-        quality: of the JPEG files, 0-100.
 
     Raises:
         MidasError: the file cannot be written.
@@ -65,7 +64,7 @@ def write_archive(path: str | os.PathLike, images: np.ndarray, labels: np.ndarra
         raise ValueError(f"{len(images)} images, but {len(labels)} labels")
     with atomic(Path(path)) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for index in np.argsort(labels, kind="stable"):  # uncompressed: deflate does not make a JPEG smaller
-            _, encoded = cv2.imencode(".jpg", images[index], [cv2.IMWRITE_JPEG_QUALITY, quality])
+            _, encoded = cv2.imencode(".jpg", images[index], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
             archive.writestr(_entry(f"mnistTask/{labels[index]}/image_{index:06d}.jpg"), encoded.tobytes())
 
 

@@ -21,10 +21,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-
 from midas.data.entries import Entry, Source
 from midas.data.export import file_stems, folder_names, safe_name
+from midas.data.images import to_png
 from midas.data.labels import name_classes
 from midas.data.levels import UnreadableImage
 from midas.data.reading import Progress
@@ -280,4 +279,4 @@ def _content(entry: Entry, page: str | None) -> tuple[str, bytes | UnreadableIma
         image = entry.read() if page is None else dict(entry.pages())[page]
     except UnreadableImage as error:
         return ".png", error
-    return ".png", image if isinstance(image, UnreadableImage) else cv2.imencode(".png", image)[1].tobytes()
+    return ".png", image if isinstance(image, UnreadableImage) else to_png(image)

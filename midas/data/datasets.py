@@ -20,7 +20,7 @@ import numpy as np
 from midas.data import archives, sample
 from midas.data.entries import Source
 from midas.data.glyphs import Glyphs
-from midas.data.labels import may_hold_label, name_classes, read_class_names
+from midas.data.labels import clean, may_hold_label, name_classes, read_class_names
 from midas.data.memmap import ImageFile, blocks, file_for, is_large, temporary_file
 from midas.data.reading import Progress, stream
 from midas.data.sources import open_source
@@ -30,7 +30,8 @@ from midas.files import atomic, parse, to_json
 from midas.records import DatasetSummary, Predictions, Skipped
 
 SAMPLE = "sample"
-NO_LABEL = "no label, and not in a class folder"
+NO_LABEL = "no label"
+NOT_IN_CLASS = f"{NO_LABEL}, and not in a class folder"
 DIGITS = tuple("0123456789")
 # The data sets that experiments name: the file names they may have in the data folder, and the split to use.
 LOCATIONS: dict[str, tuple[tuple[str, ...], str | None]] = {
@@ -277,7 +278,6 @@ def load(
     data_dir: str | os.PathLike,
     size: int = 28,
     cache_dir: str | os.PathLike | None = None,
-    strict: bool = False,
     progress: Progress | None = None,
 ) -> Dataset:
     """Load one of the data sets that experiments name.
@@ -287,15 +287,14 @@ def load(
         data_dir: as in `open_named`.
         size: as in `read`.
         cache_dir: as in `cached`.
-        strict: as in `read`.
         progress: as in `read`.
 
     Raises:
         MidasError: it is missing, or cannot be read.
     """
     if name == "part1-digits":
-        return load("part1", data_dir, size, cache_dir, strict, progress).only(DIGITS)
-    return cached(open_named(name, data_dir), size, cache_dir, strict, progress)
+        return load("part1", data_dir, size, cache_dir, progress).only(DIGITS)
+    return cached(open_named(name, data_dir), size, cache_dir, progress=progress)
 
 
 def read_digits(data_dir: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
@@ -433,7 +432,7 @@ def read(
             if item.glyph is None:
                 skipped.append(Skipped(item.entry.name, str(item.reason)))
             elif item.entry.label is None:
-                skipped.append(Skipped(item.entry.name, NO_LABEL))
+                skipped.append(Skipped(item.entry.name, NO_LABEL if source.how_to_label else NOT_IN_CLASS))
             else:
                 pages.append(sys.intern(item.page))
                 if file:
@@ -448,8 +447,7 @@ def read(
         if not names:
             raise _without_labels(source, skipped)
         if empty := set(source.class_folders) - set(labels):
-            what = f"class folder without usable images: {some(empty)}; fill or remove it"
-            raise MidasError(f"{source.path}: {what}")
+            raise _without_images(source, empty, names)
     class_names, indices = name_classes(labels, source.class_names)
     images = ImageFile(large, (len(names), size, size)) if large else np.stack(kept)
     return Dataset(
@@ -463,12 +461,27 @@ def read(
     )
 
 
+def _without_images(source: Source, empty: set[str], names: list[str]) -> MidasError:
+    """Say which class folder has no usable image, or has its images in a folder of its own."""
+    for folder in sorted({name.rpartition("/")[0] for name in names}):
+        outer = next((part for part in folder.split("/")[:-1] if clean(part) in empty), None)
+        if outer:
+            what = f"class folder {outer} has a folder with images in it, {folder}"
+            return MidasError(f"{source.path}: {what}; move the images into {outer}, or the folder beside it")
+    return MidasError(f"{source.path}: class folder without usable images: {some(empty)}; fill or remove it")
+
+
 def _without_labels(source: Source, skipped: list[Skipped]) -> MidasError:
     """Say why there is no usable image with a label, and how to give labels."""
+    if source.how_to_label and all(each.reason == NO_LABEL for each in skipped):
+        return MidasError(f"{source.path}: the images have no labels; {source.how_to_label}")
     reason = f" ({skipped[0].name}: {skipped[0].reason})" if skipped else ""
     folders = {name.rpartition("/")[0] for name in (each.name for each in skipped)} - {""}
-    if len(folders) == 1 and all(each.reason == NO_LABEL for each in skipped):
+    if len(folders) == 1 and all(each.reason == NOT_IN_CLASS for each in skipped):
         reason += f"; {folders.pop()!r} is the only folder with images, so it is not taken as a class"
+    elif inner := next((each for each in sorted(folders) if each.rpartition("/")[0] in folders), None):
+        outer = inner.rpartition("/")[0]
+        reason += f"; {outer!r} has the folder {inner!r} with images in it, so it is not taken as a class"
     elif folders and all(map(part_of, folders)):
         reason += f"; {some(folders)} are parts of a data set, not classes"
     way_out = "put images into class folders, or beside them a CSV file with their names and labels (image,label)"

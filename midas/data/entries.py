@@ -78,6 +78,7 @@ class Source:
         class_names: the name of the class that a label stands for; None where labels are names already.
         is_transposed: whether rows and columns of each image are swapped on disk.
         is_image: whether it is a single file of an image, after whose path the entry is named.
+        how_to_label: what to do if no image has a label, for forms other than images in folders.
     """
 
     path: str
@@ -90,6 +91,7 @@ class Source:
     class_names: Mapping[str, str] | None = None
     is_transposed: bool = False
     is_image: bool = False
+    how_to_label: str = ""
 
     def locate(self, name: str) -> str:
         """Name an entry, or a page of one, in messages."""
@@ -99,6 +101,12 @@ class Source:
 def text_digest(parts: Iterable[str]) -> str:
     """Digest of several texts, which may hold bytes of file names that are not text."""
     return hashlib.sha256("\0".join(parts).encode(errors="backslashreplace")).hexdigest()
+
+
+def image_source(name: str, load: Callable[[], Iterator[Page]], digest: str = "") -> Source:
+    """Make a source of a single image without a label; its path is the name of the image."""
+    entry = Entry(name, None, load)
+    return Source(name, (), digest, lambda: iter([entry]), 1, is_image=True)
 
 
 def join(path: str | os.PathLike, sources: list[Source], notes: Iterable[str] = ()) -> Source:
@@ -116,6 +124,7 @@ def join(path: str | os.PathLike, sources: list[Source], notes: Iterable[str] = 
         notes=tuple(dict.fromkeys([*notes, *(note for source in sources for note in source.notes)])),
         class_names=sources[0].class_names,
         is_transposed=sources[0].is_transposed,
+        how_to_label=sources[0].how_to_label,
     )
 
 

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from midas.data import datasets
@@ -18,6 +17,7 @@ from midas.data.augmentation import augment_glyphs
 from midas.data.complementary_mnist import complementary_labels, write_archive
 from midas.data.datasets import Dataset
 from midas.data.glyphs import Glyphs
+from midas.data.images import to_png
 from midas.data.memmap import ImageFile, blocks
 from midas.data.reading import Progress
 from midas.data.sample import CHARACTERS
@@ -133,8 +133,7 @@ def write_copies(
                 images = augmented_copy(dataset.images, start, copy, strengths, seed)
                 for index, image in enumerate(images, start):
                     name = f"{stems[index]}-{copy}.png" if copy else f"{stems[index]}.png"
-                    encoded = cv2.imencode(".png", image)[1].tobytes()
-                    (temporary / folders[dataset.labels[index]] / name).write_bytes(encoded)
+                    (temporary / folders[dataset.labels[index]] / name).write_bytes(to_png(image))
                 done += len(images)
                 if progress:
                     progress(done, total)

@@ -88,7 +88,7 @@ def open_file(tree: Tree, name: str) -> Source:
     wanted, folder = _key(name, IMAGES), name.rpartition("/")[0]
     candidates = [each for each in tree.names if _key(each, LABELS) == wanted]
     label_file = next((each for each in candidates if each.rpartition("/")[0] == folder), next(iter(candidates), None))
-    where = tree.path if tree.path.name == name else tree.path / name
+    where = tree.locate(name)
     if label_file is None:
         stem = re.sub("idx[34]", "idx1", re.sub("images", "labels", re.sub(_PACKED, "", name)))
         raise MidasError(f"{where}: its labels are missing; expected {stem} or {stem}.gz beside it")

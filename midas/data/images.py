@@ -72,27 +72,6 @@ NOT_IMAGES = (  # how other files begin, and what they are
 )
 
 
-def decode(data: bytes) -> np.ndarray:
-    """Decode the first page of an encoded image to gray levels.
-
-    Args:
-        data: content of an image file.
-
-    Returns:
-        uint8 array (height, width).
-
-    Raises:
-        UnreadableImage: the bytes cannot be decoded.
-
-    >>> decode(cv2.imencode(".png", np.full((2, 3), 200, np.uint8))[1].tobytes()).tolist()
-    [[200, 200, 200], [200, 200, 200]]
-    """
-    page = next(decode_pages(data))
-    if isinstance(page, UnreadableImage):
-        raise page
-    return page
-
-
 def decode_pages(data: bytes) -> Iterator[Page]:
     """Decode the pages of an encoded image one by one: those of a TIFF, the frames of an animation, or the only one.
 
@@ -115,6 +94,15 @@ def decode_pages(data: bytes) -> Iterator[Page]:
             yield page
     except UnreadableImage as error:
         yield error
+
+
+def to_png(image: np.ndarray) -> bytes:
+    """Encode an image, gray or in OpenCV's order of channels, as PNG.
+
+    >>> [page.tolist() for page in decode_pages(to_png(np.full((2, 3), 200, np.uint8)))]
+    [[[200, 200, 200], [200, 200, 200]]]
+    """
+    return cv2.imencode(".png", image)[1].tobytes()
 
 
 def has_signature(head: bytes) -> bool:

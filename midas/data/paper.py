@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from midas.data.ink import border_pixels
+
 WORKING_SIDE = 320  # pixels; regions are found in a copy whose longer side has at most about this length
 LEVELS = 10  # thresholds between the darkest and the lightest pixel
 MIN_AREA = 0.08  # of the image: a smaller region is no sheet and no cell
@@ -213,11 +215,7 @@ def _cut_sides(mask: np.ndarray, slack: int) -> int:
 
 
 def _touches(mask: np.ndarray) -> bool:
-    return bool(_border(mask).any())
-
-
-def _border(image: np.ndarray) -> np.ndarray:
-    return np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
+    return bool(border_pixels(mask).any())
 
 
 def _is_empty(inside: np.ndarray, mask: np.ndarray, fill: float, is_cell: bool) -> bool:
@@ -227,7 +225,7 @@ def _is_empty(inside: np.ndarray, mask: np.ndarray, fill: float, is_cell: bool) 
     """
     area = np.count_nonzero(mask) / mask.size
     if _touches(mask):  # then only what is clearly an edge of a scan or a table, not the strokes of an L or a U
-        is_alone = not (_border(inside) & ~_border(mask) & 1).any()
+        is_alone = not (border_pixels(inside) & ~border_pixels(mask) & 1).any()
         is_edge = fill >= EMPTY_FILL and _cut_sides(mask, 1) == 1 and area >= EMPTY_AREA
         return bool(is_alone and (area >= MOST or is_edge))
     if area >= MOST:
@@ -300,10 +298,9 @@ def _continue(gray: np.ndarray, inside: np.ndarray) -> np.ndarray:
     middle = np.median(known)
     is_paper = inside * (np.abs(gray - middle) <= 2.5 * np.median(np.abs(known - middle)) + 12)
     weight = is_paper.astype(np.float32)
-    for _ in range(1):
-        side = (max(gray.shape) // 3) | 1
-        total = cv2.blur(weight, (side, side), borderType=cv2.BORDER_CONSTANT)
-        mean = cv2.blur(gray * weight, (side, side), borderType=cv2.BORDER_CONSTANT) / np.maximum(total, 1e-6)
+    side = (max(gray.shape) // 3) | 1
+    total = cv2.blur(weight, (side, side), borderType=cv2.BORDER_CONSTANT)
+    mean = cv2.blur(gray * weight, (side, side), borderType=cv2.BORDER_CONSTANT) / np.maximum(total, 1e-6)
     return np.where(total > 1e-3, mean, middle).round().astype(np.uint8)
 
 

@@ -22,19 +22,9 @@ from midas.errors import MidasError, cannot, printable, some
 
 IMAGE_TITLES = ("image", "img", "images", "png", "jpg", "picture", "pixels", "bytes")
 LABEL_TITLES = (
-    "label",
-    "labels",
-    "class",
-    "target",
-    "category",
-    "character",
-    "char",
-    "letter",
-    "digit",
-    "symbol",
-    "y",
-    "text",
+    *("label", "labels", "class", "target", "category", "character", "char", "letter", "digit", "symbol", "y", "text"),
 )
+HOW_TO_LABEL = "add a column titled label"
 ROWS = 256  # that are read together
 SUFFIX = re.compile(r"\.parquet$", re.IGNORECASE)
 
@@ -60,7 +50,7 @@ def open_file(tree: Tree, name: str) -> Source:
     Raises:
         MidasError: pyarrow is missing, the file is damaged, or has no column of images.
     """
-    where = tree.path if tree.path.name == name else tree.path / name
+    where = tree.locate(name)
     if not importlib.util.find_spec("pyarrow"):
         raise MidasError(f"{where}: Parquet files need the package pyarrow: pip install pyarrow")
     parquet = _open(tree, name, where)
@@ -80,7 +70,8 @@ def open_file(tree: Tree, name: str) -> Source:
             shown = printable(f"{where.name}[{index}]" if not path else f"{path}[{index}]")
             yield Entry(shown, text, partial(_read, value))
 
-    return Source(str(where), (), tree.digest([name]), entries, parquet.metadata.num_rows, class_names=titles)
+    digest, count = tree.digest([name]), parquet.metadata.num_rows
+    return Source(str(where), (), digest, entries, count, class_names=titles, how_to_label=HOW_TO_LABEL)
 
 
 def _open(tree: Tree, name: str, where: Path) -> Any:

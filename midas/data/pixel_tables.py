@@ -31,6 +31,7 @@ HEAD = 2**16  # bytes in which a table of pixels is recognized
 BLOCK = 2**22  # bytes that are parsed together
 SAMPLES = 64  # lines of each block, by which the column of the labels is found
 LABEL_TITLES = ("label", "class", "target", "category", "character", "char", "letter", "digit", "symbol", "labels", "y")
+HOW_TO_LABEL = "add a column titled label"
 _NUMBER = re.compile(rb"\s*-?\d+(\.\d*)?([eE][-+]?\d+)?\s*")
 _PIXEL = re.compile(r"(pixel|pix|px|p|x|v|f|col|feature|attr(ibute)?)?[-_ ]?\d+(([x_,]|c)\d+)?|r\d+c\d+", re.IGNORECASE)
 
@@ -148,7 +149,7 @@ def open_file(tree: Tree, name: str) -> Source:
     Raises:
         MidasError: a line does not fit the others, or the table is too large.
     """
-    where = tree.path if tree.path.name == name else tree.path / name
+    where = tree.locate(name)
     file, layout = tree.files[name], find_layout(tree.files[name])
     if layout is None:
         raise MidasError(f"{where}: not a table of pixels; expected label,pixel0,pixel1,… with an image per line")
@@ -164,7 +165,7 @@ def open_file(tree: Tree, name: str) -> Source:
         given = np.array(labels) if labels else None
         return array_source(where, images, given, None, digest).entries()
 
-    return emnist(Source(str(where), (), digest, entries, count), tree, name)
+    return emnist(Source(str(where), (), digest, entries, count, how_to_label=HOW_TO_LABEL), tree, name)
 
 
 def _blocks(file: File, where: Path) -> Iterator[bytes]:
@@ -281,21 +282,20 @@ def _parse_cells(block: bytes, layout: Layout, done: int, where: Path) -> tuple[
         else csv.reader(lines, delimiter=layout.delimiter.decode())
     )
     pixels, labels, end = list[np.ndarray](), list[str](), layout.first + layout.side**2
+    first = done + 1 + layout.has_titles  # line of the file, from 1
     try:
         for cells in rows:
             if len(cells) != layout.columns:
-                number = done + len(pixels) + 1 + layout.has_titles
-                raise MidasError(
-                    f"{where}: line {number} has {len(cells)} columns instead of {layout.columns}; repair it"
-                )
+                what = f"line {first + len(pixels)} has {len(cells)} columns instead of {layout.columns}"
+                raise MidasError(f"{where}: {what}; repair it")
             pixels.append(np.array(cells[layout.first : end], np.float32))
             if layout.one_hot:
                 labels.append(str(np.array(cells[end:], np.float32).argmax()))
             elif layout.label is not None:
                 labels.append(cells[layout.label].strip())
     except (ValueError, csv.Error) as error:
-        number = done + len(pixels) + 1 + layout.has_titles
-        raise MidasError(f"{where}: line {number} is not one of pixels ({reason(error)}); repair it") from error
+        what = f"line {first + len(pixels)} is not one of pixels ({reason(error)})"
+        raise MidasError(f"{where}: {what}; repair it") from error
     values = np.stack(pixels)
     is_bytes = ((values >= 0) & (values <= 255) & (values == np.floor(values))).all()
     return values.astype(np.uint8) if is_bytes else values, labels

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from midas.data.glyphs import UNKNOWN_PLACE, Glyph, place_on_page
-from midas.data.ink import INK, box_of_components, components, glyph_box, ink_levels
+from midas.data.ink import INK, box_of_components, components, glyph_box, ink_levels, pen_width
 from midas.data.levels import BLANK, UnreadableImage
 from midas.data.photographs import clean_photo, is_photo
 from midas.data.surroundings import may_be_surrounded, without_surroundings
@@ -204,15 +204,13 @@ def measure_place(ink: np.ndarray, box: tuple[int, int, int, int], page: tuple[i
 
 
 def _has_tool_pen(ink: np.ndarray) -> bool:
-    """Whether strokes are as wide as those of Part 1's tool: twice the 90th percentile of the distance to the edge."""
+    """Whether strokes are as wide as those of Part 1's tool."""
     inked = (ink > 127).view(np.uint8)
     left, top, width, height = cv2.boundingRect(inked)
     if not width:
         return False
     inked = inked[max(top - 1, 0) : top + height + 1, max(left - 1, 0) : left + width + 1]  # with the nearest paper
-    depth = cv2.distanceTransform(inked, cv2.DIST_L2, 3)[inked > 0]
-    pen = 2 * float(np.percentile(depth, 90)) / len(ink)
-    return PAGE_PEN[0] <= pen <= PAGE_PEN[1]
+    return PAGE_PEN[0] <= pen_width(inked) / len(ink) <= PAGE_PEN[1]
 
 
 def _scale(glyph: np.ndarray, side: int) -> np.ndarray:

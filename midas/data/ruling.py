@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-INK = 32  # of 255: fainter pixels are paper
+from midas.data.ink import INK, pen_width
+
 THICKNESS = 0.25  # of the character's height: thicker ones are strokes
 LENGTH = 2.0  # in characters' heights: shorter ones are strokes, unless they end at other lines
 SIDE = 1.1  # in characters' heights: the shortest side of a box
@@ -204,8 +205,7 @@ def _main_stroke(rest: np.ndarray) -> tuple[tuple[int, int, int, int], float]:
         return (0, 0, 0, 0), 0.0
     main = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
     x, y, width, height, _ = stats[main].tolist()
-    depth = cv2.distanceTransform((parts == main).view(np.uint8), cv2.DIST_L2, 3)
-    stroke = 2 * float(np.percentile(depth[depth > 0], 90)) - 1
+    stroke = pen_width((parts == main).view(np.uint8)) - 1
     return (x, y, x + width, y + height), stroke if max(width, height) >= CRUMB * max(rest.shape) else 0.0
 
 

@@ -14,6 +14,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from midas.data.glyphs import UNKNOWN_PLACE, Glyph
+from midas.data.ink import pen_width
 from midas.data.levels import BLANK, UnreadableImage
 from midas.data.paper import Sheet, find_sheet
 from midas.data.photographs import page_ink
@@ -202,7 +203,7 @@ def _components(ink: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, fl
     solid = (ink > SOLID).view(np.uint8)
     _, components, stats, _ = cv2.connectedComponentsWithStats(solid, connectivity=8, ltype=cv2.CV_32S)
     left, top, width, height, _ = stats.T.astype(np.int64)
-    pen = _pen_width(solid)
+    pen = pen_width(solid)
     kept = 1 + np.flatnonzero(np.maximum(width, height)[1:] > DUST * pen)
     if not len(kept):
         raise UnreadableImage(BLANK)
@@ -235,12 +236,6 @@ def _frames(components: np.ndarray, boxes: np.ndarray, kept: np.ndarray) -> np.n
 def _part(components: np.ndarray, boxes: np.ndarray, number: int) -> np.ndarray:
     left, top, right, bottom = boxes[number].tolist()
     return components[top:bottom, left:right] == number
-
-
-def _pen_width(solid: np.ndarray) -> float:
-    """Measure strokes: twice the 90th percentile of the distance to their edge."""
-    depth = cv2.distanceTransform(solid, cv2.DIST_L2, 3)[solid > 0]
-    return 2 * float(np.percentile(depth, 90)) if len(depth) else 0.0
 
 
 def _sides(boxes: np.ndarray) -> np.ndarray:

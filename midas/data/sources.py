@@ -16,7 +16,7 @@ from pathlib import Path
 
 from midas.data import archives, arrays, foreign, idx, parquet, pixel_tables, tables
 from midas.data.archives import DAMAGED, TAR_SUFFIXES, File, Tree, file_digest, reason
-from midas.data.entries import Entry, Source, text_digest, transposed, with_class_names
+from midas.data.entries import Source, image_source, text_digest, transposed, with_class_names
 from midas.data.images import decode_pages, has_signature
 from midas.data.labels import convention
 from midas.data.trees import choose_part, find_images, split_by_name
@@ -57,12 +57,8 @@ def open_source(
     return source if class_names is None else with_class_names(source, class_names)
 
 
-def source_of_bytes(data: bytes, name: str = "-") -> Source:
-    """Make a source of one encoded image.
-
-    Args:
-        data: content of an image file.
-        name: to call it; "-" stands for stdin.
+def source_of_bytes(data: bytes) -> Source:
+    """Make a source of an encoded image that comes through stdin, "-" by name.
 
     Raises:
         MidasError: there are no bytes.
@@ -72,8 +68,8 @@ def source_of_bytes(data: bytes, name: str = "-") -> Source:
     midas.errors.MidasError: -: is empty; pipe an image into it
     """
     if not data:
-        raise MidasError(f"{name}: is empty; pipe an image into it")
-    return Source(name, (), "", lambda: iter([Entry(name, None, partial(decode_pages, data))]), 1, is_image=True)
+        raise MidasError("-: is empty; pipe an image into it")
+    return image_source("-", partial(decode_pages, data))
 
 
 def _open(path: Path, split: str | None) -> Source:
@@ -214,8 +210,7 @@ def _is_image(name: str, file: File) -> bool:
 
 
 def _open_image(path: Path, file: File, digest: str) -> Source:
-    entry = Entry(str(path), None, lambda: decode_pages(file.read()))
-    return Source(str(path), (), digest, lambda: iter([entry]), 1, is_image=True)
+    return image_source(str(path), lambda: decode_pages(file.read()), digest)
 
 
 def _open_file(tree: Tree, name: str, split: str | None) -> Source:
@@ -226,7 +221,7 @@ def _open_file(tree: Tree, name: str, split: str | None) -> Source:
         name: of the file in the tree.
         split: as in `open_source`, for a table of images; other files are taken whole.
     """
-    file, path = tree.files[name], tree.path if tree.path.name == name else tree.path / name
+    file, path = tree.files[name], tree.locate(name)
     if _is_image(name, file):
         return _open_image(path, file, tree.digest([name]))
     head = file.head(8)

@@ -8,10 +8,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from midas.data.ink import INK, border_pixels
 from midas.data.levels import UnreadableImage
 from midas.data.paper import even_vignette, find_sheet, paint_over
 from midas.data.photographs import photo_ink
-from midas.data.ruling import INK, find_holes, find_ruling
+from midas.data.ruling import find_holes, find_ruling
 
 FAR = 0.8  # of the image: MNIST's digits reach over 20/28 of it, a printed box or a ruled line over more
 CUT = 0.05  # of the border with ink on it: few drawings and no image of MNIST or Part 3 have more
@@ -34,7 +35,7 @@ def may_be_surrounded(ink: np.ndarray, components: np.ndarray) -> bool:
     """
     rows, columns = ink.shape
     left, top, width, height, area = components.T
-    border = np.concatenate([ink[0], ink[-1], ink[:, 0], ink[:, -1]])
+    border = border_pixels(ink)
     if (
         np.count_nonzero(border > INK) > CUT * border.size
         or (width >= FAR * columns).any()

@@ -237,7 +237,10 @@ def find_images(path: Path, files: Iterable[str], folders: Iterable[str], split:
         chosen, notes = choose_part(path, sorted(roots), split)
         if _overlap(parents, chosen, outer):
             found = some(printable(root) or "." for root in chosen)
-            raise MidasError(f"{path}: class folders in several places ({found}); give one, as {path}/{chosen[-1]}")
+            raise MidasError(
+                f"{path}: class folders in several places ({found}); give one, as {path}/{chosen[-1]}; if these are "
+                "the classes, move the images out of the folders in them"
+            )
         roots = set(chosen)
         parents = {name: parent for name, parent in parents.items() if _parent(parent) in roots}
     folders_of_images = set(parents.values())

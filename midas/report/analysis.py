@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from midas.errors import MidasError
-from midas.files import atomic, plain, write_json
+from midas.files import plain, write_csv, write_json
 from midas.metrics import classification
 from midas.records import EpochRecord, Predictions
 from midas.runs import Run
@@ -110,7 +109,7 @@ def analyze(
     Raises:
         MidasError: a file cannot be written.
     """
-    from midas.report import plot_images, plots
+    from midas.report import plot_images, plot_matrices, plots
 
     images, labels, probabilities = predictions.images, predictions.labels, predictions.probabilities
     matrix = classification.confusion_matrix(probabilities, labels, len(class_names))
@@ -119,16 +118,15 @@ def analyze(
     is_whole = len(class_names) <= classification.MANY_CLASSES
     chosen = None if is_whole else _classes_to_draw(matrix, class_names)
     figures = {
-        "confusion.png": plots.confusion_matrix(matrix, class_names, False, chosen),
-        "confusion-normalized.png": plots.confusion_matrix(matrix, class_names, True, chosen),
+        "confusion.png": plot_matrices.confusion_matrix(matrix, class_names, False, chosen),
+        "confusion-normalized.png": plot_matrices.confusion_matrix(matrix, class_names, True, chosen),
         "mistakes.png": plot_images.mistakes(images, labels, probabilities, predictions.names, class_names),
         "calibration.png": plots.reliability(bins, scores.calibration_error),
     }
     if epochs:
         figures["learning-curves.png"] = plots.learning_curves(epochs)
     for name, figure in figures.items():
-        with atomic(out / name) as temporary:
-            figure.savefig(temporary, dpi=120)
+        plots.save(figure, out / name)
     if not is_whole:
         _write_confusion(matrix, class_names, out / "confusion.csv")
     found = {
@@ -154,8 +152,6 @@ def _classes_to_draw(matrix: csr_array, class_names: Sequence[str]) -> list[int]
 def _write_confusion(matrix: csr_array, class_names: Sequence[str], path: Path) -> None:
     """Write the cells of a confusion matrix that are not empty, a row each."""
     cells = matrix.tocoo()
-    with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["label", "predicted", "count"])
-        for row, column, count in zip(cells.row, cells.col, cells.data, strict=True):
-            writer.writerow([class_names[row], class_names[column], count])
+    counts = zip(cells.row, cells.col, cells.data, strict=True)
+    rows = ((class_names[row], class_names[column], count) for row, column, count in counts)
+    write_csv(path, [("label", "predicted", "count"), *rows])

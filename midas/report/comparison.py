@@ -11,15 +11,14 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import mean, stdev
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from midas.errors import MidasError, counted
 from midas.experiments import PROBE_STEPS
-from midas.files import atomic, write_json
+from midas.files import write_json
 from midas.metrics.classification import ClassScores
-from midas.metrics.significance import ALPHA, holm, mcnemar, paired_t_test
+from midas.metrics.significance import ALPHA, McNemarTest, holm, mcnemar, paired_t_test
 from midas.records import (
     Comparison,
     CrossValidationResult,
@@ -30,13 +29,11 @@ from midas.records import (
     InitializationSummary,
     LabelEfficiency,
     MeasureDifference,
+    Predictions,
     Result,
     Spread,
 )
 from midas.runs import Run
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 LEVELS = (0.90, 0.95, 0.98, 0.99, 0.995)  # validation accuracies whose steps and seconds are measured
 
@@ -232,12 +229,13 @@ def summarize(part: str, runs: Mapping[tuple[str, int | None], Sequence[Run]]) -
         runs: by initialization and images per class (None for all), one run per seed, in the same order of seeds.
 
     Raises:
-        MidasError: records of a run are missing, damaged or incomplete.
+        MidasError: records of a run are missing, damaged or incomplete, or runs of a seed were scored on different
+            images.
     """
     complete = {name: several for (name, count), several in runs.items() if count is None}
     measured = {name: [_measured(run) for run in several] for name, several in complete.items()}
-    correct = {name: [_correct(run) for run in several] for name, several in complete.items()}
     baseline, *others = complete
+    tests = [_mcnemar(*of_seed) for of_seed in zip(*complete.values(), strict=True)]
     return Comparison(
         part=part,
         seeds=tuple(run.experiment.seed for run in complete[baseline]),
@@ -255,9 +253,9 @@ def summarize(part: str, runs: Mapping[tuple[str, int | None], Sequence[Run]]) -
                 name=name,
                 baseline=baseline,
                 measures=tuple(differences(measured[name], measured[baseline])),
-                mcnemar=tuple(map(mcnemar, correct[name], correct[baseline])),
+                mcnemar=tuple(of_seed[index] for of_seed in tests),
             )
-            for name in others
+            for index, name in enumerate(others)
         ),
         label_efficiency=tuple(
             LabelEfficiency(name, count, _spread([run.result.accuracy for run in several]))
@@ -272,11 +270,29 @@ def _measured(run: Run) -> dict[str, float | None]:
     try:
         return measure(run.epochs(), run.result)
     except ValueError as error:
-        raise MidasError(f"{run.path}: {error}; train the run again with --overwrite") from error
+        raise MidasError(f"{run.path}: {error}; delete this run, and run midas compare again") from error
 
 
-def _correct(run: Run) -> np.ndarray:
-    predictions = run.predictions()
+def _mcnemar(baseline: Run, *others: Run) -> list[McNemarTest]:
+    """Test for each of the other runs of a seed whether it is as accurate as the baseline on the same images.
+
+    Raises:
+        MidasError: one was scored on other images.
+    """
+    tests, theirs = [], baseline.predictions()
+    for run in others:
+        ours = run.predictions()
+        same = np.array_equal(ours.labels, theirs.labels)
+        if not (same and any(np.array_equal(getattr(ours, key), getattr(theirs, key)) for key in ("names", "images"))):
+            raise MidasError(
+                f"{run.path}: was scored on other test images than {baseline.path}; delete the one that was scored on "
+                "the older test set, and run midas compare again"
+            )
+        tests.append(mcnemar(_correct(ours), _correct(theirs)))
+    return tests
+
+
+def _correct(predictions: Predictions) -> np.ndarray:
     return predictions.probabilities.argmax(axis=1) == predictions.labels
 
 
@@ -306,6 +322,8 @@ def environment_notes(environments: Sequence[Environment]) -> list[str]:
 
 def _notes(runs: Sequence[Run]) -> list[str]:
     notes = environment_notes([run.environment for run in runs])
+    if len({run.data.test.digest for run in runs if run.data and run.data.test}) > 1:
+        notes.append("The runs differ in the test set.")
     if any(run.result.sample for run in runs):
         notes.append("This is the embedded sample; its numbers are not those of the real data.")
     return notes
@@ -323,26 +341,16 @@ def write(comparison: Comparison, folder: Path) -> list[Path]:
     Raises:
         MidasError: a file cannot be written.
     """
-    drawn = figures(comparison)
-    for name, (figure, _) in drawn.items():
-        with atomic(folder / name) as temporary:
-            figure.savefig(temporary, dpi=120)
-    write_json(folder / "comparison.json", comparison)
-    return [folder / name for name in ("comparison.json", *drawn)]
-
-
-def figures(comparison: Comparison) -> dict[str, tuple[Figure, str]]:
-    """Draw a comparison: by file name, the figure and a description of it."""
     from midas.report import plots
 
-    names = ", ".join(one.name for one in comparison.initializations)
     curves = plots.compare_initializations(comparison.initializations, complementary=comparison.part == "part3")
-    drawn = {"comparison.png": (curves, f"Learning curves by steps and by seconds of training, from {names}")}
+    figures = {"comparison.png": curves}
     if comparison.label_efficiency:
-        efficiency = plots.label_efficiency(comparison.label_efficiency)
-        alt = f"Test accuracy by the number of training images per class, from {names}"
-        drawn["label-efficiency.png"] = (efficiency, alt)
-    return drawn
+        figures["label-efficiency.png"] = plots.label_efficiency(comparison.label_efficiency)
+    for name, figure in figures.items():
+        plots.save(figure, folder / name)
+    write_json(folder / "comparison.json", comparison)
+    return [folder / name for name in ("comparison.json", *figures)]
 
 
 def write_model_comparison(results: Sequence[CrossValidationResult], path: Path) -> Path:
@@ -356,7 +364,6 @@ def write_model_comparison(results: Sequence[CrossValidationResult], path: Path)
     """
     from midas.report import plots
 
-    with atomic(path) as temporary:
-        plots.accuracy_against_cost(results).savefig(temporary, dpi=120)
+    plots.save(plots.accuracy_against_cost(results), path)
     write_json(path.with_suffix(".json"), {"models": results})
     return path

@@ -377,16 +377,13 @@ def of_transition(title: str, class_names: Sequence[str], counts: Sequence[Seque
         MatrixCell(
             row,
             column,
-            f"{100 * shares[row, column]:.0f}",
-            f"Of the images predicted as {class_names[row]}, {100 * shares[row, column]:.1f} % have the label "
-            f"{class_names[column]}",
-            depth,
+            f"{100 * share:.0f}",
+            f"Of the images predicted as {class_names[row]}, {100 * share:.1f} % have the label {class_names[column]}",
+            round(0.1 + 0.9 * float(share) ** 0.5, 2),
             True,
         )
-        for row, column, depth in [
-            (r, c, round(0.1 + 0.9 * float(s) ** 0.5, 2)) for (r, c), s in np.ndenumerate(shares)
-        ]
-        if shares[row, column]
+        for (row, column), share in np.ndenumerate(shares)
+        if share
     ]
     caption = (
         f"Which labels the images of each class have, in percent of the class, with the predictions of {title} for the "

@@ -12,7 +12,7 @@ from midas.metrics.significance import ALPHA, binomial_test, paired_t_test, two_
 from midas.records import Comparison, MeasureDifference, Result
 from midas.report.comparison import BY_KEY, differences, measure
 from midas.report.groups import MIN_SEEDS, SeedGroup, correct_for_number, differ, over_seeds
-from midas.report.titles import INITIALIZATION_TITLES, SAMPLE_DIGITS, is_pretraining, part_title
+from midas.report.titles import INITIALIZATION_TITLES, SAMPLE_DIGITS, capitalized, is_pretraining, part_title
 from midas.report.verdicts import summarize, verdict
 
 MAX_PAIRS = 5  # confused pairs that are named
@@ -71,10 +71,6 @@ def _listed(words: Sequence[str]) -> str:
     'a, b and c'
     """
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-def _capitalized(sentence: str) -> str:
-    return f"{sentence[0].upper()}{sentence[1:]}"
 
 
 def _images(result: Result) -> str:
@@ -188,7 +184,7 @@ def _headline_of_comparison(comparison: Comparison) -> list[str]:
     """Answer by the first initialization that a `compare` of several seeds has beside random weights."""
     for difference in comparison.differences:
         found = {one.measure: one for one in difference.measures if one.measure in (CONVERGENCE, FINAL)}
-        if found.keys() == {CONVERGENCE, FINAL}:
+        if difference.baseline == "random" and found.keys() == {CONVERGENCE, FINAL}:
             start = INITIALIZATION_TITLES.get(difference.name, difference.name)
             return [_over_seeds_headline(start, found, found[FINAL].pairs)]
     return []
@@ -390,7 +386,7 @@ def _pairwise(groups: Sequence[SeedGroup]) -> list[str]:
     tested = [(ours, theirs, found) for ours, theirs in pairs if (found := differ(ours, theirs))]
     corrected = correct_for_number([found for *_, found in tested])
     return [
-        f"{_capitalized(ours.title)} vs. {theirs.title}: {100 * found.value:+.2f} points of test accuracy, "
+        f"{capitalized(ours.title)} vs. {theirs.title}: {100 * found.value:+.2f} points of test accuracy, "
         f"{found.verdict()}."
         for (ours, theirs, _), found in zip(tested, corrected, strict=True)
     ]
@@ -403,7 +399,7 @@ def _below_chance(groups: Sequence[SeedGroup]) -> list[str]:
         results, chance = list(group.results.values()), 1 / len(group.first.per_class)
         if all(binomial_test(round(r.accuracy * r.n), r.n, chance, "less") < ALPHA for r in results):
             sentence = (
-                f"{_capitalized(group.title)}: the network recognizes {over_seeds(group.accuracies)} of the test "
+                f"{capitalized(group.title)}: the network recognizes {over_seeds(group.accuracies)} of the test "
                 f"images, significantly fewer than chance ({100 * chance:.3g} %): it has learned the classes, but "
                 "avoids the true one."
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ import numpy as np
 
 from midas.data.corrections import RELABEL
 from midas.errors import counted
-from midas.files import atomic, write_json
+from midas.files import write_csv, write_json
 from midas.metrics.label_noise import (
     CLEAN,
     COMPLEMENTARY,
@@ -262,13 +261,12 @@ def _tests(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _against_cleanlab(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     theirs, ours = summary["cleanlab"], summary["share_mislabeled"]
-    counts = {"midas": summary["suspected"], **{name: theirs[name] for name in ("suspected", "both")}}
     return [
         {
             "quantity": "suspected labels",
-            "midas": f"{counts['midas']:,}",
-            "cleanlab": f"{counts['suspected']:,}",
-            "both": f"{counts['both']:,}",
+            "midas": f"{summary['suspected']:,}",
+            "cleanlab": f"{theirs['suspected']:,}",
+            "both": f"{theirs['both']:,}",
         },
         {
             "quantity": "share of wrong labels",
@@ -311,19 +309,18 @@ def write_labels(found: Audit, dataset: Dataset, out: Path) -> str:
 
     `data.corrections` reads it.
     """
-    names, listed = dataset.class_names, _in_order(found, found.suspected)
-    with atomic(out / "labels.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["file", "label", "suggested", "decision", "probability", "label_correct"])
-        for index in listed:
-            suggested, p_correct = found.posterior[index].argmax(), found.p_correct[index]
-            cells = dataset.names[index], names[dataset.labels[index]], names[suggested]
-            writer.writerow([*cells, RELABEL, f"{found.posterior[index, suggested]:.4f}", f"{p_correct:.4f}"])
+    names = dataset.class_names
+    rows = [("file", "label", "suggested", "decision", "probability", "label_correct")]
+    for index in _in_order(found, found.suspected):
+        suggested, p_correct = found.posterior[index].argmax(), found.p_correct[index]
+        cells = dataset.names[index], names[dataset.labels[index]], names[suggested], RELABEL
+        rows.append((*cells, f"{found.posterior[index, suggested]:.4f}", f"{p_correct:.4f}"))
+    write_csv(out / "labels.csv", rows)
     return "labels.csv"
 
 
 def _write_figures(found: Audit, dataset: Dataset, max_suspects: int, out: Path) -> list[str]:
-    from midas.report import plot_images, plots
+    from midas.report import plot_images, plot_matrices, plots
 
     names, listed = dataset.class_names, suspects(found)
     shown = listed[:max_suspects]
@@ -337,9 +334,8 @@ def _write_figures(found: Audit, dataset: Dataset, max_suspects: int, out: Path)
             dataset.names[shown],
             f"Probably {_looked_for(found.verdict)}: {len(shown):,} of {counted(len(listed), 'label')}",
         ),
-        "transition.png": plots.transition_matrix(found.transition, list(names)),
+        "transition.png": plot_matrices.transition_matrix(found.transition, list(names)),
     }
     for name, figure in figures.items():
-        with atomic(out / name) as temporary:
-            figure.savefig(temporary, dpi=120)
+        plots.save(figure, out / name)
     return list(figures)

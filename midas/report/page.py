@@ -132,6 +132,7 @@ def write_report(
         MidasError: there is no finished run, or a file cannot be written.
     """
     path, comparisons = Path(path), list(comparisons)
+    runs = list({run.path.resolve(): run for run in runs}.values())  # one that is given twice is no second seed
     numbers = path.with_suffix(".json")
     if numbers == path:
         raise MidasError(f"{path}: is the file of the page's numbers; name the page {path.stem}.html")
@@ -148,10 +149,11 @@ def write_report(
             analyzed.append(_analyzed(entry, analysis, group[0] is entry, group in best))
     found, unreadable = _read_comparisons(comparisons)
     groups = _groups(analyzed)
+    seed_groups = [_seed_group(group, analysis) for group in groups]
     report = {
         "title": title,
         "sample": any(entry.result.sample for entry in analyzed),
-        "conclusions": findings.conclude([_seed_group(group, analysis) for group in groups], found),
+        "conclusions": findings.conclude(seed_groups, found),
         "data": _data(analyzed),
         "runs": analyzed,
         "spread": _spread(groups),
@@ -161,7 +163,6 @@ def write_report(
     }
     from midas.report.sections import render  # which needs Matplotlib
 
-    seed_groups = [_seed_group(group, analysis) for group in groups]
     page = render(report, seed_groups, [group[0] for group in groups], analysis, inputs)
     with atomic(path) as temporary:
         write_text(temporary, page)
@@ -329,7 +330,7 @@ def _spread(groups: Sequence[Sequence[Entry]]) -> list[dict[str, Any]]:
     """Summarize the accuracy of runs that differ in their seed alone."""
     spread = []
     for group in groups:
-        values = [entry.result.accuracy for entry in group]
+        values = list({entry.result.seed: entry.result.accuracy for entry in group}.values())
         if len(values) > 1:
             spread.append(
                 {

@@ -8,126 +8,36 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import cycle, pairwise
-from typing import TYPE_CHECKING, Any
+from itertools import cycle
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
+from midas.files import atomic
 from midas.metrics.classification import ReliabilityBin
 from midas.metrics.significance import wilson_interval
 from midas.records import CrossValidationResult, EpochRecord, InitializationSummary, LabelEfficiency
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array
 
 BLUE, LIGHT_BLUE, ORANGE, GRAY, LIGHT_GRAY = "#0072b2", "#9ecae1", "#d55e00", "#666666", "#e5e5e5"
 PALETTE = (BLUE, ORANGE, "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 LINES = ("-", "--", ":", "-.")
 NARROW = 4.8  # inches; figures of this width are legible on a phone
 FEW_CLASSES = 12  # up to this many, cells of matrices have room for decimals
-LUMA = (0.299, 0.587, 0.114)  # brightness of red, green and blue (ITU-R BT.601)
 
 
-# ---- matrices
+def save(figure: Figure, path: Path, dpi: int = 120) -> None:
+    """Write a figure as PNG, whatever the suffix.
 
-
-def confusion_matrix(
-    counts: csr_array, names: Sequence[str], normalized: bool, chosen: Sequence[int] | None = None
-) -> Figure:
-    """Draw a confusion matrix: correct predictions on a blue scale, errors on an orange one.
-
-    Args:
-        counts: sparse int array (k, k), true classes in rows, as `classification.confusion_matrix` gives it.
-        names: of the k classes.
-        normalized: write percentages of the true class instead of counts into the cells.
-        chosen: indices of the classes to draw; None draws all.
+    Raises:
+        MidasError: the file cannot be written.
     """
-    chosen = list(range(len(names)) if chosen is None else chosen)
-    class_names = [names[index] for index in chosen]
-    k, matrix, total = len(chosen), counts[chosen][:, chosen].toarray(), counts.sum(axis=1)[chosen, None]
-    share = np.divide(matrix, total, out=np.zeros(matrix.shape), where=total > 0)
-    diagonal = np.eye(k, dtype=bool)
-    figure, axes = _matrix_axes(class_names, 12 if k <= FEW_CLASSES else 9)
-    shown = share if normalized else matrix
-    largest = max(shown[~diagonal].max(initial=0), 0.01 if normalized else 1)
-    # The square root makes rare errors visible: most occur once or twice.
-    errors = axes.imshow(
-        np.ma.masked_array(shown, diagonal | (matrix == 0)), cmap="Oranges", norm=PowerNorm(0.5, 0, 1.4 * largest)
-    )
-    correct = axes.imshow(np.ma.masked_array(share, ~diagonal | (matrix == 0)), cmap="Blues", vmin=0, vmax=1.4)
-    size = 12 if k <= FEW_CLASSES else 7
-    for row, column in zip(*np.nonzero(matrix), strict=True):
-        text = _cell_percent(share[row, column], k <= FEW_CLASSES) if normalized else str(matrix[row, column])
-        picture, value = (correct, share) if row == column else (errors, shown)
-        background = picture.cmap(picture.norm(value[row, column]))
-        color = "black" if np.dot(background[:3], LUMA) > 0.55 else "white"
-        shrunk = size * min(1, 3.2 / len(text))
-        axes.text(column, row, text, ha="center", va="center", fontsize=shrunk, color=color, clip_on=True)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_ticks(np.arange(k + 1) - 0.5, minor=True)
-    axes.tick_params(which="major", right=True, labelright=True)
-    axes.tick_params(which="minor", length=0)
-    axes.grid(which="minor", color="#dddddd", linewidth=0.5)
-    for index, (before, after) in enumerate(pairwise(class_names)):
-        if _character_kind(before) != _character_kind(after):
-            axes.axhline(index + 0.5, color=GRAY, linewidth=0.8)
-            axes.axvline(index + 0.5, color=GRAY, linewidth=0.8)
-    axes.set_xlabel("predicted class")
-    axes.set_ylabel("true class")
-    unit = "percent of the true class" if normalized else "number of images"
-    correct_ones = f"{counts.trace():,} of {counts.sum():,} correct (blue diagonal)"
-    if k < len(names):
-        correct_ones += f"; the {k} classes confused most of {len(names):,}"
-    axes.set_title(f"{correct_ones}\nin the cells: {unit}", pad=12)
-    return figure
-
-
-def _cell_percent(share: float, decimals: bool) -> str:
-    text = f"{100 * share:.{int(decimals)}f}"
-    return "<1" if text == "0" else "<.1" if text == "0.0" else text
-
-
-def _character_kind(name: str) -> tuple[bool, bool]:
-    return name.isdigit(), name.isupper()
-
-
-def transition_matrix(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:
-    """Draw which labels the images of each class are given, as percentages of the class.
-
-    Args:
-        matrix: float array (k, k), true classes in rows that sum to 1.
-        class_names: the k names.
-    """
-    k = len(class_names)
-    figure, axes = _matrix_axes(class_names, 12 if k <= FEW_CLASSES else 9)
-    # The square root makes rare labels visible, as in the confusion matrix.
-    picture = axes.imshow(matrix, cmap="Blues", norm=PowerNorm(0.5, 0, 1.4))
-    for row, column in zip(*np.nonzero(matrix >= (0.0005 if k <= FEW_CLASSES else 0.02)), strict=True):
-        text = f"{100 * matrix[row, column]:.{int(k <= FEW_CLASSES)}f}"
-        is_dark = np.dot(picture.cmap(picture.norm(matrix[row, column]))[:3], LUMA) < 0.55
-        size = 10 if k <= FEW_CLASSES else 7
-        axes.text(column, row, text, ha="center", va="center", fontsize=size, color="white" if is_dark else "black")
-    axes.set_xlabel("given label")
-    axes.set_ylabel("true class, as estimated")
-    axes.set_title("labels given to the images of each class, in percent", pad=12)
-    return figure
-
-
-def _matrix_axes(class_names: Sequence[str], size: int) -> tuple[Figure, Axes]:
-    side = max(5.5, 0.24 * len(class_names) + 1.5)
-    figure = Figure(figsize=(side, side), layout="constrained")
-    axes = figure.add_subplot()
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_ticks(range(len(class_names)), class_names, fontsize=size, parse_math=False)
-    axes.tick_params(length=0, top=True, labeltop=True)
-    axes.tick_params(axis="x", labelrotation=90 if max(map(len, class_names)) > 2 else 0)
-    return figure, axes
+    with atomic(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=dpi)
 
 
 # ---- calibration and embeddings
@@ -415,9 +325,9 @@ def learning_rates(
     """Draw the loss of a learning rate range test against the rate, and mark the suggestion."""
     figure = Figure(figsize=(NARROW, 3.6), layout="constrained")
     axes = figure.add_subplot()
-    axes.plot(rates, losses, color=LIGHT_BLUE, linewidth=0.8, label="loss of a batch")
-    axes.plot(rates, smoothed, color=BLUE, label="smoothed")
-    axes.axvline(suggestion, color=ORANGE, linestyle="--", label=f"suggestion: {suggestion:g}")
+    axes.plot(rates, losses, color=LIGHT_BLUE, linewidth=0.8)
+    axes.plot(rates, smoothed, color=BLUE)
+    axes.axvline(suggestion, color=ORANGE, linestyle="--")
     low, high = min(smoothed), max(smoothed[0], np.quantile(losses, 0.9))
     axes.set(xscale="log", xlabel="learning rate", ylabel="training loss", ylim=(0.9 * low, 1.1 * high))
     axes.grid(color=LIGHT_GRAY)
@@ -439,12 +349,11 @@ def _columns(runs: Sequence[Sequence[EpochRecord]], key: str) -> np.ndarray:
     return found
 
 
-def _band(axes: Axes, across: Sequence[float] | np.ndarray, heights: np.ndarray, color: str, **style: Any) -> Line2D:
-    """Draw the mean of several curves, float (curves, points), and their range; returns the line of the mean."""
-    (line,) = axes.plot(across, np.nanmean(heights, axis=0), color=color, **style)
+def _band(axes: Axes, across: Sequence[float] | np.ndarray, heights: np.ndarray, color: str, **style: Any) -> None:
+    """Draw the mean of several curves, float (curves, points), and their range."""
+    axes.plot(across, np.nanmean(heights, axis=0), color=color, **style)
     bounds = np.nanmin(heights, axis=0), np.nanmax(heights, axis=0)
     axes.fill_between(across, *bounds, color=color, alpha=0.15, linewidth=0)
-    return line
 
 
 def _validation_axis(axes: Axes, lowest: float, highest: float, complementary: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 from typing import cast
@@ -12,8 +13,9 @@ from midas.data.augmentation import augment_glyphs
 from midas.data.datasets import Dataset
 from midas.data.entries import Source
 from midas.data.export import BATCH, augmented_copy
+from midas.data.levels import UnreadableImage
+from midas.errors import MidasError, printable
 from midas.experiments import Augmentation, Experiment
-from midas.files import atomic
 from midas.metrics.classification import MANY_CLASSES
 from midas.records import DataRecord, Samples
 from midas.runs import Run
@@ -31,13 +33,12 @@ def write_preview(dataset: Dataset, source: Source, path: Path) -> None:
     Raises:
         MidasError: the file cannot be written.
     """
-    from midas.report import plot_images
+    from midas.report import plot_images, plots
 
     chosen = _first_of_each_class(dataset, PREVIEW_IMAGES)
     titles = [dataset.class_names[label] for label in dataset.labels[chosen]]
     figure = plot_images.samples(_pages(dataset, source, chosen), dataset.images[chosen], titles)
-    with atomic(path) as temporary:
-        figure.savefig(temporary, format="png")
+    plots.save(figure, path, dpi=100)
 
 
 def write_copies_preview(dataset: Dataset, path: Path, copies: int, strengths: Augmentation, seed: int) -> None:
@@ -53,7 +54,7 @@ def write_copies_preview(dataset: Dataset, path: Path, copies: int, strengths: A
     Raises:
         MidasError: the file cannot be written.
     """
-    from midas.report import plot_images
+    from midas.report import plot_images, plots
 
     classes = np.unique(np.linspace(0, len(dataset.class_names) - 1, PREVIEW_CLASSES).round().astype(int))
     chosen = np.array([np.flatnonzero(dataset.labels == label)[0] for label in classes])
@@ -63,8 +64,7 @@ def write_copies_preview(dataset: Dataset, path: Path, copies: int, strengths: A
         for copy in range(shown.shape[1]):
             shown[here, copy] = augmented_copy(dataset.images, start, copy, strengths, seed)[chosen[here] - start]
     figure = plot_images.augmented_copies(shown, [dataset.class_names[label] for label in classes])
-    with atomic(path) as temporary:
-        figure.savefig(temporary, format="png")
+    plots.save(figure, path, dpi=100)
 
 
 def keep_samples(
@@ -96,6 +96,11 @@ def keep_samples(
     if experiment.augmentation:
         rng = np.random.default_rng(experiment.seed)
         copies += [augment_glyphs(originals, experiment.augmentation, rng).images for _ in range(SAMPLE_COPIES)]
+    try:
+        pages = [thumbnail(page) for page in _pages(data, source, paged)]
+    except MidasError as error:  # removed while the run was trained, which is not worth losing it
+        logging.getLogger(__name__).warning("%s; no samples are kept for the report", printable(str(error)))
+        return
     run.write_samples(
         Samples(
             images=data.images[chosen],
@@ -104,7 +109,7 @@ def keep_samples(
             prepared_labels=data.labels[paged],
             augmented=np.stack(copies, axis=1),
             augmented_labels=data.labels[augmented],
-            pages=[thumbnail(page) for page in _pages(data, source, paged)],
+            pages=pages,
         )
     )
 
@@ -117,9 +122,17 @@ def _first_of_each_class(dataset: Dataset, count: int) -> np.ndarray:
 
 
 def _pages(dataset: Dataset, source: Source, chosen: np.ndarray) -> list[np.ndarray]:
-    """Read images again as they were before preprocessing."""
+    """Read images again as they were before preprocessing.
+
+    Raises:
+        MidasError: one cannot be read any more.
+    """
     wanted = {str(dataset.names[index]) for index in chosen}
     files = wanted | {re.sub(r"\[\d+\]$", "", name) for name in wanted}  # of which they may be pages
     entries = (entry for entry in source.entries() if entry.name in files)
     pages = {name: page for entry in entries for name, page in entry.pages() if name in wanted}
-    return [cast(np.ndarray, pages[str(dataset.names[index])]) for index in chosen]
+    found = {name: pages.get(name, UnreadableImage("missing")) for name in wanted}
+    for name, page in sorted(found.items()):
+        if isinstance(page, UnreadableImage):
+            raise MidasError(f"{source.locate(name)}: {page}, though it was read before; put it back")
+    return [cast(np.ndarray, found[str(dataset.names[index])]) for index in chosen]

@@ -19,7 +19,7 @@ from midas.report.groups import SeedGroup
 from midas.report.overview import chart, spread_of
 from midas.report.sheets import Sheet
 from midas.report.tables import grid
-from midas.report.titles import is_pretraining, part_title, scored_title
+from midas.report.titles import capitalized, is_pretraining, part_title, scored_title
 from midas.runs import Run
 
 if TYPE_CHECKING:
@@ -147,8 +147,9 @@ def _part(part: str, entries: Sequence[Entry], groups: Sequence[SeedGroup]) -> d
     rated = [each for each in ours if not is_complementary or each.experiment.loss != "cross-entropy"] or ours
     found = [plots.curves_of_runs(group.title, list(group.epochs.values())) for group in rated]
     curves = [each for each in found if each]
-    height = "Validation accuracy, estimated from complementary labels (it can fall below 0)"
-    height = height if is_complementary else "Share of validation images that are misclassified"
+    height = "Share of validation images that are misclassified"
+    if is_complementary:
+        height = "Validation accuracy, estimated from complementary labels (it can fall below 0)"
     names, spread = "; ".join(each.name for each in curves), spread_of([len(group.results) for group in rated])
     return {
         "anchor": _anchor(part),
@@ -162,9 +163,8 @@ def _part(part: str, entries: Sequence[Entry], groups: Sequence[SeedGroup]) -> d
                 f"{height}, by {across} of training. {spread}",
             )
             for across in ("steps", "seconds")
-        ]
-        if curves
-        else [],
+            if curves
+        ],
         "estimates": _estimates(entries) if is_complementary else None,
     }
 
@@ -237,7 +237,7 @@ def _data(data: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], list
         row = {"": "images", **{f"of {name}": count for name, count in counts.items()}}
         table = grid(columns, [row]) if len(counts) <= plots.FEW_CLASSES else None
         words = each["title"]
-        title = words if words == each["name"] else words[0].upper() + words[1:]  # a name stays as it is
+        title = words if words == each["name"] else capitalized(words)  # a name stays as it is
         shown.append({"title": title, "images": each["images"], "figures": figures, "reason": reason, "counts": table})
     return shown, sheets
 

@@ -16,6 +16,15 @@ INITIALIZATION_TITLES = {
 }
 
 
+def capitalized(title: str) -> str:
+    """Begin a title with a capital, and leave the rest of it.
+
+    >>> capitalized("pretrained on the digits of Part 1")
+    'Pretrained on the digits of Part 1'
+    """
+    return title[:1].upper() + title[1:]
+
+
 def section_of(experiment: Experiment) -> str:
     """Tell in which section of a report an experiment belongs: that of its part, or of its own data.
 

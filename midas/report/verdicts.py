@@ -11,7 +11,7 @@ from midas.metrics.significance import ALPHA, holm, paired_t_test
 from midas.records import Comparison, InitializationDifference, MeasureDifference, Spread
 from midas.report.comparison import BY_KEY, MEASURES, Measure
 from midas.report.tables import Column, folded, text_table
-from midas.report.titles import INITIALIZATION_TITLES
+from midas.report.titles import INITIALIZATION_TITLES, capitalized
 
 
 def comparison_title(difference: InitializationDifference) -> str:
@@ -21,7 +21,7 @@ def comparison_title(difference: InitializationDifference) -> str:
     'Pretrained on the digits of Part 1, compared with random weights'
     """
     ours, baseline = (INITIALIZATION_TITLES.get(name, name) for name in (difference.name, difference.baseline))
-    return f"{ours[0].upper()}{ours[1:]}, compared with {baseline}"
+    return f"{capitalized(ours)}, compared with {baseline}"
 
 
 def verdicts(difference: InitializationDifference, significant: bool | None = None) -> list[str]:
@@ -38,7 +38,7 @@ def verdicts(difference: InitializationDifference, significant: bool | None = No
 def verdict(found: MeasureDifference, name: str, baseline: str) -> str:
     """State whether a measure differs significantly between two trainings, which have these names."""
     measure = BY_KEY[found.measure]
-    title, unit = f"{measure.title[0].upper()}{measure.title[1:]}", f" {measure.unit}" if measure.unit else ""
+    title, unit = capitalized(measure.title), f" {measure.unit}" if measure.unit else ""
     outcome = "no significant difference"
     if found.significant:
         direction = "higher" if found.difference > 0 else "lower"

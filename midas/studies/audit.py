@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ import numpy as np
 
 from midas.data.datasets import Dataset
 from midas.errors import MidasError
+from midas.files import one_or_several
 from midas.metrics import classification, label_noise
 from midas.records import EpochRecord
 from midas.report import label_audit
@@ -51,7 +52,7 @@ def audit(
     data: str,
     options: Options,
     network: Classifier | None = None,
-    checkpoints: Iterable[Path] = (),
+    checkpoints: Sequence[Path] = (),
     report: Callable[[EpochRecord, int], None] = lambda record, epochs: None,
     stage: Callable[[str], None] = lambda title: None,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -85,9 +86,8 @@ def audit(
     classification.check_size(len(dataset), len(dataset.class_names), data, COPIES)
     about: dict[str, Any] = {"data": data, "limit": options.limit, "seed": options.seed, "left_out": {}}
     if network:
-        paths = [str(path) for path in checkpoints]
         about["predictions"] = {
-            "checkpoint": paths[0] if len(paths) == 1 else paths,
+            "checkpoint": one_or_several(checkpoints),
             "tta": network.tta,
             "independent": whole.digest not in _training_digests(checkpoints),
         }
@@ -126,7 +126,7 @@ def _predict(
     return found
 
 
-def _training_digests(checkpoints: Iterable[Path]) -> set[str]:
+def _training_digests(checkpoints: Sequence[Path]) -> set[str]:
     """Collect the digests of the data that networks were trained on, as far as their cards have them."""
     from midas.learning.checkpoints import card_file, checkpoint_files, read_card
 

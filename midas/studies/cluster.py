@@ -95,7 +95,8 @@ class Cluster:
                     else:
                         display.finish(job)
                         done(job)
-                self._check(client)
+                if client.status != "running":
+                    raise self._lost()
                 display.show([path for path in pending if path.exists()])
                 time.sleep(REFRESH)
         failures.raise_any(len(jobs))
@@ -124,17 +125,19 @@ class Cluster:
 
     def _submit(self, client: Client, jobs: Sequence[Job], workspace: Workspace) -> dict[Path, Future]:
         """Submit jobs, each after those that it builds on. The same jobs of two clients are the same tasks."""
-        if not _see(client, _needed(workspace)):
-            workspace = _with_data(workspace, jobs)
-        packed = pack_places(workspace)
-        places = client.scatter(packed, broadcast=True, hash=True)
+        sizes = sorted({job.experiment.size for job in jobs})
+        if _see(client, needed_files(workspace)):
+            packed = dict.fromkeys(sizes, pack_places(workspace))
+        else:
+            packed = pack_with_data(workspace, jobs)
+        places = {size: client.scatter(packed[size], broadcast=True, hash=True) for size in sizes}
         futures: dict[Path, Future] = {}
         for job in jobs:
-            task = pack_task(job.call)
-            digest = hashlib.sha256(task + packed).hexdigest()[:16]
+            task, size = pack_task(job.call), job.experiment.size
+            digest = hashlib.sha256(task + packed[size]).hexdigest()[:16]
             before = [futures[path] for path in job.after if path in futures]
             futures[job.path] = client.submit(
-                self.work, task, places, *before, key=f"{job.path.name}-{digest}", retries=ATTEMPTS - 1
+                self.work, task, places[size], *before, key=f"{job.path.name}-{digest}", retries=ATTEMPTS - 1
             )
         return futures
 
@@ -146,10 +149,6 @@ class Cluster:
         if future.status != "error":  # cancelled, or lost, as the scheduler is
             raise self._lost()
         return MidasError(f"its workers failed: {str(future.exception(timeout=CONNECT)).splitlines()[0]}")
-
-    def _check(self, client: Client) -> None:
-        if client.status != "running":
-            raise self._lost()
 
     def _lost(self) -> MidasError:
         return MidasError(
@@ -193,17 +192,22 @@ def _check_runs_dir(client: Client, workspace: Workspace) -> None:
         )
 
 
-def _needed(workspace: Workspace) -> list[Path]:
+def needed_files(workspace: Workspace) -> list[Path]:
     """List the files or folders that the data are read from."""
     from midas.data.datasets import Dataset
 
     named = [] if workspace.is_sample or workspace.given else [Path(workspace.data_dir).absolute()]
-    return [*named, *(Path(name).absolute() for name, data in workspace.given.items() if not isinstance(data, Dataset))]
+    sources = [data for data in workspace.given.values() if not isinstance(data, Dataset) and not data.is_sample]
+    paths = [Path(source.path).absolute() for source in sources]  # or places in an archive
+    return [*named, *(next(each for each in (path, *path.parents) if each.exists()) for path in paths)]
 
 
-def _with_data(workspace: Workspace, jobs: Sequence[Job]) -> Workspace:
-    """Take all data of these jobs into a workspace, which then needs no files."""
-    quiet = replace(workspace, skipped=lambda data, name: None)
-    sizes = {name: job.experiment.size for job in jobs for name in (job.experiment.data, job.experiment.test) if name}
-    given = {name: quiet.load(name, size) for name, size in sizes.items()}
-    return replace(workspace, given=given, reopen=None)
+def pack_with_data(workspace: Workspace, jobs: Sequence[Job]) -> dict[int, bytes]:
+    """Pack for each size of glyphs a workspace with all data of the jobs of that size, which then needs no files."""
+    quiet, packed = replace(workspace, skipped=lambda data, name: None), {}
+    for size in {job.experiment.size for job in jobs}:
+        wanted = [job.experiment for job in jobs if job.experiment.size == size]
+        names = dict.fromkeys(name for each in wanted for name in (each.data, each.test) if name)
+        given = {name: quiet.load(name, size) for name in names}
+        packed[size] = pack_places(replace(workspace, given=given, reopen=None))
+    return packed

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from midas.experiments import Experiment
 from midas.metrics import classification
 from midas.metrics.significance import corrected_resampled_interval
 from midas.records import CrossValidationResult, CrossValidationScores, MeanScore
-from midas.runs import CROSS_VALIDATION, Run
+from midas.runs import CROSS_VALIDATION, TO_KEEP_BOTH, Run
 from midas.studies.executor import Job
 from midas.studies.workspace import Workspace
 
@@ -103,11 +104,13 @@ def cross_validate(
             class has fewer images than there are folds.
     """
     run = _summary_run(experiment, workspace)
+    jobs = _jobs(run, experiment, protocol, init_checkpoint)
     if not overwrite:
         run.check(experiment, resume=True)
+        refuse_other_start([Run(job.path) for job in jobs], init_checkpoint, workspace)
         if run.finished and _protocol_of(run) == protocol:
             _refuse_other_data(run, experiment, workspace, protocol)
-            workspace.say(f"{run.path}: already finished, nothing to do (--overwrite trains it again)")
+            workspace.say_finished(run)
             return run
     workspace.start()
     data = workspace.load(experiment.data, experiment.size)
@@ -115,7 +118,6 @@ def cross_validate(
         stratified_folds(data, experiment.data, protocol.folds, experiment.seed + repeat)
         for repeat in range(protocol.repeats)
     ]
-    jobs = _jobs(run, experiment, protocol, init_checkpoint)
     with run.locked():
         for job in jobs if not overwrite else ():
             Run(job.path).check(job.experiment, resume)
@@ -133,7 +135,7 @@ def cross_validate(
                 f"accuracy {100 * result.accuracy:.2f} % on {counted(result.n, 'image')}, {result.train_seconds:.0f} s"
             )
 
-        given = {**workspace.given, experiment.data: data}  # read once for all folds
+        given = {experiment.data: data}  # read once for all folds, which are scored on parts of them
         reopen = None if isinstance(data.images, np.ndarray) else workspace.reopen  # in memory, they need no files
         inner = dataclasses.replace(workspace, given=given, reopen=reopen)
         workspace.executor.perform(jobs, inner, "fold", report)
@@ -151,7 +153,35 @@ def _refuse_other_data(run: Run, experiment: Experiment, workspace: Workspace, p
     except MidasError:  # data or trainings that are gone are not other ones
         return
     if is_other:
-        raise MidasError(f"{run.path}: was trained on other data; choose another --name, or use --overwrite")
+        raise MidasError(f"{run.path}: was trained on other data; {TO_KEEP_BOTH}")
+
+
+def refuse_other_start(runs: Iterable[Run], checkpoint: str | os.PathLike | None, workspace: Workspace) -> None:
+    """Refuse to take another network for the one that runs started from, if they have begun.
+
+    Args:
+        runs: with the same initialization.
+        checkpoint: what they started from; None for random weights. A network that is gone is not another one.
+        workspace: where to load it.
+
+    Raises:
+        MidasError: they differ.
+    """
+    begun = [run for run in runs if (run / "environment.json").exists()]
+    if checkpoint is None or not begun:
+        return
+    workspace.start()
+    from midas.learning.checkpoints import find_checkpoint
+    from midas.learning.classifier import Classifier
+    from midas.learning.provenance import weights_digest
+
+    try:
+        digest = weights_digest(Classifier.load(find_checkpoint(checkpoint)).networks)
+    except MidasError:
+        return
+    for run in begun:
+        if run.environment.init_digest not in (None, digest):
+            raise MidasError(f"{run.path}: started from another network than {checkpoint} is now; {TO_KEEP_BOTH}")
 
 
 def _protocol_of(run: Run) -> Protocol:

@@ -152,20 +152,28 @@ def suit(
     if init_checkpoint is not None:
         workspace.start()
         experiment = _start_from(experiment, init_checkpoint)
-    in_memory = given.training.glyphs.size if isinstance(given.training, Dataset) else None
-    experiment = replace(experiment, size=size or in_memory or experiment.size)
+    sizes = [each.glyphs.size for each in (given.training, given.test) if isinstance(each, Dataset)]
+    size = size or next(iter(sizes), None)
+    experiment = replace(experiment, size=size or experiment.size)
     quiet = replace(workspace, skipped=lambda dataset, name: None)
     data = quiet.load(given.name, experiment.size)
     _check(data, given, quiet, experiment.size)
-    if init_checkpoint is None and recipe == "quick":
-        experiment = replace(experiment, model="fast")
-    elif init_checkpoint is None and recipe == "best" and places_matter(data):
-        experiment = replace(experiment, model="placed", size=size or in_memory or BEST_SIZE)
-    elif init_checkpoint is None and recipe == "best" and len(data) >= MANY:
-        experiment = replace(experiment, model="deeper", tta=8)
+    if init_checkpoint is None:
+        experiment = _choose_model(experiment, recipe, data, size)
     counts = np.bincount(data.labels, minlength=len(data.class_names))
     images = min(limit or len(data), len(data))
     return suited(experiment, recipe, images, int(counts.min()) if images == len(data) else None)
+
+
+def _choose_model(experiment: Experiment, recipe: str, data: Dataset, size: int | None) -> Experiment:
+    """Choose the architecture that a recipe has for such data, and the size of its glyphs where none is given."""
+    if recipe == "quick":
+        return replace(experiment, model="fast")
+    if recipe == "best" and places_matter(data):
+        return replace(experiment, model="placed", size=size or BEST_SIZE)
+    if recipe == "best" and len(data) >= MANY:
+        return replace(experiment, model="deeper", tta=8)
+    return experiment
 
 
 def _start_from(experiment: Experiment, checkpoint: str) -> Experiment:

@@ -12,7 +12,7 @@ import numpy as np
 
 from midas.data.glyphs import Glyphs
 from midas.errors import MidasError, counted
-from midas.files import plain
+from midas.files import one_or_several, plain
 from midas.metrics import classification
 from midas.metrics.classification import Scores
 from midas.records import Skipped
@@ -163,9 +163,8 @@ def analyze_network(
     if out is None:
         raise MidasError("give a folder for the figures with --out: only a run has one of its own")
     dataset, probabilities = score_source(network, source, data, classes, False, strict, progress)
-    names = str(checkpoints[0]) if len(checkpoints) == 1 else [str(path) for path in checkpoints]
-    epochs = run.epochs() if run else []
-    about = {"checkpoint": names, "data": data, "notes": _transposition(network, dataset, probabilities, data)}
+    epochs, notes = run.epochs() if run else [], _transposition(network, dataset, probabilities, data)
+    about = {"checkpoint": one_or_several(checkpoints), "data": data, "notes": notes}
     found = analysis.analyze(dataset.predictions(probabilities), network.class_names, epochs, out, about)
     return found, out, dataset
 
@@ -178,16 +177,10 @@ def summarize_seeds(runs: Sequence[Run], width: int | None = None) -> tuple[dict
         results, their folder, the same, and the scores of the ensemble if they scored the same images, or else their
         mean accuracy. And the same as a table.
     """
-    states, results = (
-        [page.run_state(run) for run in runs],
-        [{**plain(run.result), "path": str(run.path)} for run in runs],
-    )
-    rows = [{**state, "state": None} for state in states]
-    data = runs[0].data
-    about = {
-        "class_names": list(runs[0].card.class_names),
-        "skipped_files": plain(data.data.skipped) if data else [],
-    }
+    rows = [{**page.run_state(run), "state": None} for run in runs]
+    results = [{**plain(run.result), "path": str(run.path)} for run in runs]
+    data, class_names = runs[0].data, list(runs[0].card.class_names)
+    about = {"class_names": class_names, "skipped_files": plain(data.data.skipped) if data else []}
     if len(runs) == 1:
         return {**results[0], **about}, tables.results_table(rows, width)
     found: dict[str, Any] = {"runs": results, "path": str(runs[0].path.parent), **about}

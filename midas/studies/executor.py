@@ -106,7 +106,7 @@ class Display:
     def __init__(self, jobs: Sequence[Job], workspace: Workspace) -> None:
         self.jobs, self.workspace = {job.path: job for job in jobs}, workspace
         self.done: set[Path] = set()
-        self.began, self.at_first = time.monotonic(), self._epochs(self.jobs)
+        self.began, self.at_first = time.monotonic(), self._epochs_done()
 
     def finish(self, job: Job) -> None:
         """Count a job as done."""
@@ -117,24 +117,24 @@ class Display:
         if not running:
             return
         now = [
-            f"{path.parent.name}/{path.name} {self._epoch(path)}/{self.jobs[path].experiment.epochs}"
+            f"{path.parent.name}/{path.name} {self._epochs_of(path)}/{self.jobs[path].experiment.epochs}"
             for path in running
         ]
         self.workspace.jobs(self._time_left(), now, len(self.done), len(self.jobs))
 
     def _time_left(self) -> str:
         """Estimate by the epochs that were trained since the beginning; "" before the first."""
-        done = self._epochs(self.jobs)
+        done = self._epochs_done()
         total = sum(job.experiment.epochs for job in self.jobs.values())
         if done <= self.at_first:
             return ""
         seconds = int((time.monotonic() - self.began) * (total - done) / (done - self.at_first))
         return f"{seconds // 60}:{seconds % 60:02d} left"
 
-    def _epochs(self, paths: Collection[Path]) -> int:
-        return sum(self._epoch(path) for path in paths)
+    def _epochs_done(self) -> int:
+        return sum(map(self._epochs_of, self.jobs))
 
-    def _epoch(self, path: Path) -> int:
+    def _epochs_of(self, path: Path) -> int:
         """Count the epochs that a job needs no more: all of them if it is done."""
         if path in self.done or Run(path).finished:
             return self.jobs[path].experiment.epochs

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 
 from midas.errors import MidasError, counted
 from midas.experiments import Experiment
-from midas.files import atomic
 from midas.recipes import INITIALIZATIONS, PARTS, for_sample, named
-from midas.runs import Run
-from midas.studies.cross_validation import Protocol, cross_validate, stratified_folds
+from midas.runs import TO_KEEP_BOTH, Run
+from midas.studies.cross_validation import Protocol, cross_validate, refuse_other_start, stratified_folds
 from midas.studies.executor import Job
 from midas.studies.workspace import Workspace
 
@@ -44,15 +43,15 @@ def perform(
     if not overwrite:
         run.check(experiment, resume)
         if run.finished:
-            _check_data([experiment], workspace)
-            _say_finished(run, workspace)
+            _check_origins([experiment], workspace)
+            workspace.say_finished(run)
             return run
-    init_checkpoint = _init_checkpoint(experiment, workspace)
+    init_checkpoint = init_checkpoint_of(experiment, workspace)
     workspace.start()
     from midas.learning.trainer import score, train  # imports TensorFlow
     from midas.report import previews
 
-    data = workspace.load(experiment.data, experiment.size)
+    data, source = workspace.load(experiment.data, experiment.size), workspace.open(experiment.data)
     if experiment.test:
         workspace.open(experiment.test)  # must exist before hours are spent; not read yet
     _check_folds(experiment, data)
@@ -67,7 +66,7 @@ def perform(
         told = workspace.epoch, tensorboard, overwrite, others, workspace.moment
         training = train(experiment, run, data, init_checkpoint, *told)
         test = workspace.load(experiment.test, experiment.size) if experiment.test else None
-        previews.keep_samples(run, experiment, data, workspace.open(experiment.data), test)
+        previews.keep_samples(run, experiment, data, source, test)
         score(training, test, _cross_validate(experiment, workspace, resume, overwrite, init_checkpoint))
     return run
 
@@ -104,7 +103,7 @@ def find_learning_rate(experiment: Experiment, workspace: Workspace) -> tuple[Ra
     Raises:
         MidasError: the data cannot be read, or do not fit the experiment.
     """
-    init_checkpoint = _init_checkpoint(experiment, workspace)
+    init_checkpoint = init_checkpoint_of(experiment, workspace)
     workspace.start()
     from midas.learning import range_test  # imports TensorFlow
     from midas.report import plots
@@ -112,9 +111,7 @@ def find_learning_rate(experiment: Experiment, workspace: Workspace) -> tuple[Ra
     data = workspace.load(experiment.data, experiment.size)
     found = range_test.find_learning_rate(experiment, data, init_checkpoint, workspace.steps)
     path = workspace.run(experiment).path.parent / "learning-rate.png"
-    with atomic(path) as temporary:
-        figure = plots.learning_rates(found.rates, found.losses, found.smoothed, found.learning_rate)
-        figure.savefig(temporary, format="png", dpi=150)
+    plots.save(plots.learning_rates(found.rates, found.losses, found.smoothed, found.learning_rate), path, dpi=150)
     return found, path
 
 
@@ -164,16 +161,17 @@ def perform_all(
     if overwrite:
         _refuse_busy(runs)
     else:
-        _check_data(experiments, workspace)
+        _check_origins(experiments, workspace)
         for each, run in zip(experiments, runs, strict=True):
             run.check(each, resume)
     if workspace.executor.is_parallel:
-        _prepare(experiments, workspace, resume, overwrite)
+        to_train = [each for each, run in zip(experiments, runs, strict=True) if overwrite or not run.finished]
+        _prepare(to_train, workspace, resume, overwrite)
         resume, overwrite = True, False
     for number, (each, run, log) in enumerate(itertools.zip_longest(experiments, runs, logs), 1):
         others = tuple(runs[number:]) if overwrite else ()
         if run.finished and not overwrite:
-            _say_finished(run, workspace)
+            workspace.say_finished(run)
             continue
         before = _pretraining(each, workspace) if workspace.executor.is_parallel else None
         after = (workspace.run(before).path,) if before and not workspace.run(before).finished else ()
@@ -205,10 +203,6 @@ def _refuse_busy(runs: Sequence[Run]) -> None:
                 pass
 
 
-def _say_finished(run: Run, workspace: Workspace) -> None:
-    workspace.say(f"{run.path}: already finished, nothing to do (--overwrite trains it again)")
-
-
 def _prepare(experiments: Sequence[Experiment], workspace: Workspace, resume: bool, overwrite: bool) -> None:
     """Do what other processes cannot: delete what is to be trained again, and read all data.
 
@@ -220,30 +214,63 @@ def _prepare(experiments: Sequence[Experiment], workspace: Workspace, resume: bo
         if each.test:
             workspace.open(each.test)
         if overwrite:
-            workspace.run(each).clear()
-        _cross_validate(each, workspace, resume, overwrite, _init_checkpoint(each, workspace) if each.folds else None)
+            _check_start(each, loaded[each.data, each.size], workspace)
+    for each in experiments if overwrite else ():
+        workspace.run(each).clear()
+    for each in experiments:
+        _cross_validate(each, workspace, resume, overwrite, init_checkpoint_of(each, workspace) if each.folds else None)
+
+
+def _check_start(experiment: Experiment, data: Dataset, workspace: Workspace) -> None:
+    """Refuse what `trainer.train` refuses before it deletes an old run, unless that needs a run to be trained first."""
+    workspace.start()
+    from midas.learning.input_pipeline import split
+    from midas.learning.trainer import initialize
+
+    split(data, experiment)
+    if experiment.init == "pretrained" and not _pretraining(experiment, workspace):
+        initialize(experiment, data.class_names, init_checkpoint_of(experiment, workspace))
+
+
+def _check_origins(experiments: Sequence[Experiment], workspace: Workspace) -> None:
+    """Refuse to take other data for those that runs were trained on, or another network for that they started from.
+
+    Raises:
+        MidasError: they differ.
+    """
+    _check_data(experiments, workspace)
+    for each in experiments:
+        start: str | Path | None = each.init_checkpoint if each.init == "pretrained" else None
+        if start and (pretraining := _pretraining(each, workspace)):
+            trained = workspace.run(pretraining)
+            start = trained.path if trained.finished else None
+        refuse_other_start([workspace.run(each)], start, workspace)
 
 
 def _check_data(experiments: Sequence[Experiment], workspace: Workspace) -> None:
-    """Refuse to take other data for those that runs were trained on; each data set is read once.
+    """Refuse to take other data for those that runs were trained or scored on; each data set is read once.
 
     Raises:
         MidasError: they differ.
     """
     digests: dict[tuple[str, int], str] = {}
     for each in experiments:
-        run, key = workspace.run(each), (each.data, each.size)
+        run = workspace.run(each)
         if not (run / "card.json").exists() or run.card.size != each.size:
             continue
-        try:
-            if key not in digests:
-                digests[key] = workspace.load(*key).digest
-        except MidasError:
-            if run.finished:  # data that are gone are not other data
-                continue
-            raise
-        if run.card.data_digest != digests[key]:
-            raise MidasError(f"{run.path}: was trained on other data; choose another --name, or use --overwrite")
+        before = {each.data: (run.card.data_digest, "trained on other data")}
+        if each.test and run.finished and run.data and run.data.test:
+            before[each.test] = run.data.test.digest, "scored on another test set"
+        for name, (digest, what) in before.items():
+            try:
+                if (name, each.size) not in digests:
+                    digests[name, each.size] = workspace.load(name, each.size).digest
+            except MidasError:
+                if run.finished:  # data that are gone are not other data
+                    continue
+                raise
+            if digest != digests[name, each.size]:
+                raise MidasError(f"{run.path}: was {what}; {TO_KEEP_BOTH}")
 
 
 def run_study(workspace: Workspace, quick: bool, seed: int, resume: bool = False, overwrite: bool = False) -> list[Run]:
@@ -294,8 +321,12 @@ def experiments(sample: bool, quick: bool, seed: int) -> list[Experiment]:
     return sorted(dict.fromkeys(listed), key=lambda each: each.part)
 
 
-def _init_checkpoint(experiment: Experiment, workspace: Workspace) -> Path | None:
-    """Find the checkpoint of a pretrained initialization; a network of Part 1 is trained if there is none yet."""
+def init_checkpoint_of(experiment: Experiment, workspace: Workspace) -> Path | None:
+    """Find the checkpoint of a pretrained initialization; a network of Part 1 is trained if there is none yet.
+
+    Raises:
+        MidasError: there is none, or as `perform`.
+    """
     if experiment.init == "random" or experiment.init_checkpoint is None:
         return None
     if experiment.part == "custom":

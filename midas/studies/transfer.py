@@ -77,7 +77,7 @@ def compare(
     shown = experiment(part, initializations[0], 0, **changes)
     folder = workspace.runs_dir / COMPARISON / f"{shown.model}-{shown.epochs}-epochs"
     workspace = replace(workspace, runs_dir=folder)
-    kinds = [(initialization, count) for count in (None, *images_per_class) for initialization in initializations]
+    kinds = list(dict.fromkeys((start, count) for count in (None, *images_per_class) for start in initializations))
     trainings = list(itertools.product(seeds, kinds))
     listed = [experiment(part, start, seed, count, **changes) for seed, (start, count) in trainings]
     load_all([each for each in listed if not workspace.run(each).finished], workspace)

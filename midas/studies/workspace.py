@@ -91,6 +91,10 @@ class Workspace:
         """Give the run directory of an experiment."""
         return Run(self.root / experiment.run_path)
 
+    def say_finished(self, run: Run) -> None:
+        """Say that there is nothing to do for a run."""
+        self.say(f"{run.path}: already finished, nothing to do (--overwrite trains it again)")
+
     def open(self, name: str) -> Source | Dataset:
         """Open a data set that experiments name; one in memory is returned itself.
 

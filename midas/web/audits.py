@@ -6,20 +6,18 @@ is never changed.
 
 from __future__ import annotations
 
-import csv
 import threading
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from midas.data.corrections import DECISIONS, RELABEL, Correction, read_corrections
 from midas.data.datasets import open_any
+from midas.data.images import to_png
 from midas.errors import MidasError
-from midas.files import atomic, read_json
+from midas.files import read_json, write_csv
 from midas.report.plot_images import thumbnail
 
 MAX_TILES = 300
@@ -88,26 +86,19 @@ class Audit:
             MidasError: there is no such suspect, action or class.
         """
         gallery = self.gallery()
-        if not 0 <= index < len(gallery["suspects"]):
-            raise MidasError("no such image in this audit")
+        suspect = _suspect(gallery, index)
         if action not in (*DECISIONS, ""):
             raise MidasError(f"decide for one of {', '.join(DECISIONS)}")
         if action == RELABEL and label not in gallery["class_names"]:
             raise MidasError("the label is not a class of these data")
-        suspect = gallery["suspects"][index]
         decisions = self.decisions()
         decisions.pop(suspect["file"], None)
         if action:
             chosen = str(label) if action == RELABEL else suspect["looks_like"]
             decisions[suspect["file"]] = Correction(suspect["file"], suspect["label"], action, chosen)
-        self._write(decisions.values())
+        rows = ((each.file, each.label, each.suggested, each.decision) for each in decisions.values())
+        write_csv(self.decisions_file, [COLUMNS, *rows])
         return {**suspect, **_decided(decisions.get(suspect["file"]))}
-
-    def _write(self, decisions: Iterable[Correction]) -> None:
-        with atomic(self.decisions_file) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-            rows = csv.writer(file, lineterminator="\n")
-            rows.writerow(COLUMNS)
-            rows.writerows([each.file, each.label, each.suggested, each.decision] for each in decisions)
 
     def tile(self, index: int) -> bytes:
         """Give the small picture of a suspect, as PNG.
@@ -115,13 +106,11 @@ class Audit:
         Raises:
             MidasError: there is no such suspect, or its image is gone.
         """
-        suspects = self.gallery()["suspects"]
-        if not 0 <= index < len(suspects):
-            raise MidasError("no such image in this audit")
-        name = suspects[index]["file"]
+        gallery = self.gallery()
+        name = _suspect(gallery, index)["file"]
         with self.turn:
             if name not in self.tiles:
-                self._fill({each["file"] for each in suspects})
+                self._fill({each["file"] for each in gallery["suspects"]})
         if name not in self.tiles:
             raise MidasError(f"{name}: is not in the data any more")
         return self.tiles[name]
@@ -132,7 +121,13 @@ class Audit:
             if entry.name in entries:
                 for name, page in entry.pages():
                     if isinstance(page, np.ndarray):
-                        self.tiles[name] = cv2.imencode(".png", thumbnail(page))[1].tobytes()
+                        self.tiles[name] = to_png(thumbnail(page))
+
+
+def _suspect(gallery: dict[str, Any], index: int) -> dict[str, Any]:
+    if not 0 <= index < len(gallery["suspects"]):
+        raise MidasError("no such image in this audit")
+    return gallery["suspects"][index]
 
 
 def _decided(decision: Correction | None) -> dict[str, Any]:

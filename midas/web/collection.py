@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
+from midas.data.images import to_png
 from midas.data.labels import clean, convention
 from midas.data.trees import HIDDEN, part_of
 from midas.errors import MidasError
@@ -66,7 +66,7 @@ class Collection:
         """
         path = self._path(drawing, label)
         with atomic(path) as temporary:
-            temporary.write_bytes(cv2.imencode(".png", page)[1].tobytes())
+            temporary.write_bytes(to_png(page))
         return path
 
     def remove(self, drawing: str, label: str) -> None:

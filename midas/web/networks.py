@@ -10,13 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from midas.api import load
-from midas.data.entries import Entry, Source
+from midas.data.entries import Source, image_source
 from midas.data.glyphs import Glyphs
-from midas.data.images import Page, decode_pages
+from midas.data.images import Page, decode_pages, to_png
 from midas.data.levels import UnreadableImage
 from midas.data.preprocessing import normalize
 from midas.data.strokes import draw_strokes
@@ -25,7 +24,7 @@ from midas.learning import explanation
 from midas.learning.checkpoints import SHIPPED, card_file, checkpoint_files, find_checkpoint, read_card
 from midas.learning.classifier import Classifier
 from midas.predictions import Alternative, Shown, make_predictions
-from midas.report.titles import part_title, rank, run_title, section_of
+from midas.report.titles import capitalized, part_title, rank, run_title, section_of
 from midas.runs import Run, find_run, find_runs
 
 GUESSES = 5
@@ -140,10 +139,9 @@ class Networks:
     def warm_up(self) -> None:
         """Load the networks of the command line, or the default, and read a drawing, so that no first answer waits."""
         page = draw_strokes([np.array([[450.0, 250.0], [750.0, 250.0], [600.0, 700.0]])])
-        content = cv2.imencode(".png", page)[1].tobytes()
         for offer in self.choose(self.checkpoints):
             self.read(offer, page)
-            source = Uploads(page.size).source(content, "drawing.png")
+            source = Uploads(page.size).source(to_png(page), "drawing.png")
             list(self.classifier(offer).predict_stream([source], lambda name, reason: None))
 
     # ---- answers
@@ -205,11 +203,7 @@ class Networks:
         hidden = Glyphs.without_places(np.asarray(glyph.images))  # samples are kept without their places
         order, cosines = explanation.nearest(network.features(hidden)[0], features, NEIGHBORS)
         return [
-            {
-                "label": labels[i],
-                "similarity": round(float(cosine), 3),
-                "image": picture(images[i]),
-            }
+            {"label": labels[i], "similarity": round(float(cosine), 3), "image": picture(images[i])}
             for i, cosine in zip(order, cosines, strict=True)
         ]
 
@@ -273,7 +267,7 @@ def _of_run(run: Run, root: Path, suffix: str) -> Iterator[Offer]:
     part = part_title(section, sample)
     note = ", sample" if suffix and part == part_title(section) else ""
     if experiment.part != "custom":  # whose title is a name
-        title = title[0].upper() + title[1:]
+        title = capitalized(title)
     key = run.path.relative_to(root).as_posix() + suffix
     yield Offer(key, f"{title}{seed}{note}{stopped}", part, run.path, smallest, rank(experiment))
 
@@ -310,8 +304,7 @@ class Uploads:
 
     def source(self, data: bytes, name: str) -> Source:
         """Make a source of an image; what is beyond the limit is not decoded, and refused."""
-        entry = Entry(name, None, partial(self._pages, data))
-        return Source(name, (), "", lambda: iter([entry]), 1, is_image=True)
+        return image_source(name, partial(self._pages, data))
 
     @property
     def exceeded(self) -> bool:
@@ -345,8 +338,7 @@ def _guesses(network: Classifier, probabilities: np.ndarray) -> list[dict[str, A
 
 def picture(image: np.ndarray) -> str:
     """Encode an image, gray or BGR with opacity, as a data URL of a PNG."""
-    encoded = cv2.imencode(".png", image)[1].tobytes()
-    return "data:image/png;base64," + base64.b64encode(encoded).decode()
+    return "data:image/png;base64," + base64.b64encode(to_png(image)).decode()
 
 
 def _colored(ink: np.ndarray, contributions: np.ndarray) -> str:

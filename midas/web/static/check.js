@@ -20,7 +20,7 @@ function showJob(answer) {
   byId("check-state").textContent = answer.running ? `${what}: ${answer.progress || "starting"}`
     : answer.failure && answer.job.kind !== "train" ? `It failed: ${answer.failure}` : "";
   byId("check-written").textContent = answer.copy && answer.job.name === data
-    ? `Wrote ${answer.copy.images} images to ${answer.copy.path}: ${answer.copy.relabeled} relabeled, ${answer.copy.dropped} left out.` : "";
+    ? `Wrote ${answer.copy.images} image${answer.copy.images === 1 ? "" : "s"} to ${answer.copy.path}: ${answer.copy.relabeled} relabeled, ${answer.copy.dropped} left out.` : "";
   if (wasRunning && !answer.running && isAudit && !answer.failure) load();
   wasRunning = answer.running;
 }

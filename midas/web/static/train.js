@@ -35,7 +35,7 @@ function sentence({ running, failure, finished, epochs, of, accuracy, scored }) 
   if (failure) return `It failed: ${failure}`;
   if (finished) return `Finished. Accuracy ${percent(accuracy)} (${scored}).`;
   const done = epochs.length ? `epoch ${epochs.length}${of ? ` of ${of}` : ""}` : "preparing";
-  return running ? `Training: ${done}.` : `Stopped after ${epochs.length} epochs. It can be resumed.`;
+  return running ? `Training: ${done}.` : `Stopped after ${epochs.length} epoch${epochs.length === 1 ? "" : "s"}. It can be resumed.`;
 }
 
 async function start(path, values) {
