@@ -49,7 +49,7 @@ def data(tmp_path_factory):
 def trained(data, tmp_path_factory):
     """A finished Part 1 run with its root."""
     root = tmp_path_factory.mktemp("runs")
-    result = invoke(data, root, "train-part1", "--epochs", 20, "--batch-size", 16)
+    result = invoke(data, root, "train-part1", "--epochs", 8, "--batch-size", 16)
     assert result.exit_code == 0, result.output
     return root / "part1" / "compact" / "seed-0"
 
@@ -286,7 +286,7 @@ def test_predict_does_not_import_what_keras_alone_wants(data):
 
 def test_train_part1(trained):
     result = Run(trained).result
-    assert result.accuracy > 0.5 and result.epochs == 20 and result.n == 28
+    assert result.accuracy > 0.5 and result.epochs == 8 and result.n == 28
     counted = json.loads((trained / "data.json").read_text(encoding="utf-8"))
     assert counted["data"]["images"] == 140 and counted["test"] is None
     with np.load(trained / "samples.npz", allow_pickle=False) as kept:
@@ -297,7 +297,7 @@ def test_train_part1(trained):
 
 def test_a_finished_run_is_left_alone(data, trained):
     before = {path.name: path.stat().st_mtime_ns for path in trained.iterdir()}
-    result = invoke(data, trained.parents[2], "train-part1", "--epochs", 20, "--batch-size", 16)
+    result = invoke(data, trained.parents[2], "train-part1", "--epochs", 8, "--batch-size", 16)
     assert result.exit_code == 0 and "nothing to do" in result.stderr
     assert {path.name: path.stat().st_mtime_ns for path in trained.iterdir()} == before
 
@@ -308,7 +308,7 @@ def test_the_script_of_part_1_analyzes_its_run(data, trained, tmp_path):
     (tmp_path / "midas").chmod(0o755)
     path = os.pathsep.join([str(tmp_path), str(Path(sys.executable).parent), os.environ["PATH"]])
     script = Path(__file__).parents[1] / "scripts" / "part1.sh"
-    words = ["--epochs", "20", "--batch-size", "16", "--data-dir", str(data), "--runs-dir", str(tmp_path / "runs")]
+    words = ["--epochs", "8", "--batch-size", "16", "--data-dir", str(data), "--runs-dir", str(tmp_path / "runs")]
     words += ["--cache-dir", str(data / "cache")]
     done = subprocess.run(["bash", script, *words], env={**os.environ, "PATH": path}, capture_output=True, text=True)
     assert done.returncode == 0 and "confusion.png" in done.stdout, done.stderr
@@ -316,17 +316,17 @@ def test_the_script_of_part_1_analyzes_its_run(data, trained, tmp_path):
 
 
 def test_another_experiment_in_the_same_place_is_refused(data, trained):
-    result = invoke(data, trained.parents[2], "train-part1", "--epochs", 21, "--batch-size", 16)
-    assert "epochs 21 instead of 20" in one_line(result)
+    result = invoke(data, trained.parents[2], "train-part1", "--epochs", 9, "--batch-size", 16)
+    assert "epochs 9 instead of 8" in one_line(result)
 
 
 def test_an_unfinished_run_is_refused_then_resumed(data, trained, tmp_path):
     run = Run(shutil.copytree(trained.parents[2], tmp_path / "runs") / "part1" / "compact" / "seed-0")
     (run / "result.json").unlink()
-    words = ["train-part1", "--epochs", 20, "--batch-size", 16]
+    words = ["train-part1", "--epochs", 8, "--batch-size", 16]
     refusal = one_line(invoke(data, tmp_path / "runs", *words))
     assert "--resume" in refusal and "--overwrite" in refusal
-    assert "stopped after 20 of 20" in invoke(data, tmp_path / "runs", "list").stdout
+    assert "stopped after 8 of 8" in invoke(data, tmp_path / "runs", "list").stdout
     assert invoke(data, tmp_path / "runs", *words, "--resume").exit_code == 0
     resumed, before = (dataclasses.replace(each.result, train_seconds=0) for each in (run, Run(trained)))
     assert resumed == before
@@ -654,12 +654,10 @@ def test_what_another_process_has_finished_meanwhile_is_left_alone(data, trained
         return load(*words)
 
     monkeypatch.setattr(study.Workspace, "load", finish_and_load)
-    result = invoke(data, tmp_path, "train-part1", "--epochs", 20, "--batch-size", 16)
+    result = invoke(data, tmp_path, "train-part1", "--epochs", 8, "--batch-size", 16)
     assert result.exit_code == 0 and "epoch" not in result.stderr
     shutil.rmtree(tmp_path / "part1")
-    assert "epochs 21 instead of 20" in one_line(
-        invoke(data, tmp_path, "train-part1", "--epochs", 21, "--batch-size", 16)
-    )
+    assert "epochs 9 instead of 8" in one_line(invoke(data, tmp_path, "train-part1", "--epochs", 9, "--batch-size", 16))
 
 
 def test_a_user_without_a_home_is_told_to_name_a_cache(data, monkeypatch):

@@ -79,17 +79,16 @@ class Machines:
                 lambda: client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.clients)) >= own + count
             )
 
-    def stop(self):
+    def close(self):
         for process in (self.scheduler, *self.workers):
             process.kill()
             process.wait()
 
 
-@pytest.fixture
-def machines(tmp_path):
-    started = Machines(tmp_path)
-    yield started
-    started.stop()
+@pytest.fixture(scope="module")
+def machines(tmp_path_factory):
+    with contextlib.closing(Machines(tmp_path_factory.mktemp("machines"))) as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
@@ -134,29 +133,26 @@ def epochs(root):
     return sum(file.read_bytes().count(b"\n") for file in root.glob("part2/*/*/metrics.jsonl"))
 
 
-def test_workers_clients_and_the_scheduler_are_killed(machines, data, expected, tmp_path):
+def test_the_scheduler_workers_and_clients_are_killed(data, expected, tmp_path):
     root = tmp_path / "runs"
-    client = start(machines, data, root)
-    jobs.until(lambda: epochs(root) >= 1)
-    machines.workers[0].kill()  # its training goes on elsewhere
-    client.kill()
-    client.wait()
-    client, second = start(machines, data, root), start(machines, data, root)
-    machines.wait_for_clients(2)
-    before = epochs(root)
-    jobs.until(lambda: epochs(root) > before)
-    machines.stop()
-    for each in (client, second):
+    with contextlib.closing(Machines(tmp_path)) as machines:
+        clients = [start(machines, data, root) for _ in range(2)]
+        machines.wait_for_clients(2)
+        jobs.until(lambda: epochs(root) >= 1)
+    for each in clients:
         _, stderr = each.communicate(timeout=300)
         assert each.returncode == 1 and "lost the connection to the scheduler" in stderr.splitlines()[-1]
-    again = Machines(tmp_path)
-    try:
-        clients = [start(again, data, root) for _ in range(2)]
+    before = epochs(root)
+    with contextlib.closing(Machines(tmp_path)) as machines:
+        killed, *clients = [start(machines, data, root) for _ in range(3)]
+        machines.wait_for_clients(3)
+        jobs.until(lambda: epochs(root) > before)
+        machines.workers[0].kill()  # its training goes on elsewhere
+        killed.kill()
+        killed.communicate()
         for each in clients:
             _, stderr = each.communicate(timeout=300)
             assert each.returncode == 0, stderr
-    finally:
-        again.stop()
     assert all(np.array_equal(a, b) for a, b in zip(weights(root), expected, strict=True))
 
 
@@ -210,7 +206,7 @@ def test_workers_are_asked_for_the_files_that_data_lie_in(inside, data, tmp_path
     assert len(workspace.given) == 2 and needed_files(workspace) == [archive] * 2
 
 
-def test_an_interruption_ends_the_processes_of_the_workers(machines, tmp_path):
+def test_an_interruption_ends_the_processes_of_the_workers_which_can_be_asked_again(machines, tmp_path):
     path = tmp_path / "a"
 
     def interrupt(left, running, done, total):
@@ -229,6 +225,9 @@ def test_an_interruption_ends_the_processes_of_the_workers(machines, tmp_path):
         return True
 
     jobs.until(ended)
+    (path / "go").touch()
+    assert perform(machines, [job(path, jobs.wait)], tmp_path) is None
+    assert (path / "done").exists() and len((path / "attempts").read_text().splitlines()) == 2
 
 
 def test_no_scheduler_is_one_line(tmp_path, monkeypatch):

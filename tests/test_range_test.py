@@ -39,8 +39,9 @@ def test_divergence():
     assert not has_diverged([1e-4] * 50 + [5e-3] * 10)  # many times a loss near 0 is still near 0
 
 
-@pytest.mark.parametrize("loss", ["cross-entropy", "progressive"])
-def test_rates_grow_until_the_loss_diverges(loss):
+@pytest.mark.parametrize(("loss", "steps"), [("cross-entropy", 150), ("progressive", range_test.STEPS)])
+def test_rates_grow_until_the_loss_diverges(loss, steps, monkeypatch):
+    monkeypatch.setattr(range_test, "STEPS", steps)
     part, seen = ("part1", "part3")[loss == "progressive"], []
     tiny = experiment(part, loss=loss, model="fast")
     found = find_learning_rate(tiny, dataset("0123456789"), report=lambda done, total: seen.append((done, total)))

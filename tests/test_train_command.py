@@ -7,6 +7,7 @@ import shutil
 import cv2
 import numpy as np
 import pytest
+import tensorflow as tf
 from click.testing import CliRunner
 
 from midas.cli import main
@@ -48,7 +49,9 @@ def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("own data")
     write_symbols(root / "symbols")
     (root / "symbols" / "sign I" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    tf.config.run_functions_eagerly(False)  # tracing is worth its time for so many epochs
     result = invoke(root, "train", root / "symbols", "--epochs", 60, "--folds", 2)
+    tf.config.run_functions_eagerly(True)
     assert result.exit_code == 0, result.output
     (root / "said").write_text(result.stdout)
     (root / "warned").write_text(result.stderr)
@@ -150,6 +153,7 @@ def test_the_settings_of_a_fine_tuned_run_can_be_cross_validated(root, tmp_path)
     assert Run(fold.parent).card.trained_on == (str(root / "symbols"),) * 2
 
 
+@pytest.mark.usefixtures("traced")
 def test_the_range_test_draws_a_learning_rate_and_trains_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr("midas.learning.range_test.STEPS", 60)
     words = ["train", write_symbols(tmp_path / "set"), "--find-learning-rate", "--model", "baseline"]

@@ -203,6 +203,7 @@ def test_changed_data_are_noticed_when_resuming(tmp_path):
     assert run.card.class_names == tuple("01234") and len(run.epochs()) == 1
 
 
+@pytest.mark.usefixtures("traced")  # faster for many epochs
 def test_early_stopping(tmp_path):
     tiny = experiment(epochs=30, learning_rate=1.0, stop_patience=2, patience=9)
     result = train_and_score(tiny, Run(tmp_path), dataset())
@@ -219,7 +220,7 @@ def test_all_data_has_no_best_and_scores_the_training_images(tmp_path):
 def test_the_zero_shot_score_is_that_of_the_initialization(tmp_path):
     digits = dataset("0123456789")
     part1, other, without_head = (Run(tmp_path / name) for name in ("part1", "other", "without-head"))
-    train(experiment(), part1, digits)
+    train(experiment(epochs=1), part1, digits)
     tiny = experiment("part2", init="pretrained", init_checkpoint="digits", epochs=1)
     result = train_and_score(tiny, Run(tmp_path / "run"), digits, digits, part1.path)
     predicted = Classifier.load(part1.path).probabilities(digits.glyphs).argmax(1)

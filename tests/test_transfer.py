@@ -31,7 +31,7 @@ def test_trainings_of_a_pair_differ_in_their_initialization_alone():
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    return write_mnist(write_drawings(tmp_path_factory.mktemp("data")), drawings=20)
+    return write_mnist(write_drawings(tmp_path_factory.mktemp("data")))
 
 
 def test_compare(data, tmp_path, monkeypatch):

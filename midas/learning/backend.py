@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import importlib
 import os
 import sys
@@ -37,7 +38,7 @@ def start_tensorflow(verbose: bool = False) -> None:
         return
     with contextlib.nullcontext() if verbose else _silent_stderr():
         try:
-            with _hidden("matplotlib", "pandas", "sklearn"):
+            with _hidden("matplotlib", "pandas", "sklearn"), _without_garbage_collection():
                 tensorflow = importlib.import_module("tensorflow")
                 importlib.import_module("keras")
         except ImportError as error:
@@ -93,6 +94,18 @@ def scope() -> contextlib.AbstractContextManager:
     """Give the context in which networks to be trained are built, loaded and compiled."""
     chosen = strategy()
     return chosen.scope() if chosen else contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Let imports, which leave little garbage, not be interrupted to look for it: that takes a sixth of their time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 @contextlib.contextmanager
