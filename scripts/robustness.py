@@ -417,6 +417,7 @@ def main() -> None:
     parser.add_argument("--held-out", action="store_true", help="only the drawings that the run itself was scored on")
     parser.add_argument("--limit", type=int, help="number of drawings, spread over all")
     parser.add_argument("--surrounded", action="store_true", help="only boxes, tables, edges and the like, and clean")
+    parser.add_argument("--kind", action="append", choices=KINDS, metavar="KIND", help="only this one; may be repeated")
     parser.add_argument("--blank", action="store_true", help="count how many pages without a character are refused")
     parser.add_argument("--no-pen-adaptation", action="store_true", help="read strokes of fine pens as they are")
     parser.add_argument("--seed", type=int, default=0)
@@ -427,7 +428,7 @@ def main() -> None:
         for kind, refused in count_refused(options.seed).items():
             print(f"| {kind} | {refused} of {BLANK_PAGES} |")
         return
-    kinds = ["clean", *SURROUNDED] if options.surrounded else [*KINDS]
+    kinds = options.kind or (["clean", *SURROUNDED] if options.surrounded else [*KINDS])
     if not options.checkpoint and (options.held_out or not options.preview):
         parser.error("--checkpoint is missing")
     if not options.data:

@@ -140,3 +140,13 @@ def test_place_is_that_of_the_formula():
     expected = [1, np.log(2 * 60 / 90) / 0.35, np.log(3 * 6 / 90) / 0.35, 9 * (33 - 60) / 90, 9 * (40 - 45) / 90]
     place = measure_place(ink, (30, 10, 36, 70), ink.shape)
     assert place.dtype == np.float32 and place == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("deviation", [3, 20])
+def test_noise_of_the_paper_averages_out(deviation):
+    page = sample.draw("R", 3)
+    noise = np.random.default_rng(0).normal(0, deviation, page.shape)
+    noisy = (40 + 0.7 * page + noise).clip(0, 255).astype(np.uint8)
+    glyph = normalize(noisy, 36).image
+    paper = cv2.dilate(normalize(page, 36).image, np.ones((5, 5), np.uint8)) == 0
+    assert glyph[paper].mean() < 1

@@ -27,6 +27,7 @@ def clean_images():
         yield page
         yield 255 - page
         yield cv2.resize(page, (60, 45), interpolation=cv2.INTER_AREA)
+        yield (0.8 * page + 20 + np.random.default_rng(0).normal(0, 5, page.shape)).clip(0, 255).astype(np.uint8)
     yield from dataset().images[:20]
 
 

@@ -102,3 +102,13 @@ def test_strokes_of_a_fine_pen_are_no_ruling_beside_the_dark_corner_of_a_photo(p
     noise = np.random.default_rng(0).normal(0, 3, drawn.shape)
     photo = (drawn * light.clip(0.15, 1) + noise).clip(0, 255).astype(np.uint8)
     assert np.abs(normalize(photo).image - normalize(drawn).image.astype(float)).mean() < 10
+
+
+def test_a_letter_of_straight_strokes_is_no_ruling_beside_the_gutter_of_a_book():
+    drawn = np.full((225, 300), 225, np.uint8)
+    for start, end in (((90, 60), (95, 165)), ((150, 65), (155, 160)), ((92, 115), (152, 115))):
+        cv2.line(drawn, start, end, 40, 14)
+    light = 1 - 0.8 * np.exp(-((np.abs(np.arange(300) - 288) / 20) ** 1.3))
+    noise = np.random.default_rng(0).normal(0, 3, drawn.shape)
+    book = (drawn * light + noise).clip(0, 255).astype(np.uint8)
+    assert np.abs(normalize(book).image - normalize(drawn).image.astype(float)).mean() < 10

@@ -90,7 +90,9 @@ def clean_photo(gray: np.ndarray) -> np.ndarray:
 
 
 def photo_ink(gray: np.ndarray) -> np.ndarray:
-    """Find all ink in a photograph, lines and dust included, but not what is dark because of the light.
+    """Find the ink in a photograph, lines and dust included, but not what is dark because of the light.
+
+    What the border cuts is no character, and left out unless it touches what may be one.
 
     Args:
         gray: uint8 array (height, width) of up to a few hundred pixels per side.
@@ -102,7 +104,9 @@ def photo_ink(gray: np.ndarray) -> np.ndarray:
         UnreadableImage: nothing stands out from the noise.
     """
     ink, inked, _ = _evened(gray)
-    return np.rint(inked * ink.clip(0, 255)).astype(np.uint8)
+    parts, _, cut, main = _pieces(inked)
+    cut[main] = False
+    return np.rint(np.concatenate([[False], ~cut])[parts] * ink.clip(0, 255)).astype(np.uint8)
 
 
 def _evened(gray: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
@@ -150,14 +154,19 @@ def _even_light(gray: np.ndarray, paper: np.ndarray, is_light: bool) -> tuple[np
 
 def _glyph_mask(inked: np.ndarray, is_tight: bool) -> np.ndarray:
     """Select the glyph, without dust and without what the border cuts, such as lines, unless it cuts the glyph."""
-    _, components, stats, _ = cv2.connectedComponentsWithStats(inked, connectivity=8)
-    left, top, width, height, area = stats[1:].T
-    cut = (left == 0) | (top == 0) | (left + width == inked.shape[1]) | (top + height == inked.shape[0])
-    main = (area * np.where(cut, SPECK_AREA, 1)).argmax()
+    parts, area, cut, main = _pieces(inked)
     if cut[main] and not is_tight:
         raise UnreadableImage("blank, or cut off at the border")
     kept = (area >= DUST_AREA * area[main]) & (cut <= cut[main])
-    return np.concatenate([[False], kept])[components].astype(np.uint8)
+    return np.concatenate([[False], kept])[parts].astype(np.uint8)
+
+
+def _pieces(inked: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """Label the pieces of ink from 1; return their areas, whether the border cuts them, and which is the glyph."""
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(inked, connectivity=8)
+    left, top, width, height, area = stats[1:].T
+    cut = (left == 0) | (top == 0) | (left + width == inked.shape[1]) | (top + height == inked.shape[0])
+    return parts, area, cut, int((area * np.where(cut, SPECK_AREA, 1)).argmax())
 
 
 def _polarity(gray: np.ndarray, side: int) -> tuple[bool, bool]:

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from midas.data.glyphs import UNKNOWN_PLACE, Glyph, place_on_page
-from midas.data.ink import INK, box_of_components, components, glyph_box, ink_levels, pen_width
+from midas.data.ink import INK, border_pixels, box_of_components, components, glyph_box, ink_levels, pen_width
 from midas.data.levels import BLANK, UnreadableImage
 from midas.data.photographs import clean_photo, is_photo
 from midas.data.surroundings import may_be_surrounded, without_surroundings
@@ -22,6 +22,7 @@ BOX_FRACTION = 20 / 28  # MNIST fits its digits into 20x20 of 28x28 pixels
 WORKING_SIDE = 320  # pixels; the glyph is located in a copy whose longer side has about this length
 PAGE_ASPECT = (1.3, 1.37)  # ratio of width to height of a page of Part 1's drawing tool, which is 4:3
 PAGE_PEN = (0.05, 0.11)  # width of that tool's pen in page heights
+AVERAGED = 2  # sides of a glyph, to which noisy ones are averaged before the noise is cut off at the level of the paper
 TINY = 16  # pixels; a smaller image is enlarged, as its strokes are one or two pixels wide
 BLACK_ON_WHITE = np.arange(256, dtype=np.uint8)[::-1]  # from gray levels to ink, where neither is gray
 DEPTH = 4  # sheets, boxes and sets of lines round one character, such as a box on a form on a table
@@ -69,8 +70,11 @@ def normalize(gray: np.ndarray, size: int = 28) -> Glyph:
         glyph = glyph[y : y + height, x : x + width]
         left, top = left + x, top + y
     box = (left, top, left + glyph.shape[1], top + glyph.shape[0])
+    side = round(size * BOX_FRACTION)
+    if shrink and _is_noisy(gray):
+        glyph = _ink(_averaged(gray[top : box[3], left : box[2]], AVERAGED * side), view.levels)
     place = measure_place(view.ink, box, gray.shape) if gray is page else UNKNOWN_PLACE
-    return Glyph(_center(_scale(glyph, round(size * BOX_FRACTION)), size), place)
+    return Glyph(_center(_scale(glyph, side), size), place)
 
 
 def bare_image(gray: np.ndarray) -> np.ndarray:
@@ -144,6 +148,18 @@ def _shrunk(gray: np.ndarray, factor: int) -> np.ndarray:
         inked = gray[top * factor : bottom * factor, left * factor : right * factor]
         small[top:bottom, left:right] = cv2.resize(inked, (right - left, bottom - top), interpolation=cv2.INTER_AREA)
     return small
+
+
+def _is_noisy(gray: np.ndarray) -> bool:
+    """Whether most pixels along the border differ from their median: no paper is as even as that of a drawing tool."""
+    border = border_pixels(gray)
+    return bool(np.count_nonzero(border == np.median(border)) < border.size / 2)
+
+
+def _averaged(gray: np.ndarray, side: int) -> np.ndarray:
+    """Shrink an image until its longer side is no longer than this, so that noise averages out."""
+    factor = side / max(gray.shape)
+    return gray if factor >= 1 else cv2.resize(gray, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
 
 
 def _ink(gray: np.ndarray, levels: np.ndarray) -> np.ndarray:

@@ -57,7 +57,13 @@ def normalize(gray: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
         x, y, width, height = cv2.boundingRect((glyph > INK).view(np.uint8))
         glyph, left, top = glyph[y : y + height, x : x + width], left + x, top + y
     box = (left, top, left + glyph.shape[1], top + glyph.shape[0])
-    return center(scale(glyph, round(size * 20 / 28)), size), place_on_page(ink, box, gray.shape)
+    side = round(size * 20 / 28)
+    border = np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]])
+    factor = 2 * side / max(glyph.shape)
+    if shrink > 1 and factor < 1 and np.count_nonzero(border == np.median(border)) < border.size / 2:
+        noisy = gray[top : box[3], left : box[2]]  # averaged before the noise is cut off at the level of the paper
+        glyph = cv2.LUT(cv2.resize(noisy, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), levels)
+    return center(scale(glyph, side), size), place_on_page(ink, box, gray.shape)
 
 
 def ink_levels(gray: np.ndarray) -> tuple[float, float]:
