@@ -76,6 +76,12 @@ def test_a_split_selects_its_folder():
         find_images(PATH, ["one/0/a.png", "two/0/b.png"], [], "train")
 
 
+def test_images_beside_the_class_folders_of_a_split_have_no_label():
+    files = ["a.png", "train/b.png", "train/A/0.png", "train/B/1.png", "test/c.png", "test/A/2.png"]
+    found = find_images(Path("data"), files, [], "train")
+    assert found.labels == {"a.png": None, "train/b.png": None, "train/A/0.png": "A", "train/B/1.png": "B"}
+
+
 def test_a_tree_without_images_is_refused():
     with pytest.raises(MidasError, match="contains no images"):
         find_images(PATH, ["0/notes.txt"], ["1"], None)

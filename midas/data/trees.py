@@ -242,7 +242,8 @@ def find_images(path: Path, files: Iterable[str], folders: Iterable[str], split:
                 "the classes, move the images out of the folders in them"
             )
         roots = set(chosen)
-        parents = {name: parent for name, parent in parents.items() if _parent(parent) in roots}
+        around = {"", *(folder for root in roots for folder in _ancestors(root))}  # images there have no label
+        parents = {name: parent for name, parent in parents.items() if _parent(parent) in roots or parent in around}
     folders_of_images = set(parents.values())
     parents |= {name: _parent(name) for name in unknown if _parent(name) in folders_of_images}
     parents = dict(sorted(parents.items()))
