@@ -150,3 +150,10 @@ def test_noise_of_the_paper_averages_out(deviation):
     glyph = normalize(noisy, 36).image
     paper = cv2.dilate(normalize(page, 36).image, np.ones((5, 5), np.uint8)) == 0
     assert glyph[paper].mean() < 1
+
+
+def test_a_hairline_on_noisy_paper_is_a_glyph():
+    page = np.full((1500, 2000), 200, np.uint8)
+    page[100:1400, 1000:1003] = 10
+    noisy = page + np.random.default_rng(0).integers(-5, 6, page.shape)
+    assert normalize(noisy.astype(np.uint8)).image.max() > 200

@@ -158,8 +158,10 @@ def _is_noisy(gray: np.ndarray) -> bool:
 
 def _averaged(gray: np.ndarray, side: int) -> np.ndarray:
     """Shrink an image until its longer side is no longer than this, so that noise averages out."""
-    factor = side / max(gray.shape)
-    return gray if factor >= 1 else cv2.resize(gray, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    if max(gray.shape) <= side:
+        return gray
+    height, width = (max(1, round(n * side / max(gray.shape))) for n in gray.shape)
+    return cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def _ink(gray: np.ndarray, levels: np.ndarray) -> np.ndarray:

@@ -59,10 +59,11 @@ def normalize(gray: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     box = (left, top, left + glyph.shape[1], top + glyph.shape[0])
     side = round(size * 20 / 28)
     border = np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]])
-    factor = 2 * side / max(glyph.shape)
-    if shrink > 1 and factor < 1 and np.count_nonzero(border == np.median(border)) < border.size / 2:
+    longest = max(glyph.shape)
+    if shrink > 1 and longest > 2 * side and np.count_nonzero(border == np.median(border)) < border.size / 2:
         noisy = gray[top : box[3], left : box[2]]  # averaged before the noise is cut off at the level of the paper
-        glyph = cv2.LUT(cv2.resize(noisy, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), levels)
+        sides = [max(1, round(n * 2 * side / longest)) for n in glyph.shape[::-1]]
+        glyph = cv2.LUT(cv2.resize(noisy, sides, interpolation=cv2.INTER_AREA), levels)
     return center(scale(glyph, side), size), place_on_page(ink, box, gray.shape)
 
 
