@@ -154,6 +154,6 @@ def test_noise_of_the_paper_averages_out(deviation):
 
 def test_a_hairline_on_noisy_paper_is_a_glyph():
     page = np.full((1500, 2000), 200, np.uint8)
-    page[100:1400, 1000:1003] = 10
+    page[400:1100, 1000:1008] = 10
     noisy = page + np.random.default_rng(0).integers(-5, 6, page.shape)
     assert normalize(noisy.astype(np.uint8)).image.max() > 200
