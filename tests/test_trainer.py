@@ -82,7 +82,7 @@ def test_validation_images_never_reach_augmentation(monkeypatch, tmp_path):
         seen.update(image.tobytes() for image in images)
         return augment(images, strengths, rng)
 
-    monkeypatch.setattr("midas.learning.input_pipeline.augment", spy)
+    monkeypatch.setattr("midas.data.augmentation.augment", spy)
     training = train(experiment(epochs=1), Run(tmp_path / "run"), dataset())
     assert seen == {image.tobytes() for image in training.training.images}
     assert not seen & {image.tobytes() for image in training.validation.images}
