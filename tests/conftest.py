@@ -14,7 +14,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection():
-    """Look for garbage once all tests are collected, and never in what they import: it is most of the memory."""
+    """Look for garbage once all tests are collected, and never in what they import: TensorFlow alone is a lot."""
     gc.disable()
     try:
         return (yield)

@@ -36,6 +36,9 @@ def augment_glyphs(glyphs: Glyphs, strengths: Augmentation, rng: np.random.Gener
             of the drawing tool.
         rng: source of randomness.
         places: whether to augment the places, too.
+
+    Returns:
+        New glyphs in memory, as many and of the same size.
     """
     images, known = np.asarray(glyphs.images), glyphs.places
     if strengths.other_pens:

@@ -1,9 +1,8 @@
 """The pen of a glyph: how wide its strokes are, and the same glyph drawn with another pen and scanned less well.
 
 One drawing tool has one pen. A network that is to read ballpoints, brushes and coarse scans needs strokes of every
-width. Where the distance to the edge of the ink is known for each pixel, inside and outside, another width is another
-threshold, whole batches at once and without a skeleton; what changes the threshold smoothly along a stroke looks like
-pressure.
+width. A signed distance field, each pixel's distance to the edge of the ink, inside or outside, gives every width by
+another threshold, for whole batches and without a skeleton. A threshold that varies smoothly looks like pressure.
 """
 
 from __future__ import annotations
@@ -99,7 +98,7 @@ def _inked(images: np.ndarray, pad: int) -> np.ndarray:
 
 
 def _depths(images: np.ndarray) -> np.ndarray:
-    """Measure how far inside the ink each pixel of the enlarged glyphs lies, in pixels; negative outside."""
+    """Compute the signed distance field of the enlarged glyphs, in pixels of the glyphs: positive inside the ink."""
     inked = _inked(images, PAD)
     inside, outside = (cv2.distanceTransform(mask, cv2.DIST_L2, 5) for mask in (inked, 1 - inked))
     return ((inside - outside) / SCALE).reshape(len(images), -1, inked.shape[1])
