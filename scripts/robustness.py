@@ -28,6 +28,7 @@ from midas.data.images import UnreadableImage, to_grayscale
 from midas.data.labels import name_classes
 from midas.data.preprocessing import normalize
 from midas.data.sources import open_source
+from midas.errors import MidasError
 from midas.files import plain
 from midas.metrics import classification
 from midas.runs import Run
@@ -461,4 +462,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except MidasError as error:
+        raise SystemExit(f"Error: {error}") from error
