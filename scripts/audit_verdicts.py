@@ -26,6 +26,8 @@ import numpy as np
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+from endings import errors_in_one_line
+
 from midas.data import datasets
 from midas.data.datasets import Dataset
 from midas.metrics import label_noise
@@ -139,6 +141,7 @@ def table_row(row: dict[str, Any]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+@errors_in_one_line()
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])

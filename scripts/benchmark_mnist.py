@@ -28,6 +28,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from endings import errors_in_one_line
 
 if TYPE_CHECKING:
     import keras
@@ -259,6 +260,7 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     ]
 
 
+@errors_in_one_line()
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])

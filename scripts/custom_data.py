@@ -26,6 +26,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from endings import errors_in_one_line
 
 from midas.data import datasets, sample
 from midas.data.datasets import Dataset
@@ -62,6 +63,7 @@ class Measured:
     seconds: list[float]
 
 
+@errors_in_one_line()
 def main() -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -16,6 +16,7 @@ from itertools import chain
 
 import cv2
 import numpy as np
+from endings import errors_in_one_line
 
 import midas
 from midas.data.glyphs import Glyph, Glyphs
@@ -131,6 +132,7 @@ def measure(reader: midas.Classifier, images: Iterator[np.ndarray]) -> tuple[int
     return total, total - len(glyphs), unsure, several
 
 
+@errors_in_one_line()
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])

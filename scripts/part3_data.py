@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from endings import errors_in_one_line
 
 from midas.data import datasets
 from midas.metrics.classification import confusion_matrix
@@ -171,6 +172,7 @@ def report(found: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+@errors_in_one_line()
 def main() -> None:
     """Describe and print, and draw if asked to."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
 
-from midas.errors import MidasError
+from endings import errors_in_one_line
+
 from midas.records import Result
 from midas.runs import Run, find_runs
 
@@ -72,6 +73,7 @@ def _pace(runs: Sequence[Run]) -> tuple[str, str]:
     return _spread([curve[0] for curve in curves]), ", ".join("-" if n is None else str(n) for n in reached)
 
 
+@errors_in_one_line()
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
@@ -80,10 +82,7 @@ def main() -> None:
     runs = [run for run in find_runs(runs_dir) if run.finished and run.experiment.part != "part1"]
     if not runs:
         raise SystemExit(f"{runs_dir}: no finished run of Parts 2 or 3")
-    try:
-        table = [HEAD, ("---",) * len(HEAD), *rows(runs)]
-    except MidasError as error:
-        raise SystemExit(str(error)) from error
+    table = [HEAD, ("---",) * len(HEAD), *rows(runs)]
     print("\n".join(f"| {' | '.join(cells)} |" for cells in table))
 
 

@@ -18,6 +18,8 @@ import numpy as np
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+from endings import errors_in_one_line
+
 from midas.data import datasets
 from midas.errors import MidasError
 from midas.runs import Run
@@ -63,6 +65,7 @@ def cells(targets: np.ndarray, truth: np.ndarray, given_labels: np.ndarray) -> t
     return f"{len(truth):,}", of_all, str(correctly_labeled.sum()), are_sure, of_sure
 
 
+@errors_in_one_line()
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
@@ -70,10 +73,7 @@ def main() -> None:
     parser.add_argument("--data-dir", default=os.environ.get("MIDAS_DATA", "data"))
     parser.add_argument("--cache-dir", type=Path, default=os.environ.get("MIDAS_CACHE_DIR"))
     options = parser.parse_args()
-    try:
-        rows = [row(Run(path), options.data_dir, options.cache_dir) for path in options.runs]
-    except MidasError as error:
-        raise SystemExit(str(error)) from error
+    rows = [row(Run(path), options.data_dir, options.cache_dir) for path in options.runs]
     print("\n".join(f"| {' | '.join(cells)} |" for cells in (HEAD, ("---",) * len(HEAD), *rows)))
 
 

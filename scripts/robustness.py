@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+from endings import errors_in_one_line
 
 from midas.data.glyphs import UNKNOWN_PLACE, Glyph, Glyphs
 from midas.data.images import UnreadableImage, to_grayscale
 from midas.data.labels import name_classes
 from midas.data.preprocessing import normalize
 from midas.data.sources import open_source
-from midas.errors import MidasError
 from midas.files import plain
 from midas.metrics import classification
 from midas.runs import Run
@@ -410,6 +410,7 @@ def preview(images: Sequence[np.ndarray], seed: int, path: Path, kinds: Sequence
     plot_images.samples(pages, np.stack(glyphs), [*kinds] * len(images), min(14, len(kinds))).savefig(path)
 
 
+@errors_in_one_line()
 def main() -> None:
     """Measure and print, or draw."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
@@ -462,7 +463,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except MidasError as error:
-        raise SystemExit(f"Error: {error}") from error
+    main()

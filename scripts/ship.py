@@ -15,7 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from midas.errors import MidasError
+from endings import errors_in_one_line
+
 from midas.files import atomic, plain, write_json
 from midas.learning.checkpoints import checkpoint_files, load_network
 from midas.metrics import classification
@@ -114,6 +115,7 @@ def _tested(runs: Sequence[Run]) -> dict[str, Any]:
     }
 
 
+@errors_in_one_line()
 def main() -> None:
     """Ship the checkpoints that the command line names."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
@@ -121,10 +123,7 @@ def main() -> None:
     parser.add_argument("--cross-validation", type=Path, help="whose scores to use, for runs without a test set")
     parser.add_argument("--out", type=Path, required=True, help="NAME.keras, or a folder for several networks")
     options = parser.parse_args()
-    try:
-        card = ship(options.sources, options.cross_validation, options.out)
-    except MidasError as error:
-        raise SystemExit(str(error)) from error
+    card = ship(options.sources, options.cross_validation, options.out)
     if card.shipped:
         print("\n".join(f"{digest}  {name}" for name, digest in card.shipped.sha256.items()))
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from endings import errors_in_one_line
 
 from midas.data import datasets
 from midas.data.datasets import Dataset
@@ -126,6 +127,7 @@ def read_lines(
     return answers[0], answers[1], counts
 
 
+@errors_in_one_line()
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
