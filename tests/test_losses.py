@@ -103,7 +103,11 @@ LN2 = math.log(2)
         # "Not class 0" has probability (1 - 1/2) / 2 = 1/4, "not class 1" (1 - 1/4) / 2 = 3/8.
         (ComplementaryCrossentropy(reduction=None), [0, 1], [2 * LN2, -math.log(3 / 8)]),
         # 1/4 * 0.2 + 1/4 * 1 and 1/2 * 0.5
-        (ForwardCrossentropy([[0, 0.5, 0.5], [0.2, 0, 0.8], [1, 0, 0]], None), [0, 1], [-math.log(0.3), 2 * LN2]),
+        (
+            ForwardCrossentropy([[0, 0.5, 0.5], [0.2, 0, 0.8], [1, 0, 0]], reduction=None),
+            [0, 1],
+            [-math.log(0.3), 2 * LN2],
+        ),
         (ExponentialSurrogate(reduction=None), [0, 1], [math.exp(1 / 2), math.exp(1 / 4)]),
         # q_0 = 1 / (1 + 2 exp(1/2 - 1/4)) weighs 1 + 1/2 / 2; q_1 = 1 / (2 + exp(1/4 - 1/2)) weighs 1 + 3/4 / 2.
         (
@@ -170,10 +174,12 @@ def test_extreme_logits_cost_what_they_should():
     labels = np.array([0, 1])
     transition = [[0, 0.5, 0.5], [0.2, 0, 0.8], [1, 0, 0]]
     near = {"rel": 1e-3}
-    assert ComplementaryCrossentropy(None)(labels, logits).numpy() == pytest.approx([1e4, 1e4], **near)
-    assert ForwardCrossentropy(transition, None)(labels, logits).numpy() == pytest.approx([1e4, 2e4], **near)
-    assert ExponentialSurrogate(None)(labels, logits).numpy() == pytest.approx([math.e] * 2, **near)
-    assert WeightedDiscriminative(None)(labels, logits).numpy() == pytest.approx([math.log(1 + 2 * math.e)] * 2, **near)
+    assert ComplementaryCrossentropy(reduction=None)(labels, logits).numpy() == pytest.approx([1e4, 1e4], **near)
+    assert ForwardCrossentropy(transition, reduction=None)(labels, logits).numpy() == pytest.approx([1e4, 2e4], **near)
+    assert ExponentialSurrogate(reduction=None)(labels, logits).numpy() == pytest.approx([math.e] * 2, **near)
+    assert WeightedDiscriminative(reduction=None)(labels, logits).numpy() == pytest.approx(
+        [math.log(1 + 2 * math.e)] * 2, **near
+    )
     # The losses of the classes are (0, 1, 1) and (2, 0, 1) times 1e4, of which those of the labels count minus once.
     assert float(UnbiasedRisk()(np.array([1, 2]), logits)) == pytest.approx((0 + 1e4) / 2, **near)
 
@@ -198,7 +204,7 @@ def test_needs_no_batch_of_known_size(name):
 @pytest.mark.parametrize(
     ("transition", "other"),
     [
-        (uniform_transition(10), ComplementaryCrossentropy(None)),
+        (uniform_transition(10), ComplementaryCrossentropy(reduction=None)),
         (np.eye(10), keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction=None)),
     ],
     ids=["complementary", "correct"],
@@ -206,7 +212,7 @@ def test_needs_no_batch_of_known_size(name):
 def test_forward_correction_reduces_to_other_losses_for_simple_matrices(transition, other):
     rng = np.random.default_rng(0)
     logits, labels = rng.normal(0, 3, (64, 10)).astype(np.float32), rng.integers(0, 10, 64)
-    ours = ForwardCrossentropy(transition, None)(labels, logits).numpy()
+    ours = ForwardCrossentropy(transition, reduction=None)(labels, logits).numpy()
     assert ours == pytest.approx(other(labels, logits).numpy(), rel=1e-5, abs=1e-6)
 
 
@@ -308,7 +314,7 @@ def test_targets_count_only_later_in_the_training_and_sharpened(done, weight):
     loss.step.assign(done)
     squared = (loss.targets.numpy() ** 2)[y_true[:, 0]]
     cross_entropy = -(squared / squared.sum(axis=1, keepdims=True) * np.log(softmax(logits))).sum(axis=1)
-    plain = ComplementaryCrossentropy(None, dtype="float64")(y_true[:, 1], logits).numpy()
+    plain = ComplementaryCrossentropy(reduction=None, dtype="float64")(y_true[:, 1], logits).numpy()
     assert loss(y_true, logits).numpy() == pytest.approx(plain + weight * cross_entropy, rel=1e-9)
     assert loss.step.numpy() == done + 1
 

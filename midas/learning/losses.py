@@ -1,7 +1,8 @@
 """Losses for labels that name the class of an image, or only a class that it does not belong to.
 
 Unless a class says otherwise, labels are int (n,) or (n, 1), logits float (n, K), and the loss is float (n,). K is the
-number of classes, p the softmax of the logits, and k the label of an image.
+number of classes, p the softmax of the logits, and k the label of an image. The `options` of a class are the name,
+reduction and dtype of `keras.losses.Loss`.
 """
 
 from __future__ import annotations
@@ -57,11 +58,6 @@ class ComplementaryCrossentropy(keras.losses.Loss):
     1.3863
     """
 
-    def __init__(
-        self, reduction: str = "sum_over_batch_size", name: str = "complementary_crossentropy", dtype: Any = None
-    ) -> None:
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Compute the loss."""
         candidates = ops.logical_not(_one_hot(y_true, y_pred, "bool"))
@@ -100,16 +96,8 @@ class ProgressiveIdentification(ComplementaryCrossentropy):
     [[0.550000011920929, 0.44999998807907104, 0.0]]
     """
 
-    def __init__(
-        self,
-        images: int,
-        classes: int,
-        steps: int,
-        reduction: str = "sum_over_batch_size",
-        name: str = "progressive_identification",
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
+    def __init__(self, images: int, classes: int, steps: int, **options: Any) -> None:
+        super().__init__(**options)
         self.images, self.classes, self.steps = images, classes, steps
         self.targets = tf.Variable(tf.fill((images, classes), tf.constant(1 / classes, self.dtype)), trainable=False)
         self.step = tf.Variable(tf.constant(0, self.dtype), trainable=False)
@@ -156,14 +144,8 @@ class SmoothedCrossentropy(keras.losses.Loss):
     0.6931
     """
 
-    def __init__(
-        self,
-        smoothing: float,
-        reduction: str = "sum_over_batch_size",
-        name: str = "smoothed_crossentropy",
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
+    def __init__(self, smoothing: float, **options: Any) -> None:
+        super().__init__(**options)
         self.smoothing = smoothing
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
@@ -194,14 +176,8 @@ class ForwardCrossentropy(keras.losses.Loss):
         ValueError: the matrix is not square, or a row is not of probabilities that sum to 1.
     """
 
-    def __init__(
-        self,
-        transition: Any,
-        reduction: str = "sum_over_batch_size",
-        name: str = "forward_crossentropy",
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
+    def __init__(self, transition: Any, **options: Any) -> None:
+        super().__init__(**options)
         matrix = np.array(transition, np.float64)
         if matrix.shape != (len(matrix), len(matrix)) or (matrix < 0).any() or not np.allclose(matrix.sum(axis=1), 1):
             raise ValueError(f"not a square matrix of rows that sum to 1: {matrix.tolist()}")
@@ -227,11 +203,6 @@ class ExponentialSurrogate(keras.losses.Loss):
     such an image has almost no gradient.
     """
 
-    def __init__(
-        self, reduction: str = "sum_over_batch_size", name: str = "exponential_surrogate", dtype: Any = None
-    ) -> None:
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Compute the loss."""
         return ops.exp(ops.sum(_one_hot(y_true, y_pred) * ops.softmax(y_pred, axis=-1), axis=-1))
@@ -245,11 +216,6 @@ class WeightedDiscriminative(keras.losses.Loss):
     that k is wrong: -(1 + w) ln q_k with w = (1 - p_k) / (K - 1). The gradient also goes through w, as in the authors'
     code (github.com/GaoYi439/complementary-label-learning) and in libcll. Bounded, as SCL-EXP is.
     """
-
-    def __init__(
-        self, reduction: str = "sum_over_batch_size", name: str = "weighted_discriminative", dtype: Any = None
-    ) -> None:
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Compute the loss."""
@@ -283,14 +249,8 @@ class UnbiasedRisk(keras.losses.Loss):
         ValueError: there is no such correction.
     """
 
-    def __init__(
-        self,
-        correction: str = "none",
-        reduction: str = "sum_over_batch_size",
-        name: str = "unbiased_risk",
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
+    def __init__(self, correction: str = "none", **options: Any) -> None:
+        super().__init__(**options)
         if correction not in ("none", "non-negative", "gradient-ascent"):
             raise ValueError(f"no correction {correction!r}; there are none, non-negative and gradient-ascent")
         self.correction = correction
