@@ -17,7 +17,7 @@ from midas.errors import MidasError
 from midas.experiments import Augmentation
 from midas.files import plain, write_json
 from midas.learning import models
-from midas.learning.classifier import Classifier, score_source
+from midas.learning.classifier import Classifier
 from midas.learning.trainer import train
 from midas.metrics.classification import calibrate, softmax
 from midas.predictions import Alternative
@@ -283,21 +283,6 @@ def test_a_batch_of_arrays_has_one_range(seeds, page):
     batch = np.stack([page, page[::-1]]) / 255 * 16 - 3
     one, two = network.predict(batch)
     assert one.label == network.predict(page)[0].label and two.label == network.predict(page[::-1])[0].label
-
-
-def test_labels_of_a_scored_source_count_the_classes_of_the_network(seeds, page, tmp_path):
-    network = Classifier.load(seeds / "seed-0")
-    for name in ("A", "b", "b"):
-        (tmp_path / "data" / name).mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(tmp_path / "data" / name / f"{len(list(tmp_path.rglob('*.png')))}.png"), page)
-    source = open_source(tmp_path / "data")
-    scored, probabilities = score_source(network, source, "data", restrict=True)
-    assert [network.class_names[label] for label in scored.labels] == ["A", "b", "b"]
-    assert scored.class_names == network.class_names and probabilities.shape == (3, len(CHARACTERS))
-    assert probabilities[:, network.outputs_of("Ab", "data")].sum(axis=1) == pytest.approx(1, abs=1e-6)
-    (tmp_path / "data" / "A").rename(tmp_path / "data" / "Q")
-    with pytest.raises(MidasError, match="data: the network does not know the class 'Q'"):
-        score_source(network, open_source(tmp_path / "data"), "data")
 
 
 def test_a_network_describes_itself(seeds):

@@ -48,6 +48,17 @@ def test_classes_that_the_network_does_not_know_are_named(trained, tmp_path):
         evaluation.evaluate(Classifier.load(trained[0].path), open_any(tmp_path / "other.npz", None), "other")
 
 
+def test_labels_count_the_classes_of_the_network(trained, tmp_path):
+    run, network = trained[0], Classifier.load(trained[0].path)
+    save(dataset("BA", 2), tmp_path / "two.npz")
+    source = open_any(tmp_path / "two.npz", None)
+    _, _, images = evaluation.analyze_network(network, [run.path], source, "two", tmp_path / "out")
+    known, data = network.class_names, read(source)
+    assert images.class_names == known
+    assert [known[label] for label in images.labels] == [data.class_names[label] for label in data.labels]
+    assert evaluation.evaluate(network, source, "two", restrict=True).scores.top3 == 1  # both classes are among three
+
+
 def test_too_many_probabilities_are_refused_before_anything_is_read(trained, monkeypatch):
     monkeypatch.setattr("midas.metrics.classification.total_memory", lambda: 1000.0)
     network, source = Classifier.load(trained[0].path), open_any(trained[1], "test")

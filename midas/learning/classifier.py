@@ -14,16 +14,14 @@ from typing import Any, cast
 import keras
 import numpy as np
 
-from midas.data import datasets
 from midas.data.augmentation import tta_copies
-from midas.data.datasets import Dataset
 from midas.data.entries import Source
 from midas.data.glyphs import Glyph, Glyphs
 from midas.data.images import Page
 from midas.data.levels import UnreadableImage, to_grayscale, value_range
 from midas.data.memmap import BLOCK
 from midas.data.preprocessing import normalize
-from midas.data.reading import Progress, stream
+from midas.data.reading import stream
 from midas.data.segmentation import find_characters, shows_several
 from midas.data.sources import open_source
 from midas.errors import MidasError
@@ -370,43 +368,6 @@ class Classifier:
     def backbone(self) -> keras.Model:
         """The only network without its last layer."""
         return keras.Model(self.network.inputs, self.network.layers[-1].input)
-
-
-def score_source(
-    network: Classifier,
-    source: Source,
-    data: str,
-    classes: Sequence[str] | None = None,
-    restrict: bool = False,
-    strict: bool = False,
-    progress: Progress | None = None,
-) -> tuple[Dataset, np.ndarray]:
-    """Predict labeled images.
-
-    Args:
-        network: one network or an ensemble.
-        source: the images.
-        data: what to call them in messages.
-        classes: predict only these; None allows all.
-        restrict: predict only the classes of the data.
-        strict: refuse data with images that cannot be used.
-        progress: called with (done, total) images.
-
-    Returns:
-        The data, with labels that count the network's classes, and float32 probabilities (n, classes).
-
-    Raises:
-        MidasError: the data cannot be read, or have classes that the network does not know or may not predict; or their
-            probabilities are too many for this machine.
-    """
-    classification.check_size(source.count, len(network.class_names), data)
-    dataset = datasets.read(source, network.size, strict, progress)
-    outputs = network.outputs_of(dataset.class_names, data)
-    if classes is not None and (missing := [name for name in dataset.class_names if name not in classes]):
-        raise MidasError(f"{data}: has the class {missing[0]!r}, which may not be predicted; add it to the classes")
-    allowed = outputs if restrict else network.answers(classes).allowed
-    probabilities = network.probabilities(dataset.glyphs, allowed)
-    return replace(dataset, labels=outputs[dataset.labels], class_names=network.class_names), probabilities
 
 
 def _logits(network: keras.Model, glyphs: Glyphs) -> np.ndarray:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from midas.data import datasets
 from midas.data.glyphs import Glyphs
+from midas.data.reading import Progress
 from midas.errors import MidasError, counted
 from midas.files import one_or_several, plain
 from midas.metrics import classification
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
     from midas.learning.classifier import Classifier
 
 MAX_CONFUSED = 3  # pairs of classes that a training reports
-
-Progress = Callable[[int, int], None]
 
 # Images whose accuracy is not above this are tried with rows and columns swapped, as many as this; and how much better
 # they must be read then. A transposed set of digits is 13 % right, upright 99 %; no upright set gains from it.
@@ -70,16 +70,35 @@ def evaluate(
         progress: called with (done, total) images.
 
     Raises:
-        MidasError: the data cannot be read, or have classes that the network does not know or may not predict.
+        MidasError: the data cannot be read, or have classes that the network does not know or may not predict; or their
+            probabilities are too many for this machine.
     """
-    from midas.learning.classifier import score_source
-
-    dataset, probabilities = score_source(network, source, data, classes, restrict, strict, progress)
+    dataset, probabilities = _predict(network, source, data, classes, restrict, strict, progress)
     scores = classification.score(probabilities, dataset.labels, network.class_names)
     notes = _transposition(network, dataset, probabilities, data)
     if classes is None and not restrict:
         notes += _fewer_classes(network, dataset, data)
-    return Evaluation(scores, tuple(dataset.skipped), notes)
+    return Evaluation(scores, dataset.skipped, notes)
+
+
+def _predict(
+    network: Classifier,
+    source: Source,
+    data: str,
+    classes: Sequence[str] | None,
+    restrict: bool,
+    strict: bool,
+    progress: Progress | None,
+) -> tuple[Dataset, np.ndarray]:
+    """Read and predict labeled images: the data, with labels that count the network's classes, and probabilities."""
+    classification.check_size(source.count, len(network.class_names), data)
+    dataset = datasets.read(source, network.size, strict, progress)
+    outputs = network.outputs_of(dataset.class_names, data)
+    if classes is not None and (missing := [name for name in dataset.class_names if name not in classes]):
+        raise MidasError(f"{data}: has the class {missing[0]!r}, which may not be predicted; add it to the classes")
+    allowed = outputs if restrict else network.answers(classes).allowed
+    probabilities = network.probabilities(dataset.glyphs, allowed)
+    return dataclasses.replace(dataset, labels=outputs[dataset.labels], class_names=network.class_names), probabilities
 
 
 def _fewer_classes(network: Classifier, dataset: Dataset, data: str) -> tuple[str, ...]:
@@ -156,13 +175,11 @@ def analyze_network(
     Raises:
         MidasError: there is no `out` and not exactly one run, or as `evaluate`.
     """
-    from midas.learning.classifier import score_source
-
     run = find_run(checkpoints[0]) if len(checkpoints) == 1 else None
     out = out or (run.path if run else None)
     if out is None:
         raise MidasError("give a folder for the figures with --out: only a run has one of its own")
-    dataset, probabilities = score_source(network, source, data, classes, False, strict, progress)
+    dataset, probabilities = _predict(network, source, data, classes, False, strict, progress)
     epochs, notes = run.epochs() if run else [], _transposition(network, dataset, probabilities, data)
     about = {"checkpoint": one_or_several(checkpoints), "data": data, "notes": notes}
     found = analysis.analyze(dataset.predictions(probabilities), network.class_names, epochs, out, about)
