@@ -172,13 +172,8 @@ def _first_three(words: Sequence[str]) -> str:
 
 # ---- column sets
 
-RESULTS = (
-    Column("part", "part", text=True),
-    Column("run", "name", text=True),
-    Column("state", "state", text=True, rank=7),
-    Column("seed", "seed", text=True, rank=4),  # of an ensemble, as in 0+1
-    Column("evaluated on", "scored", text=True, rank=6),
-    Column("note", "note", text=True, rank=5),
+NOTE = Column("note", "note", text=True, rank=5)
+SCORES = (
     Column("n", "n", rank=6),
     Column("accuracy %", "accuracy", percent),
     Column("95 % interval", "accuracy_interval", percent_range, rank=1),
@@ -191,24 +186,20 @@ RESULTS = (
     Column("seconds", "train_seconds", "{:.0f}".format, rank=5),
     Column("parameters", "parameters", rank=11),
 )
-_SCORES = (
-    "n",
-    "accuracy",
-    "accuracy_interval",
-    "macro_f1",
-    "log_loss",
-    "calibration_error",
-    "zero_shot_accuracy",
-    "argmin_accuracy",
-    "epochs",
-    "train_seconds",
-    "parameters",
-    "note",
+RESULTS = (
+    Column("part", "part", text=True),
+    Column("run", "name", text=True),
+    Column("state", "state", text=True, rank=7),
+    Column("seed", "seed", text=True, rank=4),  # of an ensemble, as in 0+1
+    Column("evaluated on", "scored", text=True, rank=6),
+    NOTE,
+    *SCORES,
 )
 PAGE_RESULTS = (
     Column("training", "label", text=True),
     Column("evaluated on", "scored", text=True),
-    *(column for key in _SCORES for column in RESULTS if column.key == key),
+    *SCORES,
+    NOTE,
     Column("run directory", "path", text=True),
 )
 RESULT_DETAILS = (
