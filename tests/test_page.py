@@ -92,6 +92,17 @@ def test_the_page_needs_nothing_else(site):
     assert site[0].stat().st_size < 2_000_000
 
 
+def test_data_sets_of_similar_names_have_sections_of_their_own(tmp_path):
+    for name, data in (("first", "a/b"), ("second", "a-b")):
+        made = run(tmp_path, "custom", name)
+        made.start(dataclasses.replace(made.experiment, data=data))
+    report = write_report(find_runs(tmp_path), tmp_path / "report.html")
+    page = Page(tmp_path / "report.html")
+    links = [link["href"] for link in page.all("a") if link["href"].startswith("#section-")]
+    sections = [f"#{attributes['id']}" for attributes in page.all("h3") if "id" in attributes]
+    assert len(report["conclusions"]) == len(set(links)) == 2 and links == sections
+
+
 def test_the_page_is_accessible(site):
     page = Page(site[0])
     assert page.all("html") == [{"lang": "en"}]

@@ -63,7 +63,6 @@ def render(
             left_out=report["left_out"],
             cards=[
                 {
-                    "anchor": _anchor(one.part),
                     "title": one.title,
                     "headline": one.headline,
                     "figures": chart(one.part, groups, comparisons, drawn),
@@ -86,7 +85,7 @@ def render(
             comparisons=list(map(_comparison, comparisons)),
             data=grid(tables.DATA, report["data"]),
             shown_data=data,
-            runs=[_run(number, entry, analysis) for number, entry in enumerate(shown, 1)],
+            runs=[_run(entry, analysis) for entry in shown],
             origins=grid(tables.ORIGINS, origins),
             machines=grid(tables.MACHINES, report["machines"]),
             sheets=[sheet for sheet in (*analysis.sheets, *data_sheets) if sheet.numbers],
@@ -133,10 +132,6 @@ def _names(entry: Entry) -> dict[str, str]:
     }
 
 
-def _anchor(part: str) -> str:
-    return re.sub(r"[^\w-]+", "-", part)
-
-
 # ---- sections
 
 
@@ -152,7 +147,6 @@ def _part(part: str, entries: Sequence[Entry], groups: Sequence[SeedGroup]) -> d
         height = "Validation accuracy, estimated from complementary labels (it can fall below 0)"
     names, spread = "; ".join(each.name for each in curves), spread_of([len(group.results) for group in rated])
     return {
-        "anchor": _anchor(part),
         "notes": statistics.environment_notes(
             [entry.environment for entry in entries if not is_pretraining(entry.experiment)]
         ),
@@ -205,7 +199,6 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
         figures.append(draw(plots.label_efficiency(comparison.label_efficiency), alt, caption))
     return {
         "title": f"Effect of the initialization. {part_title(comparison.part)}",
-        "anchor": f"comparison-{comparison.part}",
         "seeds": len(comparison.seeds),
         "notes": comparison.notes,
         "grid": grid(verdicts.comparison_columns(comparison), verdicts.comparison_rows(comparison)),
@@ -242,13 +235,12 @@ def _data(data: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], list
     return shown, sheets
 
 
-def _run(number: int, entry: Entry, analysis: Analysis) -> dict[str, Any]:
+def _run(entry: Entry, analysis: Analysis) -> dict[str, Any]:
     result, (low, high) = entry.result, entry.result.accuracy_interval
     drawn, per_class = analysis.figures.get(entry.path), sorted(result.per_class, key=lambda each: each.f1)
     is_whole = len(per_class) <= MANY_CLASSES
     return {
         "title": _with_part(entry.part, entry.label),
-        "anchor": f"run-{number}",
         "summary": (
             f"{tables.percent(result.accuracy)} % of {counted(result.n, 'image')} "
             f"({tables.percent_range((low, high))} %), {counted(result.epochs, 'epoch')}, {result.train_seconds:.0f} s"
