@@ -306,14 +306,14 @@ def _part3(groups: Sequence[SeedGroup]) -> list[str]:
         ways.append(f"{one} that takes them as complementary labels recognizes {_by_initialization(complementary)}")
     digits = SAMPLE_DIGITS if groups[0].first.sample else "digits"
     headline = f"Trained on {digits} whose labels are wrong: {'; '.join(ways)}; chance is {100 * chance:.3g} %."
-    harmed = [group for group in complementary if _is_changed(group, for_better=False)]
+    harmed = [f"{_start(group)}: {_change(group)}" for group in complementary if _is_changed(group, for_better=False)]
     if harmed:
-        headline += f" Training harmed the network {_listed([_harm(group) for group in harmed])}."
+        headline += f" Training harmed the network {_listed(harmed)}."
     sentences = [_why(group, groups) for group in groups if _is_changed(group, for_better=False)]
     return [
         headline,
         *sentences,
-        *_zero_shot_kept(complementary),
+        *_improvements(complementary),
         *_pairwise(groups),
         *_below_chance(groups),
         *_estimates(groups),
@@ -345,13 +345,14 @@ def _is_changed(group: SeedGroup, for_better: bool) -> bool:
     return all(two_proportion_z_test(a, b, n) < ALPHA for a, b in zip(after, before, strict=True))
 
 
-def _harm(group: SeedGroup) -> str:
-    return f"{_start(group)}: {over_seeds(_zero_shot_of(group))} before, {over_seeds(group.accuracies)} after"
+def _change(group: SeedGroup) -> str:
+    """Write the accuracy before and after a training."""
+    return f"{over_seeds(_zero_shot_of(group))} before, {over_seeds(group.accuracies)} after"
 
 
 def _why(group: SeedGroup, groups: Sequence[SeedGroup]) -> str:
     """Explain the harm, as far as the other runs show it."""
-    text = f"Training harmed the pretrained network ({group.title}): {_harm(group).partition(': ')[2]}."
+    text = f"Training harmed the pretrained network ({group.title}): {_change(group)}."
     if group.experiment.loss == "cross-entropy":
         return f"{text} Wrong labels that are taken as correct teach a network to avoid the true class."
     same = [theirs for ours, theirs in initialization_pairs(groups) if ours is group]
@@ -366,7 +367,7 @@ def _why(group: SeedGroup, groups: Sequence[SeedGroup]) -> str:
     return f"{text}, and the training overwrote what pretraining had learned."
 
 
-def _zero_shot_kept(groups: Sequence[SeedGroup]) -> list[str]:
+def _improvements(groups: Sequence[SeedGroup]) -> list[str]:
     return [
         f"Training improved the network {_start(group)}: {over_seeds(_zero_shot_of(group))} of the test images before, "
         f"{over_seeds(group.accuracies)} after."
