@@ -107,9 +107,10 @@ def train(
     run.start(experiment)
     _describe(run, experiment, data, training, start, initialization)
     model, records = _resume(run, experiment, start, steps_per_epoch(training, experiment))
+    done = Training(experiment, run, training, validation, initialization)
     if len(records) < experiment.epochs and not out_of_patience(records, experiment.stop_patience):
-        _fit(model, experiment, run, training, validation, records, report, tensorboard, moment)
-    return Training(experiment, run, training, validation, initialization)
+        _fit(model, done, records, report, tensorboard, moment)
+    return done
 
 
 def score(training: Training, test: Dataset | None = None, cross_validation: Run | None = None) -> Result:
@@ -127,12 +128,12 @@ def score(training: Training, test: Dataset | None = None, cross_validation: Run
         MidasError: the test set has other classes.
     """
     experiment, run, validation = training.experiment, training.run, training.validation
+    name = experiment.test or "test"
     if test is not None:
-        test = test.with_classes(validation.class_names, experiment.test or "test", experiment.data)
-    set_seed(experiment.seed)
-    scored, name = test, experiment.test or "test"
-    if scored is None:
+        scored = test.with_classes(validation.class_names, name, experiment.data)
+    else:
         scored, name = (validation, "validation") if len(validation) else (training.training, "training")
+    set_seed(experiment.seed)
     network, records = Classifier.load(run.path), run.epochs()
     if cross_validation:
         name = f"{experiment.folds}-fold cross-validation"
@@ -356,16 +357,14 @@ def _create_variables(model: keras.Model) -> None:
 
 def _fit(
     model: keras.Model,
-    experiment: Experiment,
-    run: Run,
-    training: Dataset,
-    validation: Dataset,
+    training: Training,
     records: list[EpochRecord],
     report: Callable[[EpochRecord, int], None],
     tensorboard: str | os.PathLike | None,
     moment: Callable[[EpochRecord, int, float], None],
 ) -> None:
     """Train for the remaining epochs."""
+    experiment, run, validation = training.experiment, training.run, training.validation
     monitor = "val_loss" if len(validation) else "loss"
     callbacks: list[keras.callbacks.Callback] = [ReseedDropout(experiment.seed)]
     probe = _probe(model, experiment, validation) if len(validation) else None
@@ -393,12 +392,12 @@ def _fit(
         AtomicCheckpoint(run / "last.keras", interval=SAVE_EVERY),
     ]
     with (
-        feed(training, experiment, model, first_epoch=len(records)) as batches,
+        feed(training.training, experiment, model, first_epoch=len(records)) as batches,
         contextlib.closing(ValidationBatches(validation, model, VALIDATION_BATCH)) as validation_batches,
     ):
         model.fit(
             batches,
-            steps_per_epoch=steps_per_epoch(training, experiment),
+            steps_per_epoch=steps_per_epoch(training.training, experiment),
             initial_epoch=len(records),
             epochs=experiment.epochs,
             validation_data=validation_batches if probe and not is_complementary else None,

@@ -63,8 +63,9 @@ def perform(
         images = min(experiment.limit or len(data), len(data))
         included = ", validation set included" if experiment.val_fraction else ""
         workspace.say(f"{experiment.run_path}: {counted(images, 'image')} of {experiment.data}{included}")
-        told = workspace.epoch, tensorboard, overwrite, others, workspace.moment
-        training = train(experiment, run, data, init_checkpoint, *told)
+        training = train(
+            experiment, run, data, init_checkpoint, workspace.epoch, tensorboard, overwrite, others, workspace.moment
+        )
         test = workspace.load(experiment.test, experiment.size) if experiment.test else None
         previews.keep_samples(run, experiment, data, source, test)
         score(training, test, _cross_validate(experiment, workspace, resume, overwrite, init_checkpoint))
