@@ -72,13 +72,13 @@ class Exported:
     def summary(self) -> str:
         """Describe it in a few lines."""
         kind = "int8" if self.int8 else "float32"
-        lines = [f"{self.path}: {self.bytes / 1e6:.2f} MB, {kind}, {len(self.class_names)} classes"]
-        lines += [
-            f"Largest difference from Keras: {self.largest_difference:.1g} ({counted(self.n, 'glyph')} of "
-            f"{self.compared_on})"
+        compared = f"{counted(self.n, 'glyph')} of {self.compared_on}"
+        lines = [
+            f"{self.path}: {self.bytes / 1e6:.2f} MB, {kind}, {len(self.class_names)} classes",
+            f"Largest difference from Keras: {self.largest_difference:.1g} ({compared})",
         ]
         if self.accuracy is not None and self.keras_accuracy is not None:
-            lines += [f"Accuracy on them: {100 * self.accuracy:.2f} %, in Keras {100 * self.keras_accuracy:.2f} %"]
+            lines.append(f"Accuracy on them: {100 * self.accuracy:.2f} %, in Keras {100 * self.keras_accuracy:.2f} %")
         return "\n".join(lines)
 
 

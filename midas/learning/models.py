@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -229,11 +230,8 @@ def count_macs(model: keras.Model) -> int:
 def _layer_macs(layer: keras.Layer) -> int:
     if not isinstance(layer, layers.Conv2D | layers.Dense):
         return 0
-    weights = 1
-    for n in layer.kernel.shape:
-        weights *= n
-    positions = layer.output.shape[1] * layer.output.shape[2] if isinstance(layer, layers.Conv2D) else 1
-    return weights * positions
+    positions = layer.output.shape[1:-1] if isinstance(layer, layers.Conv2D) else ()
+    return math.prod((*layer.kernel.shape, *positions))
 
 
 def describe(size: int, classes: int) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from midas.data.glyphs import LOG_SIZE, place_on_page
+from midas.metrics.classification import softmax
 from midas.records import PlaceStatistics
 
 BETWEEN_PEOPLE = 1 / 3  # share of the variance within a class that is between people; results hardly depend on it
@@ -131,18 +132,16 @@ def adapt(probabilities: np.ndarray, writing: Writing) -> np.ndarray:
     n = len(probabilities)
     if n < 2:
         return probabilities.astype(np.float32)
+    adapted = probabilities.astype(np.float64)
     with np.errstate(divide="ignore"):  # a class that is not allowed stays impossible
-        seen = np.log(probabilities.astype(np.float64))
+        seen = np.log(adapted)
     seen -= _log_density(writing.deviations, writing.within + writing.between)
     precision = np.linalg.inv(writing.within)
     spread = np.linalg.inv(np.linalg.inv(writing.between) + (n - 1) * precision)  # of d, given the other characters
-    adapted = probabilities.astype(np.float64)
     for _ in range(ITERATIONS):
         expected = np.einsum("nk,nkd->nd", adapted, writing.deviations)
         shift = (expected.sum(axis=0) - expected) @ (spread @ precision).T
-        logits = seen + _log_density(writing.deviations - shift[:, None], writing.within + spread)
-        adapted = np.exp(logits - logits.max(axis=1, keepdims=True))
-        adapted /= adapted.sum(axis=1, keepdims=True)
+        adapted = softmax(seen + _log_density(writing.deviations - shift[:, None], writing.within + spread))
     return adapted.astype(np.float32)
 
 

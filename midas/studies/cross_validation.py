@@ -48,10 +48,8 @@ class Protocol:
 
     def trainings(self, seed: int) -> Iterator[tuple[int, int, int, int]]:
         """Yield (repeat, fold, member, seed of the training), in an order that completes whole repeats first."""
-        for repeat in range(self.repeats):
-            for member in range(self.ensemble):
-                for fold in range(self.folds):
-                    yield repeat, fold, member, seed + 100 * repeat + member
+        for repeat, member, fold in itertools.product(range(self.repeats), range(self.ensemble), range(self.folds)):
+            yield repeat, fold, member, seed + 100 * repeat + member
 
 
 def stratified_folds(dataset: Dataset, data: str, folds: int, seed: int) -> Folds:
