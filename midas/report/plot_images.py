@@ -41,16 +41,11 @@ def mistakes(
     wrong = classification.misclassified(probabilities, labels)
     if len(wrong) == 0:
         return message(f"No errors among {counted(len(labels), 'image')}.")
-    shown = wrong[:limit]
-    columns = min(PER_ROW, len(shown))
-    rows = -(-len(shown) // columns)
-    cell_width, cell_height, head = 1.15, 1.5, 0.45
-    figure, axes = _sheet(max(columns * cell_width, 5), rows * cell_height + head)
+    shown, cell_width = wrong[:limit], 1.15
     which = "" if len(shown) == len(wrong) else f"the {len(shown)} most confident of "
     what = f"{which}{counted(len(wrong), 'error')} on {counted(len(labels), 'image')}"
-    axes.text(0.1, 0.25, what, fontsize=11, va="center")
-    for position, index in enumerate(shown):
-        left, top = position % columns * cell_width, position // columns * cell_height + head
+    figure, axes, corners = _cells(len(shown), PER_ROW, cell_width, 1.5, what, 5)
+    for index, (left, top) in zip(shown, corners, strict=True):
         predicted = probabilities[index].argmax()
         confidence = f"{100 * probabilities[index, predicted]:.0f} %"
         _picture(axes, images[index], left + 0.12, top, cell_width - 0.24)
@@ -83,18 +78,16 @@ def suspects(
     """
     if not len(images):
         return message("There are no suspects.")
-    cell_width, cell_height, head = 1.35, 1.95, 0.45
-    columns = min(PER_ROW, len(images))
-    figure, axes = _sheet(max(columns * cell_width, 6), -(-len(images) // columns) * cell_height + head)
-    axes.text(0.1, 0.25, title, fontsize=11, va="center")
-    for position, (image, label, look) in enumerate(zip(images, given_labels, looks_like, strict=True)):
-        left, top = position % columns * cell_width, position // columns * cell_height + head
+    cell_width = 1.35
+    figure, axes, corners = _cells(len(images), PER_ROW, cell_width, 1.95, title, 6)
+    each = zip(corners, images, given_labels, looks_like, probabilities, names, strict=True)
+    for (left, top), image, label, look, probability, name in each:
         middle, width = left + cell_width / 2, cell_width - 0.1
         _picture(axes, image, left + 0.15, top, cell_width - 0.3)
         _caption(axes, middle, top + 1.1, f"labeled {label}", 10, width)
         _caption(axes, middle, top + 1.29, f"looks like {look}", 10, width, BLUE if look == label else ORANGE)
-        _caption(axes, middle, top + 1.48, f"{100 * probabilities[position]:.0f} %", 10, width)
-        _caption(axes, middle, top + 1.68, _short_name(names[position]), 6.5, width, GRAY)
+        _caption(axes, middle, top + 1.48, f"{100 * probability:.0f} %", 10, width)
+        _caption(axes, middle, top + 1.68, _short_name(name), 6.5, width, GRAY)
     return figure
 
 
@@ -107,11 +100,9 @@ def samples(pages: Sequence[np.ndarray], glyphs: np.ndarray, titles: Sequence[st
         titles: n captions.
         columns: pairs beside each other.
     """
-    columns = min(columns, len(pages))
-    cell_width, cell_height = 1.1, 2.2
-    figure, axes = _sheet(columns * cell_width, -(-len(pages) // columns) * cell_height)
-    for position, (page, glyph, title) in enumerate(zip(pages, glyphs, titles, strict=True)):
-        left, top = position % columns * cell_width, position // columns * cell_height
+    cell_width = 1.1
+    figure, axes, corners = _cells(len(pages), columns, cell_width, 2.2)
+    for (left, top), page, glyph, title in zip(corners, pages, glyphs, titles, strict=True):
         _caption(axes, left + cell_width / 2, top + 0.07, title, 11, cell_width)
         _picture(axes, thumbnail(page), left + 0.05, top + 0.28, 1, 0.9)
         _picture(axes, glyph, left + 0.1, top + 1.22, 0.9)
@@ -148,6 +139,16 @@ def thumbnail(page: np.ndarray) -> np.ndarray:
     height, width = (length // step for length in page.shape)
     blocks = page[: height * step, : width * step].reshape(height, step, width, step)
     return blocks.mean(axis=(1, 3)).round().astype(np.uint8)
+
+
+def _cells(
+    count: int, columns: int, width: float, height: float, title: str = "", narrowest: float = 0.0
+) -> tuple[Figure, Axes, list[tuple[float, float]]]:
+    """Make a sheet of up to `columns` cells beside each other, below a title; give the top left corner of each."""
+    columns, head = min(columns, count), 0.45 if title else 0.0
+    figure, axes = _sheet(max(columns * width, narrowest), -(-count // columns) * height + head)
+    axes.text(0.1, 0.25, title, fontsize=11, va="center")
+    return figure, axes, [(n % columns * width, n // columns * height + head) for n in range(count)]
 
 
 def _sheet(width: float, height: float) -> tuple[Figure, Axes]:
