@@ -463,6 +463,11 @@ class Predictions:
     embedded: np.ndarray | None = None
     features: np.ndarray | None = None
 
+    @property
+    def predicted(self) -> np.ndarray:
+        """The most probable class of each image, int64 (n,)."""
+        return self.probabilities.argmax(axis=1)
+
 
 @dataclass(frozen=True, eq=False)
 class Samples:

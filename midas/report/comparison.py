@@ -29,7 +29,6 @@ from midas.records import (
     InitializationSummary,
     LabelEfficiency,
     MeasureDifference,
-    Predictions,
     Result,
     Spread,
 )
@@ -288,12 +287,8 @@ def _mcnemar(baseline: Run, *others: Run) -> list[McNemarTest]:
                 f"{run.path}: was scored on other test images than {baseline.path}; delete the one that was scored on "
                 "the older test set, and run midas compare again"
             )
-        tests.append(mcnemar(_correct(ours), _correct(theirs)))
+        tests.append(mcnemar(ours.predicted == ours.labels, theirs.predicted == theirs.labels))
     return tests
-
-
-def _correct(predictions: Predictions) -> np.ndarray:
-    return predictions.probabilities.argmax(axis=1) == predictions.labels
 
 
 def _recall_by_class(scores: Iterable[Iterable[ClassScores]]) -> dict[str, Spread]:

@@ -210,7 +210,7 @@ def _confusion(
     numbers: PredictionNumbers, class_names: Sequence[str], predictions: Predictions, sheet: Sheet
 ) -> Figures:
     """Draw the confusion matrix; of many classes first those that are most confused."""
-    predicted, labels = predictions.probabilities.argmax(axis=1), predictions.labels
+    predicted, labels = predictions.predicted, predictions.labels
     matrix = classification.confusion_matrix(predicted, labels, len(class_names))
     totals = matrix.sum(axis=1)
     caption = (
@@ -261,7 +261,7 @@ def pairs_gallery(
     pairs: Sequence[ConfusedPair], class_names: Sequence[str], predictions: Predictions, sheet: Sheet
 ) -> Gallery:
     """Show images of confused pairs of classes, a row for each."""
-    predicted, rows = predictions.probabilities.argmax(axis=1), []
+    predicted, rows = predictions.predicted, []
     for pair in pairs:
         members = predictions.labels == class_names.index(pair.label)
         members &= predicted == class_names.index(pair.predicted)

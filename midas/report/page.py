@@ -219,13 +219,14 @@ def _read_all(runs: Sequence[Run]) -> tuple[list[Entry], list[dict[str, str]]]:
 def _with_unique_titles(entries: Sequence[Entry]) -> list[Entry]:
     """Add to titles that groups share their names, and where these are the same, too, their paths."""
     found = list(entries)
-    for addition in ("name", "path"):
+    for addition in (lambda first: first.result.name, lambda first: first.path):
         groups = _groups(found)
         times = Counter((group[0].part, group[0].title) for group in groups)
-        added = {"name": [group[0].result.name for group in groups], "path": [group[0].path for group in groups]}
         found = [
-            entry if times[entry.part, entry.title] == 1 else replace(entry, title=f"{entry.title} ({words})")
-            for group, words in zip(groups, added[addition], strict=True)
+            replace(entry, title=f"{entry.title} ({addition(group[0])})")
+            if times[entry.part, entry.title] > 1
+            else entry
+            for group in groups
             for entry in group
         ]
     labels = [f"{entry.title}, seed {entry.result.seed}" for entry in found]
@@ -291,7 +292,7 @@ def _analyzed(entry: Entry, analysis: Analysis, is_first: bool, is_best: bool) -
 def _scored(predictions: Predictions) -> Scored:
     digest = hashlib.sha256(predictions.labels.tobytes())
     digest.update("\0".join(predictions.names.tolist()).encode(errors="replace"))
-    return Scored(digest.hexdigest(), predictions.probabilities.argmax(axis=1) == predictions.labels)
+    return Scored(digest.hexdigest(), predictions.predicted == predictions.labels)
 
 
 def _seed_group(group: Sequence[Entry], analysis: Analysis) -> SeedGroup:
