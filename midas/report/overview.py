@@ -25,7 +25,7 @@ def chart(
     """Draw the chart of a part.
 
     Args:
-        part: it.
+        part: as `titles.section_of` names it.
         groups: all finished runs, those of other parts included.
         comparisons: of initializations.
         drawn: figures of the first run of a group, by the group's title, where its predictions can be read.
@@ -68,23 +68,19 @@ def _accuracy(groups: Sequence[SeedGroup], drawn: Mapping[str, RunFigures]) -> F
 
 def _learning(groups: Sequence[SeedGroup], comparisons: Sequence[Comparison]) -> Drawing:
     """Show the learning curves of pretrained and random weights, those of a comparison if there is one."""
-    curves = []
     if comparisons:
         most = max(comparisons, key=lambda one: len(one.seeds))
-        for summary in most.initializations[:2]:
-            found = plots.curves_of_initialization(summary)
-            curves.append((INITIALIZATION_TITLES.get(summary.name, summary.name), len(most.seeds), found))
+        found = [(plots.curves_of_initialization(each), len(most.seeds)) for each in most.initializations[:2]]
+        curves = [(replace(each, name=INITIALIZATION_TITLES.get(each.name, each.name)), n) for each, n in found]
     else:
         pairs = initialization_pairs(groups)
         main = [group for group in groups if not is_pretraining(group.experiment)] or groups
         shown = list(reversed(pairs[0])) if pairs else main
-        for group in shown:
-            found_curves = plots.curves_of_runs(group.title, list(group.epochs.values()))
-            if found_curves:
-                curves.append((group.title, len(group.results), found_curves))
-    named = [replace(each, name=f"{name}, {counted(n, 'seed')}") for name, n, each in curves]
+        of_runs = [(plots.curves_of_runs(each.title, list(each.epochs.values())), len(each.results)) for each in shown]
+        curves = [(each, n) for each, n in of_runs if each]
+    named = [replace(each, name=f"{each.name}, {counted(n, 'seed')}") for each, n in curves]
     alt = f"Validation error during training: {'; '.join(each.name for each in named)}"
-    spread = spread_of([n for _, n, _ in curves])
+    spread = spread_of([n for _, n in curves])
     caption = f"Share of validation images that are misclassified in the course of training. {spread}"
     return draw(plots.compare_curves(named), alt, caption)
 
