@@ -56,7 +56,7 @@ def write_copies_preview(dataset: Dataset, path: Path, copies: int, strengths: A
     """
     from midas.report import plot_images, plots
 
-    classes = np.unique(np.linspace(0, len(dataset.class_names) - 1, PREVIEW_CLASSES).round().astype(int))
+    classes = _evenly(len(dataset.class_names), PREVIEW_CLASSES)
     chosen = np.array([np.flatnonzero(dataset.labels == label)[0] for label in classes])
     shown = np.empty((len(chosen), 1 + min(copies, PREVIEW_COPIES), *dataset.images.shape[1:]), np.uint8)
     for start in np.unique(chosen - chosen % BATCH).tolist():
@@ -90,7 +90,7 @@ def keep_samples(
     classes = len(data.class_names)
     chosen = _first_of_each_class(data, max(SAMPLE_IMAGES // classes, 1))
     paged = _first_of_each_class(data, 2 if classes <= MAX_PAIRED_CLASSES else 1)
-    augmented = paged[np.unique(np.linspace(0, len(paged) - 1, SAMPLE_AUGMENTED).round().astype(int))]
+    augmented = paged[_evenly(len(paged), SAMPLE_AUGMENTED)]
     originals = data.glyphs[augmented]
     copies = [originals.images]
     if experiment.augmentation:
@@ -116,9 +116,13 @@ def keep_samples(
 
 def _first_of_each_class(dataset: Dataset, count: int) -> np.ndarray:
     """Find the first images of every class, or of `MANY_CLASSES` of them: their indices, class by class."""
-    classes = len(dataset.class_names)
-    shown = np.unique(np.linspace(0, classes - 1, min(classes, MANY_CLASSES)).round().astype(int))
+    shown = _evenly(len(dataset.class_names), MANY_CLASSES)
     return np.concatenate([np.flatnonzero(dataset.labels == k)[:count] for k in shown])
+
+
+def _evenly(n: int, count: int) -> np.ndarray:
+    """Choose up to `count` of the numbers below n, evenly spaced, the first and the last among them."""
+    return np.unique(np.linspace(0, n - 1, count).round().astype(int))
 
 
 def _pages(dataset: Dataset, source: Source, chosen: np.ndarray) -> list[np.ndarray]:
