@@ -74,9 +74,9 @@ class Dataset:
 
     def take(self, indices: np.ndarray) -> Dataset:
         """Select the images at these indices, in this order."""
-        kept = {key: getattr(self, key)[indices] for key in ("labels", "names")}
         pages = self.pages[indices] if self.pages.size else self.pages
-        return replace(self, glyphs=self.glyphs.take(indices), pages=pages, **kept)
+        glyphs, labels, names = self.glyphs.take(indices), self.labels[indices], self.names[indices]
+        return replace(self, glyphs=glyphs, labels=labels, names=names, pages=pages)
 
     def only(self, class_names: str | tuple[str, ...]) -> Dataset:
         """Select the images of these classes, with labels that index them in this order.

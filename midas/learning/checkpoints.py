@@ -16,7 +16,10 @@ from midas.runs import Run, read_record
 
 SHIPPED = ("part1", "part2-best", "part3-random", "part3-pretrained", "part3-best")
 
-OWN = "of a network that midas trained, with its card: the card has the classes and the network"
+WAY_OUT = (
+    "give a run directory or a .keras file of a network that midas trained, with its card: the card has the classes "
+    "and the network"
+)
 
 
 def shipped_checkpoint(name: str = "part1") -> Path:
@@ -69,10 +72,10 @@ def checkpoint_files(path: Path) -> list[Path]:
             raise MidasError(f"{path}: no such checkpoint; 'midas list' shows the runs")
         if path.suffix != ".keras":  # Keras's older formats have no safe mode
             what = "an HDF5 file, as older Keras wrote them" if path.suffix in (".h5", ".hdf5") else "not a checkpoint"
-            raise MidasError(f"{path}: {what}; give a run directory or a .keras file {OWN}")
+            raise MidasError(f"{path}: {what}; {WAY_OUT}")
         return [path]
     if any((path / name).exists() for name in ("saved_model.pb", "saved_model.pbtxt")):
-        raise MidasError(f"{path}: a TensorFlow SavedModel; give a run directory or a .keras file {OWN}")
+        raise MidasError(f"{path}: a TensorFlow SavedModel; {WAY_OUT}")
     one = Run(path).checkpoint
     files = [one] if one.is_file() else sorted(path.glob("[!.]*.keras"))
     files = files or [Run(found.parent).checkpoint for found in sorted(path.glob("*/result.json"))]
@@ -93,10 +96,7 @@ def card_file(file: Path) -> Path:
     for card in (file.with_suffix(".json"), file.with_name("card.json")):
         if card.exists():
             return card
-    raise MidasError(
-        f"{file}: its card is missing (card.json or {file.stem}.json beside it); give a run directory or "
-        f"a .keras file {OWN}"
-    )
+    raise MidasError(f"{file}: its card is missing (card.json or {file.stem}.json beside it); {WAY_OUT}")
 
 
 def read_card(file: Path) -> Card:

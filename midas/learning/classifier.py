@@ -298,8 +298,8 @@ class Classifier:
         self, sources: Iterable[Source], skip: Callable[[str, str], None], answers: Answers
     ) -> Iterator[tuple[tuple[Shown, ...], np.ndarray, np.ndarray]]:
         """Predict batch by batch: the images, places and probabilities."""
-        found = _found(sources, self.size, skip)
-        while batch := list(itertools.islice(found, BATCH)):
+        readable = _readable(sources, self.size, skip)
+        while batch := list(itertools.islice(readable, BATCH)):
             images, glyphs = zip(*batch, strict=True)
             stacked = Glyphs.stack(glyphs)
             yield images, stacked.places, self.probabilities(stacked, answers.allowed)
@@ -371,14 +371,14 @@ class Classifier:
 
 
 def _logits(network: keras.Model, glyphs: Glyphs) -> np.ndarray:
-    """Do as `predict` does, without its pipeline, which takes half as long as a batch to set up."""
+    """Do as Keras's `predict` does, without its pipeline, which takes half as long as a batch to set up."""
     # A network with a copy on each of several devices answers a batch once on each.
     return np.concatenate(
         [network.predict_on_batch(models.inputs(network, batch))[: len(batch)] for batch in glyphs.batches(BATCH)]
     )
 
 
-def _found(sources: Iterable[Source], size: int, skip: Callable[[str, str], None]) -> Iterator[tuple[Shown, Glyph]]:
+def _readable(sources: Iterable[Source], size: int, skip: Callable[[str, str], None]) -> Iterator[tuple[Shown, Glyph]]:
     """Yield what can be read of sources, and skip the rest."""
     for source in sources:
         try:

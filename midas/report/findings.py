@@ -26,7 +26,7 @@ class Conclusions:
     """What the runs of one part show.
 
     Attributes:
-        part: it.
+        part: as `titles.section_of` names it.
         title: names it in words.
         headline: the answer to its question.
         sentences: what supports and qualifies the answer.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import itertools
 import shlex
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -162,12 +161,11 @@ def _page_sizes(sizes: Mapping[str, int]) -> str:
     >>> _page_sizes({"28x28": 1000, "20x20": 4, "30x30": 2, "9x9": 1})
     '28x28 (1,000), 20x20 (4), 30x30 (2) and 1 more'
     """
-    words = [f"{size} ({count:,})" for size, count in itertools.islice(sizes.items(), 3)]
-    return ", ".join(words) + (f" and {len(sizes) - 3} more" if len(sizes) > 3 else "")
+    return _first_three([f"{size} ({count:,})" for size, count in sizes.items()], ", ")
 
 
-def _first_three(words: Sequence[str]) -> str:
-    return "; ".join(words[:3]) + (f" and {len(words) - 3} more" if len(words) > 3 else "")
+def _first_three(words: Sequence[str], separator: str = "; ") -> str:
+    return separator.join(words[:3]) + (f" and {len(words) - 3} more" if len(words) > 3 else "")
 
 
 # ---- column sets
