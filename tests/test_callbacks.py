@@ -9,7 +9,6 @@ from midas.errors import MidasError
 from midas.learning import models
 from midas.learning.callbacks import (
     AtomicCheckpoint,
-    ComplementaryValidation,
     EpochRecorder,
     ReplayPlateau,
     ReseedDropout,
@@ -138,12 +137,6 @@ def test_a_loss_that_is_not_finite_ends_the_training_in_one_line(tmp_path, value
     made.on_epoch_begin(0)
     with pytest.raises(MidasError, match=r"run: the loss is no longer a number; .*--learning-rate"):
         made.on_epoch_end(0, {"loss": value})
-
-
-def test_complementary_validation_adds_its_scores_to_the_logs():
-    logs = {"loss": 1.0}
-    ComplementaryValidation(lambda: {"val_loss": 2.0, "val_accuracy": 0.25}).on_epoch_end(0, logs)
-    assert logs == {"loss": 1.0, "val_loss": 2.0, "val_accuracy": 0.25}
 
 
 def test_dropout_depends_on_seed_and_epoch_alone():

@@ -1,4 +1,4 @@
-"""Keras callbacks: complete checkpoints, epoch records, validation by complementary labels, and exact resumption."""
+"""Keras callbacks: complete checkpoints, epoch records, and exact resumption."""
 
 from __future__ import annotations
 
@@ -181,23 +181,6 @@ class EpochRecorder(keras.callbacks.Callback):
         self.report(record, self.params["epochs"])
 
 
-class ComplementaryValidation(keras.callbacks.Callback):
-    """Add validation scores from complementary labels to the logs, for the callbacks after it in the list.
-
-    Args:
-        probe: scores the validation set, as `metrics.complementary.validation_scores` does.
-    """
-
-    def __init__(self, probe: Callable[[], dict[str, float]]) -> None:
-        super().__init__()
-        self.probe = probe
-
-    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        """Score the validation set."""
-        if logs is not None:
-            logs.update(self.probe())
-
-
 class ReseedDropout(keras.callbacks.Callback):
     """Make dropout depend on the seed and the epoch alone, as checkpoints do not keep the state of its generator."""
 
@@ -234,6 +217,5 @@ class ReplayPlateau(keras.callbacks.Callback):
         """Replay the epochs."""
         if self.records:
             self.model.optimizer.learning_rate = self.learning_rate
-        for record in list(self.records):
-            logged = {name: value for name, value in vars(record).items() if value is not None and name != "probes"}
-            self.plateau.on_epoch_end(record.epoch - 1, logged)
+        for record in self.records:
+            self.plateau.on_epoch_end(record.epoch - 1, {**vars(record)})  # to which Keras adds the learning rate

@@ -20,7 +20,6 @@ from midas.learning import backend, losses, models, provenance
 from midas.learning.backend import set_seed
 from midas.learning.callbacks import (
     AtomicCheckpoint,
-    ComplementaryValidation,
     EpochRecorder,
     ReplayPlateau,
     ReseedDropout,
@@ -370,7 +369,7 @@ def _fit(
     probe = _probe(model, experiment, validation) if len(validation) else None
     is_complementary = experiment.loss != "cross-entropy"
     if probe and is_complementary:
-        callbacks.append(ComplementaryValidation(probe))
+        callbacks.append(keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update(probe())))
     if experiment.schedule == "plateau":
         plateau = keras.callbacks.ReduceLROnPlateau(
             monitor,

@@ -132,8 +132,9 @@ def learning_curves(epochs: Sequence[EpochRecord]) -> Figure:
             for index, epoch in enumerate(reductions):
                 label = "learning rate reduced" if index == 0 else "_"  # one entry in the legend
                 axes.axvline(epoch, color=GRAY, linestyle=":", linewidth=1, zorder=0, label=label)
-        _epoch_axis(axes)
-        axes.set_ylabel(key)
+        axes.set(xlabel="epoch", ylabel=key)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.grid(color=LIGHT_GRAY)
     figure.axes[0].legend()
     return figure
 
@@ -364,12 +365,6 @@ def _validation_axis(axes: Axes, lowest: float, highest: float, complementary: b
         axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
     axes.set_ylabel("validation accuracy, estimated" if complementary else "validation error")
-
-
-def _epoch_axis(axes: Axes) -> None:
-    axes.set_xlabel("epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.grid(axis="both", color=LIGHT_GRAY)
 
 
 def message(sentence: str) -> Figure:
