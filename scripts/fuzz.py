@@ -96,7 +96,7 @@ def read_runs(folder: Path, seed: int) -> Read:
         else:
             data = damaged(data, [DEEP, *files.values()], rng)
         (run / name).write_bytes(data)
-        tables.results_table([page.run_state(found) for found in find_runs(folder / "runs")])
+        tables.results_table([tables.run_state(found) for found in find_runs(folder / "runs")])
         if number % 20 == 0:
             page.write_report(list(find_runs(folder / "runs")), folder / "report.html")
         elif number % 2:

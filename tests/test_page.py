@@ -16,7 +16,7 @@ from PIL import Image
 from midas.errors import MidasError
 from midas.metrics.complementary import AccuracyEstimate
 from midas.report import comparison, verdicts
-from midas.report.page import _scored, run_state, write_report
+from midas.report.page import _scored, write_report
 from midas.runs import Run, find_comparisons, find_runs
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -326,17 +326,6 @@ def test_nothing_to_report_is_one_line(tmp_path, kind):
 def test_the_page_must_not_replace_its_numbers(tmp_path):
     with pytest.raises(MidasError, match=r"report\.html"):
         write_report([run(tmp_path)], tmp_path / "report.json")
-
-
-def test_the_state_of_a_run_is_one_record(tmp_path):
-    finished = run(tmp_path)
-    state = run_state(finished)
-    assert (state["state"], state["parameters"], state["path"]) == ("finished", 291678, str(finished.path))
-    assert state["accuracy"] == finished.result.accuracy
-    (finished / "result.json").unlink()
-    assert run_state(finished)["state"] == "stopped after 5 of 15 epochs"
-    (finished / "experiment.json").write_text("{")
-    assert run_state(finished)["state"].startswith("unreadable: ")
 
 
 def test_images_are_the_same_whatever_the_size_of_their_glyphs():

@@ -9,8 +9,7 @@ from midas.files import plain
 from midas.metrics import classification
 from midas.records import DatasetSummary, Skipped
 from midas.report import tables, verdicts
-from midas.report.page import run_state
-from midas.report.tables import Column, text_table
+from midas.report.tables import Column, run_state, text_table
 
 
 @dataclasses.dataclass
@@ -50,6 +49,17 @@ def test_results_are_aligned_and_what_is_missing_is_marked():
     assert "86.60-91.91" in first and "sample, 200 images only" in second and "1235" in second
     assert " - " in second and "macro F1" not in head
     assert tables.results_table([]).startswith("part")
+
+
+def test_the_state_of_a_run_is_one_record(tmp_path):
+    finished = run(tmp_path)
+    state = run_state(finished)
+    assert (state["state"], state["parameters"], state["path"]) == ("finished", 291678, str(finished.path))
+    assert state["accuracy"] == finished.result.accuracy
+    (finished / "result.json").unlink()
+    assert run_state(finished)["state"] == "stopped after 5 of 15 epochs"
+    (finished / "experiment.json").write_text("{")
+    assert run_state(finished)["state"].startswith("unreadable: ")
 
 
 def test_finished_and_unfinished_runs_share_a_table(tmp_path):

@@ -9,7 +9,7 @@ from tiny import experiment
 
 from midas.errors import MidasError
 from midas.records import EpochRecord
-from midas.report.page import run_state
+from midas.report.tables import run_state
 from midas.runs import COMPARISON, CROSS_VALIDATION, Run, find_everything, find_run, find_runs
 
 

@@ -50,7 +50,7 @@ def run_study(quick: bool, seed: int, resume: bool, overwrite: bool, as_json: bo
     runs = study.run_study(workspace, quick, seed, resume, overwrite)
     path, width = workspace.root / "report.html", table_width()
     numbers = page.write_report(runs, path, progress=Progress().page)
-    table = tables.results_table([page.run_state(run) for run in runs], width)
+    table = tables.results_table([tables.run_state(run) for run in runs], width)
     answers = [f"{one['title']}. {one['headline']}" for one in numbers["conclusions"]]
     lines = [table, "", *(tables.folded(answer.replace("`", ""), width) for answer in answers), ""]
     lines += [f"Report: {path}", f"Open it with: {opening(path)}"]
@@ -192,10 +192,10 @@ def list_runs(runs_dir: Path, as_json: bool) -> None:
 
     Includes runs on the embedded sample, of `midas run --quick` and of comparisons, and cross-validations.
     """
-    from midas.report import page, tables
+    from midas.report import tables
     from midas.runs import find_everything
 
-    states = [page.run_state(run) for run in find_everything(runs_dir)]
+    states = [tables.run_state(run) for run in find_everything(runs_dir)]
     text = f"{runs_dir}: no runs yet; train some with 'midas train DATA' or 'midas run --data-dir sample'"
     if states:
         text = tables.results_table(states, table_width())

@@ -76,34 +76,6 @@ class Analysis:
     sheets: list[Sheet] = field(default_factory=list)
 
 
-def run_state(run: Run) -> dict[str, Any]:
-    """Describe a run as a record for `tables.results_table`: its result, or how far it got."""
-    try:
-        experiment = run.experiment
-        if run.finished:
-            about = {"state": "finished", "path": str(run.path), "parameters": run.card.parameters}
-            return {**about, **(_cross_validation(run) if run.is_cross_validation else plain(run.result))}
-        state = f"stopped after {len(run.epochs())} of {counted(experiment.epochs, 'epoch')}"
-        names = {"part": experiment.part, "name": experiment.name, "seed": experiment.seed}
-        return {**names, "state": state, "path": str(run.path)}
-    except MidasError as error:
-        return {"name": run.path.name, "state": f"unreadable: {error}", "path": str(run.path)}
-
-
-def _cross_validation(run: Run) -> dict[str, Any]:
-    """Describe a cross-validation as `run_state` does, with the scores of all networks and augmented copies."""
-    result = run.cross_validation
-    scores = result.scores[-1]
-    return {
-        **{key: getattr(result, key) for key in ("part", "name", "seed", "n", "epochs", "train_seconds", "sample")},
-        "scored": f"{result.folds}-fold cross-validation",
-        "accuracy": scores.accuracy.mean,
-        "accuracy_interval": scores.accuracy.interval,
-        "log_loss": scores.log_loss.mean,
-        "calibration_error": scores.calibration_error.mean,
-    }
-
-
 def write_report(
     runs: Sequence[Run],
     path: str | Path,

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from statistics import mean
 from typing import Any, Literal
 
-from midas.errors import counted, printable
+from midas.errors import MidasError, counted, printable
+from midas.files import plain
 from midas.metrics.classification import MANY_CLASSES, ClassScores, Scores
 from midas.records import CrossValidationResult, DatasetSummary, MeanScore
+from midas.runs import Run
 
 MISSING = "-"
 GAP = 2  # spaces between columns
@@ -278,6 +280,34 @@ MODELS = (
 # ---- results
 
 
+def run_state(run: Run) -> dict[str, Any]:
+    """Describe a run as a record for `results_table`: its result, or how far it got."""
+    try:
+        experiment = run.experiment
+        if run.finished:
+            about = {"state": "finished", "path": str(run.path), "parameters": run.card.parameters}
+            return {**about, **(_cross_validation_state(run) if run.is_cross_validation else plain(run.result))}
+        state = f"stopped after {len(run.epochs())} of {counted(experiment.epochs, 'epoch')}"
+        names = {"part": experiment.part, "name": experiment.name, "seed": experiment.seed}
+        return {**names, "state": state, "path": str(run.path)}
+    except MidasError as error:
+        return {"name": run.path.name, "state": f"unreadable: {error}", "path": str(run.path)}
+
+
+def _cross_validation_state(run: Run) -> dict[str, Any]:
+    """Describe a cross-validation as `run_state` does, with the scores of all networks and augmented copies."""
+    result = run.cross_validation
+    scores = result.scores[-1]
+    return {
+        **{key: getattr(result, key) for key in ("part", "name", "seed", "n", "epochs", "train_seconds", "sample")},
+        "scored": f"{result.folds}-fold cross-validation",
+        "accuracy": scores.accuracy.mean,
+        "accuracy_interval": scores.accuracy.interval,
+        "log_loss": scores.log_loss.mean,
+        "calibration_error": scores.calibration_error.mean,
+    }
+
+
 def with_note(record: Mapping[str, Any]) -> dict[str, Any]:
     """Add to a result, as a dict, the note that says why its numbers are not those of a full run."""
     notes = ["sample"] if record.get("sample") else []
@@ -289,7 +319,7 @@ def results_table(records: Sequence[Mapping[str, Any]], width: int | None = None
     """Render results of trainings, one line each.
 
     Args:
-        records: dicts as `page.run_state` and `analysis.score_together` return them.
+        records: dicts as `run_state` and `analysis.score_together` return them.
         width: as in `text_table`.
     """
     return text_table(RESULTS, list(map(with_note, records)), width=width)

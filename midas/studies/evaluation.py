@@ -18,7 +18,7 @@ from midas.files import one_or_several, plain
 from midas.metrics import classification
 from midas.metrics.classification import Scores
 from midas.records import Skipped
-from midas.report import analysis, page, tables
+from midas.report import analysis, tables
 from midas.report.titles import scored_title
 from midas.runs import Run, find_run
 
@@ -194,7 +194,7 @@ def summarize_seeds(runs: Sequence[Run], width: int | None = None) -> tuple[dict
         results, their folder, the same, and the scores of the ensemble if they scored the same images, or else their
         mean accuracy. And the same as a table.
     """
-    rows = [{**page.run_state(run), "state": None} for run in runs]
+    rows = [{**tables.run_state(run), "state": None} for run in runs]
     results = [{**plain(run.result), "path": str(run.path)} for run in runs]
     data, class_names = runs[0].data, list(runs[0].card.class_names)
     about = {"class_names": class_names, "skipped_files": plain(data.data.skipped) if data else []}
