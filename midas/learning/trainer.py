@@ -45,7 +45,7 @@ EMBEDDED = 1000  # scored images, drawn at random, whose features are kept
 
 @dataclass(frozen=True)
 class Training:
-    """A training that is done, with what scoring it needs.
+    """What is trained, where and on which images; scoring needs it, too.
 
     Attributes:
         experiment: what was asked for.
@@ -106,10 +106,10 @@ def train(
     run.start(experiment)
     _describe(run, experiment, data, training, start, initialization)
     model, records = _resume(run, experiment, start, steps_per_epoch(training, experiment))
-    done = Training(experiment, run, training, validation, initialization)
+    trained = Training(experiment, run, training, validation, initialization)
     if len(records) < experiment.epochs and not out_of_patience(records, experiment.stop_patience):
-        _fit(model, done, records, report, tensorboard, moment)
-    return done
+        _fit(model, trained, records, report, tensorboard, moment)
+    return trained
 
 
 def score(training: Training, test: Dataset | None = None, cross_validation: Run | None = None) -> Result:

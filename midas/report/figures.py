@@ -67,7 +67,7 @@ class MatrixCell:
         text: what is written into it, where there is room.
         title: what it says in words.
         depth: how dark it is drawn, in 0-1.
-        is_correct: whether it is on the diagonal of a confusion matrix.
+        is_correct: whether it is drawn in blue, as the diagonal of a confusion matrix; errors are orange.
         tiles: some of its images.
     """
 

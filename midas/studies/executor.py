@@ -184,8 +184,8 @@ class Processes:
         try:
             while waiting or running:
                 waiting = [job for job in waiting if not failures.blocks(job)]
-                ready = (job for job in list(waiting) if display.done.issuperset(job.after))
-                for job in list(ready)[: self.workers - len(running)]:
+                ready = [job for job in waiting if display.done.issuperset(job.after)]
+                for job in ready[: self.workers - len(running)]:
                     waiting.remove(job)
                     attempts[job.path] += 1
                     running[job.path] = job, Child(pack_task(job.call), places, threads)
