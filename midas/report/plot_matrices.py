@@ -36,7 +36,7 @@ def confusion_matrix(
     k, matrix, total = len(chosen), counts[chosen][:, chosen].toarray(), counts.sum(axis=1)[chosen, None]
     share = np.divide(matrix, total, out=np.zeros(matrix.shape), where=total > 0)
     diagonal = np.eye(k, dtype=bool)
-    figure, axes = _matrix_axes(class_names, 12 if k <= FEW_CLASSES else 9)
+    figure, axes = _matrix_axes(class_names)
     shown = share if normalized else matrix
     largest = max(shown[~diagonal].max(initial=0), 0.01 if normalized else 1)
     # The square root makes rare errors visible: most occur once or twice.
@@ -92,7 +92,7 @@ def transition_matrix(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:
         class_names: the k names.
     """
     k = len(class_names)
-    figure, axes = _matrix_axes(class_names, 12 if k <= FEW_CLASSES else 9)
+    figure, axes = _matrix_axes(class_names)
     # The square root makes rare labels visible, as in the confusion matrix.
     picture = axes.imshow(matrix, cmap="Blues", norm=PowerNorm(0.5, 0, 1.4))
     for row, column in zip(*np.nonzero(matrix >= (0.0005 if k <= FEW_CLASSES else 0.02)), strict=True):
@@ -105,7 +105,8 @@ def transition_matrix(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:
     return figure
 
 
-def _matrix_axes(class_names: Sequence[str], size: int) -> tuple[Figure, Axes]:
+def _matrix_axes(class_names: Sequence[str]) -> tuple[Figure, Axes]:
+    size = 12 if len(class_names) <= FEW_CLASSES else 9
     side = max(5.5, 0.24 * len(class_names) + 1.5)
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.add_subplot()

@@ -90,7 +90,7 @@ class Cluster:
                     del pending[job.path]
                     if failures.blocks(job):
                         continue
-                    if error := self._failure(client, futures[job.path]):
+                    if error := self._failure(futures[job.path]):
                         failures.errors[job.path] = error
                     else:
                         display.finish(job)
@@ -141,7 +141,7 @@ class Cluster:
             )
         return futures
 
-    def _failure(self, client: Client, future: Future) -> MidasError | None:
+    def _failure(self, future: Future) -> MidasError | None:
         """Give the reason why a task failed, if it did."""
         if future.status == "finished":
             message = future.result(timeout=CONNECT)
