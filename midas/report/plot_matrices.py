@@ -60,8 +60,7 @@ def confusion_matrix(
         if _character_kind(before) != _character_kind(after):
             axes.axhline(index + 0.5, color=GRAY, linewidth=0.8)
             axes.axvline(index + 0.5, color=GRAY, linewidth=0.8)
-    axes.set_xlabel("predicted class")
-    axes.set_ylabel("true class")
+    axes.set(xlabel="predicted class", ylabel="true class")
     unit = "percent of the true class" if normalized else "number of images"
     correct_ones = f"{counts.trace():,} of {counts.sum():,} correct (blue diagonal)"
     if k < len(names):
@@ -99,8 +98,7 @@ def transition_matrix(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:
         text = f"{100 * matrix[row, column]:.{int(k <= FEW_CLASSES)}f}"
         size, color = 10 if k <= FEW_CLASSES else 7, _text_color(picture, matrix[row, column])
         axes.text(column, row, text, ha="center", va="center", fontsize=size, color=color)
-    axes.set_xlabel("given label")
-    axes.set_ylabel("true class, as estimated")
+    axes.set(xlabel="given label", ylabel="true class, as estimated")
     axes.set_title("labels given to the images of each class, in percent", pad=12)
     return figure
 

@@ -59,14 +59,11 @@ def reliability(bins: Sequence[ReliabilityBin], error: float) -> Figure:
     spread = 100 * np.maximum([accuracy - bounds[0], bounds[1] - accuracy], 0)
     style = {"color": BLUE, "ecolor": LIGHT_BLUE, "capsize": 3}
     curve.errorbar(100 * confidence, 100 * accuracy, spread, fmt="o-", label="predictions", **style)
-    curve.set_ylabel("accuracy, %")
-    curve.set_ylim(-3, 103)
+    curve.set(ylabel="accuracy, %", ylim=(-3, 103))
     curve.set_title(f"expected calibration error {100 * error:.2f} %", fontsize=11)
     curve.legend()
     counts.bar(100 * confidence, n, width=4, color=BLUE)
-    counts.set_yscale("log")
-    counts.set_ylabel("images")
-    counts.set_xlabel("confidence, %")
+    counts.set(yscale="log", xlabel="confidence, %", ylabel="images")
     for axes in (curve, counts):
         axes.grid(color=LIGHT_GRAY)
         axes.set_axisbelow(True)
@@ -86,9 +83,7 @@ def class_map(title: str, points: np.ndarray, labels: np.ndarray, class_names: S
     axes = figure.add_subplot()
     colors = colormaps["tab10"] if len(class_names) <= 10 else colormaps["hsv"].resampled(len(class_names) + 1)
     axes.set_title(title, fontsize=10)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.set(xlim=_padded(points[:, 0]), ylim=_padded(points[:, 1]))
+    axes.set(xticks=[], yticks=[], xlim=_padded(points[:, 0]), ylim=_padded(points[:, 1]))
     style: dict[str, Any] = {"ha": "center", "va": "center", "parse_math": False, "clip_on": True}
     if len(class_names) > 10:
         for (x, y), label in zip(points, labels, strict=True):
@@ -214,8 +209,7 @@ def draw_curves(axes: Axes, trainings: Sequence[Curves], across: str, complement
     if across == "steps" and is_probed:
         axes.set_xscale("symlog", linthresh=1)
     unit = {training.unit for training in trainings}.pop() if across == "steps" else "seconds"
-    axes.set_xlabel(f"{unit} of training")
-    axes.set_xlim(left=0)
+    axes.set(xlabel=f"{unit} of training", xlim=(0, None))
     axes.grid(color=LIGHT_GRAY)
 
 
@@ -292,10 +286,8 @@ def label_efficiency(records: Sequence[LabelEfficiency]) -> Figure:
         counts = [each.images_per_class for each in ours]
         accuracies = 100 * np.array([each.accuracy.values for each in ours], float).T
         _band(axes, counts, accuracies, color=color, linestyle=line, marker=".", label=name)
-    axes.set_xscale("log")
+    axes.set(xscale="log", xlabel="training images per class", ylabel="test accuracy, %")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    axes.set_xlabel("training images per class")
-    axes.set_ylabel("test accuracy, %")
     axes.grid(color=LIGHT_GRAY)
     axes.legend()
     return figure
@@ -313,8 +305,8 @@ def accuracy_against_cost(results: Sequence[CrossValidationResult]) -> Figure:
             spread = [[y - 100 * low], [100 * high - y]]
             axes.errorbar(x, y, spread, fmt="o", color=BLUE, ecolor=LIGHT_BLUE, capsize=3)
             axes.annotate(result.model, (x, y), (5, 4), textcoords="offset points", fontsize=9)
-        axes.set_xlim(0, 1.2 * max(getattr(result, cost) / unit for result in results))  # room for the names
-        axes.set_xlabel(title)
+        room = 1.2 * max(getattr(result, cost) / unit for result in results)  # for the names
+        axes.set(xlim=(0, room), xlabel=title)
         axes.grid(color=LIGHT_GRAY)
     figure.axes[0].set_ylabel("cross-validated accuracy, %")
     return figure
