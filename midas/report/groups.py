@@ -123,7 +123,8 @@ def differ(ours: SeedGroup, theirs: SeedGroup) -> Difference | None:
     if (ours.first.scored, ours.first.n) != (theirs.first.scored, theirs.first.n):
         return None
     shared = sorted(ours.results.keys() & theirs.results.keys())
-    pairs = [(ours.scored.get(a), theirs.scored.get(b)) for a, b in _pairs(ours, theirs, shared)]
+    seeds = [(seed, seed) for seed in shared] or [(next(iter(ours.results)), next(iter(theirs.results)))]
+    pairs = [(ours.scored.get(a), theirs.scored.get(b)) for a, b in seeds]
     if any(a and b and a.images != b.images for a, b in pairs):
         return None
     if len(shared) >= MIN_SEEDS:
@@ -136,10 +137,6 @@ def differ(ours: SeedGroup, theirs: SeedGroup) -> Difference | None:
     agree = min(gaps) * max(gaps) > 0 or len(gaps) == 1
     p_value = max(mcnemar(a, b).p_value for a, b in same) if agree else 1.0
     return Difference(False, len(same), ours.first.n, mean(gaps), p_value)
-
-
-def _pairs(ours: SeedGroup, theirs: SeedGroup, shared: Sequence[int]) -> list[tuple[int, int]]:
-    return [(seed, seed) for seed in shared] or [(next(iter(ours.results)), next(iter(theirs.results)))]
 
 
 def correct_for_number(differences: Sequence[Difference]) -> list[Difference]:

@@ -128,7 +128,7 @@ def write_report(
         "conclusions": findings.conclude(seed_groups, found),
         "data": _data(analyzed),
         "runs": analyzed,
-        "spread": _spread(groups),
+        "spread": _spread(seed_groups),
         "comparisons": found,
         "machines": _machines(analyzed),
         "left_out": left_out + unreadable,
@@ -299,25 +299,22 @@ def _read_comparisons(files: Sequence[Path]) -> tuple[list[Comparison], list[dic
     return found, left_out
 
 
-def _spread(groups: Sequence[Sequence[Entry]]) -> list[dict[str, Any]]:
+def _spread(groups: Sequence[SeedGroup]) -> list[dict[str, Any]]:
     """Summarize the accuracy of runs that differ in their seed alone."""
-    spread = []
-    for group in groups:
-        values = list({entry.result.seed: entry.result.accuracy for entry in group}.values())
-        if len(values) > 1:
-            spread.append(
-                {
-                    "part": group[0].part,
-                    "name": group[0].result.name,
-                    "title": group[0].title,
-                    "n": len(values),
-                    "mean": mean(values),
-                    "standard_deviation": stdev(values),
-                    "lowest": min(values),
-                    "highest": max(values),
-                }
-            )
-    return spread
+    return [
+        {
+            "part": group.part,
+            "name": group.first.name,
+            "title": group.title,
+            "n": len(group.results),
+            "mean": group.accuracy,
+            "standard_deviation": stdev(group.accuracies),
+            "lowest": min(group.accuracies),
+            "highest": max(group.accuracies),
+        }
+        for group in groups
+        if len(group.results) > 1
+    ]
 
 
 def _data(entries: Sequence[Entry]) -> list[dict[str, Any]]:
