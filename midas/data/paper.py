@@ -165,7 +165,11 @@ def _region(
         return None
     ink = [max(cv2.boundingRect(hole)[2:]) - 2 for hole, inner in zip(outlines, is_hole, strict=True) if inner]
     content = max([*ink, _side_of_stronger_ink(gray, part, mask, is_light, near)]) / min(rectangle[1])
-    if _shows_ruling_alone(gray, part, mask):
+    soft, inner = cv2.GaussianBlur(gray, (3, 3), 0), cv2.erode(mask, np.ones((5, 5), np.uint8)) > 0
+    depth = cv2.absdiff(soft, np.full_like(gray, np.median(gray[part > 0])))
+    if depth[inner].max(initial=0) < MIN_CONTRAST:
+        content = 0.0  # the noise of the paper, if the level is close to its own
+    if _shows_ruling_alone(soft, depth, mask, inner):
         return None
     aspect = min(rectangle[1]) / max(rectangle[1])
     may_be_empty = content < DUST and aspect >= MIN_ASPECT and not (is_whole and _touches(mask))
@@ -182,19 +186,17 @@ def _faintness(gray: np.ndarray, part: np.ndarray, along: np.ndarray) -> tuple[b
     return bool(edge < RULING * strongest), bool(edge < FAINT * strongest and is_crossed)
 
 
-def _shows_ruling_alone(gray: np.ndarray, part: np.ndarray, mask: np.ndarray) -> bool:
+def _shows_ruling_alone(soft: np.ndarray, depth: np.ndarray, mask: np.ndarray, inner: np.ndarray) -> bool:
     """Whether the ink in a region is much fainter than a character beside it, which a table is not: that is cut off."""
-    soft, inner = cv2.GaussianBlur(gray, (3, 3), 0), cv2.erode(mask, np.ones((5, 5), np.uint8)) > 0
-    depth = cv2.absdiff(soft, np.full_like(gray, np.median(gray[part > 0])))
     if not inner.any() or depth[inner].max() >= LEAST_INK * depth.max():
         return False
-    lines = cv2.absdiff(soft, cv2.medianBlur(gray, 15))[inner]
+    lines = cv2.absdiff(soft, cv2.medianBlur(soft, 15))[inner]
     if np.percentile(lines, 100 - 100 * SPARSE) < MIN_CONTRAST / 2:
         return False
     strong = ((depth > STRONG * depth.max()) & (mask == 0)).view(np.uint8)
     left, top, width, height, _ = cv2.connectedComponentsWithStats(strong)[2][1:].T
-    is_free = (left > 0) & (top > 0) & (left + width < gray.shape[1]) & (top + height < gray.shape[0])
-    return bool((np.maximum(width, height)[is_free] >= MIN_CONTENT * min(gray.shape)).any())
+    is_free = (left > 0) & (top > 0) & (left + width < soft.shape[1]) & (top + height < soft.shape[0])
+    return bool((np.maximum(width, height)[is_free] >= MIN_CONTENT * min(soft.shape)).any())
 
 
 def _side_of_stronger_ink(
