@@ -95,6 +95,17 @@ def test_a_layer_is_taken_away_at_a_time_and_nothing_where_there_is_none():
     assert bare.shape < plain.shape
 
 
+@pytest.mark.parametrize("character", "2R")
+def test_a_sheet_that_is_as_dark_in_a_shadow_as_the_table_in_the_light_is_found(character):
+    drawn = page(character, 300, 400, ink=40, paper=225)
+    laid = cv2.copyMakeBorder(drawn, 80, 100, 100, 140, cv2.BORDER_CONSTANT, value=90)
+    y, x = np.indices(laid.shape)
+    light = 1 - 0.6 / (1 + np.exp(np.clip((300 - x + 0.6 * (y - 240)) / 6, -50, 50)))
+    noise = np.random.default_rng(0).normal(0, 3, laid.shape)
+    photo = (laid * light + noise).clip(0, 255).astype(np.uint8)
+    assert np.abs(normalize(photo).image - normalize(drawn).image.astype(float)).mean() < 10
+
+
 @pytest.mark.parametrize("points", [[[80, 70], [80, 170], [140, 172]], [[130, 170], [130, 70], [90, 70], [170, 70]]])
 def test_strokes_of_a_fine_pen_are_no_ruling_beside_the_dark_corner_of_a_photo(points):
     drawn = cv2.polylines(np.full((240, 320), 225, np.uint8), [np.array(points)], False, 40, 4)

@@ -20,6 +20,10 @@ PAGE_SIDE = 640  # pixels of the copy of a page of characters, in which its pape
 PAGE_WINDOWS = 8  # the longer side of a page of characters, in sides of a square that always contains some paper
 TIGHT_BORDER = 0.62  # of the border with ink nearby: 95 % of tight crops have more, a blank page in a shadow has 0.61
 DARK = 32  # gray levels added to the light before dividing by it: in near darkness the quotient would be noise
+LIGHT_SIDE = 320  # pixels of the copy in which the light is told from paper and ink
+STEEP = 0.16  # change of the logarithm from pixel to pixel of that copy: where it is less, that of the light
+FAINTEST = 4  # gray levels added before taking the logarithm, in which the noise of black would be steep
+BRIGHT = 220  # gray level of the lightest paper when the light is evened out
 MIN_SEPARATION = 4  # between ink and paper, in standard deviations of the paper; thresholded noise reaches 2.7
 
 
@@ -39,6 +43,42 @@ def is_photo(gray: np.ndarray, depths: np.ndarray, is_page: bool) -> bool:
         plain = np.minimum(np.abs(depths), np.abs(depths - 255)) <= INK / 2
         return bool(shares[~plain].sum() > PHOTO_MIDTONES)
     return is_page and bool(shares[(depths > INK / 2) & (depths < 128)].sum() > PHOTO_PAGE)
+
+
+def even_light(gray: np.ndarray) -> np.ndarray:
+    """Divide out the light of a photograph, even where a shadow crosses the edge of a sheet.
+
+    Light changes gradually; paper, table and ink change at once. So only the steep gradients of the logarithm are kept,
+    and the image that has these gradients is found by solving Poisson's equation (Horn 1974).
+
+    Args:
+        gray: uint8 array (height, width), dark on light or light on dark.
+
+    Returns:
+        uint8 array of the same shape.
+
+    >>> light = np.linspace(0.4, 1, 120) * np.ones((90, 1))
+    >>> page = np.full((90, 120), 220.0); page[30:60, 50:60] = 40
+    >>> evened = even_light((page * light).astype(np.uint8))
+    >>> bool(np.ptp(evened[:20]) < 8), bool(np.ptp(evened[35:55, 52:58]) < 8)
+    (True, True)
+    """
+    shrink = -(-max(gray.shape) // LIGHT_SIDE)
+    height, width = (max(2, 2 * round(n / shrink / 2)) for n in gray.shape)  # the transform needs even numbers
+    small = cv2.medianBlur(cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA), 3)
+    log = np.log(small.astype(np.float32) + FAINTEST)
+    divergence = np.zeros_like(log)
+    for axis in (0, 1):
+        steps = np.diff(np.pad(log, [(int(axis == n),) * 2 for n in (0, 1)], "edge"), axis=axis)
+        # Both flanks of a line and the soft tails of an edge count, or else the levels on its sides would not agree.
+        steep = cv2.dilate((np.abs(steps) >= STEEP).view(np.uint8), np.ones((5, 5), np.uint8))
+        divergence += np.diff(steps * steep, axis=axis)
+    eigenvalues = np.add.outer(*(2 * np.cos(np.pi * np.arange(n) / n) - 2 for n in log.shape))
+    eigenvalues[0, 0] = 1  # the mean is free
+    evened = cv2.idct(cv2.dct(divergence) / eigenvalues)
+    gain = BRIGHT * np.exp(evened - np.percentile(evened, 98) - log)
+    gain = cv2.resize(gain, gray.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return cv2.multiply(gray.astype(np.float32) + FAINTEST, gain, dtype=cv2.CV_8U)
 
 
 def page_ink(gray: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ import numpy as np
 from midas.data.glyphs import UNKNOWN_PLACE, Glyph, place_on_page
 from midas.data.ink import INK, border_pixels, box_of_components, components, glyph_box, ink_levels, pen_width
 from midas.data.levels import BLANK, UnreadableImage
-from midas.data.photographs import clean_photo, is_photo
+from midas.data.photographs import CROP, clean_photo, even_light, is_photo
 from midas.data.surroundings import may_be_surrounded, without_surroundings
 
 BOX_FRACTION = 20 / 28  # MNIST fits its digits into 20x20 of 28x28 pixels
@@ -78,7 +78,7 @@ def normalize(gray: np.ndarray, size: int = 28) -> Glyph:
 
 
 def bare_image(gray: np.ndarray) -> np.ndarray:
-    """Take away what surrounds a character: the table, dark edges, boxes, ruling, holes.
+    """Take away what surrounds a character: uneven light, the table, dark edges, boxes, ruling, holes.
 
     Args:
         gray: uint8 array (height, width), dark on light or light on dark.
@@ -112,8 +112,11 @@ class View:
 
 
 def _bare(gray: np.ndarray) -> tuple[np.ndarray, View]:
-    """Take away up to `DEPTH` sheets, boxes and sets of lines around a character."""
+    """Even out the light, and take away up to `DEPTH` sheets, boxes and sets of lines around a character."""
     view = look_at(gray)
+    if view.is_photo and max(gray.shape) >= CROP:  # in a smaller image the edges of strokes are not steep
+        gray = even_light(gray)
+        view = look_at(gray)
     for _ in range(DEPTH):
         if not (view.is_photo or may_be_surrounded(view.ink, view.components)):
             break

@@ -1,4 +1,4 @@
-"""What surrounds a character and is none: a table, dark edges of a scan, boxes, ruling, punched holes, dark corners.
+"""What surrounds a character and is none: a table, dark edges of a scan, boxes, ruling, punched holes.
 
 Most images show nothing of the kind, which a look at the components of ink tells; only the others are searched.
 """
@@ -10,7 +10,7 @@ import numpy as np
 
 from midas.data.ink import INK, border_pixels
 from midas.data.levels import UnreadableImage
-from midas.data.paper import even_vignette, find_sheet, paint_over
+from midas.data.paper import find_sheet, paint_over
 from midas.data.photographs import photo_ink
 from midas.data.ruling import find_holes, find_ruling
 
@@ -76,7 +76,7 @@ def without_surroundings(gray: np.ndarray, small: np.ndarray, ink: np.ndarray, i
         is_photo: whether its light may be uneven.
 
     Returns:
-        uint8 array, the sheet or the cell, or the image without lines, holes or dark corners; None if it has none.
+        uint8 array, the sheet or the cell, or the image without lines or holes; None if it has none.
 
     Raises:
         UnreadableImage: it is an empty sheet, cell or form.
@@ -86,10 +86,7 @@ def without_surroundings(gray: np.ndarray, small: np.ndarray, ink: np.ndarray, i
         raise UnreadableImage("blank: an empty sheet or box")
     if sheet.image is not gray:
         return sheet.image
-    evened = even_vignette(gray) if is_photo else gray
-    if evened is not gray:
-        return evened
-    if is_photo:  # faint ruling goes with the uneven light
+    if is_photo:  # faint ruling goes with what is left of the uneven light
         ink = photo_ink(small)
         ink = np.where(ink >= STRONG, ink, np.uint8(0))
     found = [mask for mask in (find_ruling(ink), find_holes(ink)) if mask is not None]
