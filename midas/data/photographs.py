@@ -78,7 +78,7 @@ def even_light(gray: np.ndarray) -> np.ndarray:
     evened = cv2.idct(cv2.dct(divergence) / eigenvalues)
     gain = BRIGHT * np.exp(evened - np.percentile(evened, 98) - log)
     gain = cv2.resize(gain, gray.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    return cv2.multiply(gray.astype(np.float32) + FAINTEST, gain, dtype=cv2.CV_8U)
+    return cv2.multiply(cv2.convertScaleAbs(gray, beta=FAINTEST), gain, dtype=cv2.CV_8U)
 
 
 def page_ink(gray: np.ndarray) -> np.ndarray:
