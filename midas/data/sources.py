@@ -201,7 +201,7 @@ def _open_npz(path: Path, split: str | None) -> Source:
     siblings = archives.open_siblings(path)
     pairs = arrays.find_pairs([name.removesuffix(".npz") for name in siblings.names if name.endswith(".npz")])
     if any(pair.images == path.stem and pair.labels for pair in pairs):
-        return arrays.open_file(siblings, path.name)
+        return arrays.open_file(siblings, path.name, split)
     return arrays.open_npz(path, split, digest=file_digest(path))
 
 
@@ -219,7 +219,7 @@ def _open_file(tree: Tree, name: str, split: str | None) -> Source:
     Args:
         tree: what lies beside it.
         name: of the file in the tree.
-        split: as in `open_source`, for a table of images; other files are taken whole.
+        split: as in `open_source`, for a table of images and an .npz file; other files are taken whole.
     """
     file, path = tree.files[name], tree.locate(name)
     if _is_image(name, file):
@@ -229,7 +229,7 @@ def _open_file(tree: Tree, name: str, split: str | None) -> Source:
     if is_idx or idx.NAME.search(name):
         return idx.open_file(tree, name)
     if head.startswith(b"\x93NUMPY") or name.lower().endswith((".npy", ".npz")):
-        return arrays.open_file(tree, name)
+        return arrays.open_file(tree, name, split)
     if head.startswith(b"PAR1") or parquet.SUFFIX.search(name):
         return parquet.open_file(tree, name)
     foreign.refuse(path, head)
