@@ -94,6 +94,34 @@ def test_an_npy_file_finds_its_labels_beside_it(tmp_path):
         open_source(tmp_path / "y.npy")
 
 
+@pytest.mark.parametrize("form", ["folder", "zip"])
+def test_class_names_lie_beside_the_images(form, tmp_path):
+    arrays = {"X": DIGITS, "y": LABELS, "class_names": np.array(["zero", "one", "two"])}
+    path = pack(tmp_path / "z", form, {f"in/{name}.npy": npy(array) for name, array in arrays.items()})
+    for data in (path, path / "in/X.npy"):
+        assert labels_of(open_source(data)) == ["one", "zero", "two", "one"]
+
+
+@pytest.mark.parametrize("labels", [LABELS.astype(str), LABELS + 1, LABELS - 1, LABELS + 0.5])
+def test_labels_that_are_no_numbers_of_class_names_are_refused(labels, tmp_path):
+    arrays = {"X": DIGITS, "y": labels, "class_names": np.array(["zero", "one", "two"])}
+    path = pack(tmp_path / "z", "folder", {f"{name}.npy": npy(array) for name, array in arrays.items()})
+    for data in (path, path / "X.npy"):
+        with pytest.raises(MidasError, match="not every label is the number of a name in class_names"):
+            open_source(data)
+
+
+@pytest.mark.parametrize("form", ["folder", "zip"])
+def test_one_of_several_npz_files_is_given_by_its_name_or_chosen_by_its_part(form, tmp_path):
+    files = {"train.npz": npz(x=DIGITS, y=LABELS), "test.npz": npz(x=DIGITS[:2], y=LABELS[:2])}
+    path = pack(tmp_path / "parts", form, files)
+    assert [open_source(path, split).count for split in ("train", "test", None)] == [4, 2, 6]
+    path = pack(tmp_path / "sets", form, {f"{name}/x.npz": npz(x=DIGITS, y=LABELS) for name in "ab"})
+    with pytest.raises(MidasError, match=r"contains several data sets \(a/x.npz, b/x.npz\); give one of them") as error:
+        open_source(path)
+    assert labels_of(open_source(str(error.value).rpartition("as ")[2])) == TEXTS
+
+
 def test_npz_files_of_one_array_belong_together(tmp_path):
     for part, count in (("train", 4), ("test", 2)):
         (tmp_path / f"kmnist-{part}-imgs.npz").write_bytes(npz(arr_0=DIGITS[:count]))
@@ -107,6 +135,7 @@ def test_npz_files_of_one_array_belong_together(tmp_path):
     [
         {"arr_0": DIGITS, "arr_1": LABELS},
         {"a": LABELS, "b": DIGITS},
+        {"arr_0": np.eye(3)[LABELS], "arr_1": DIGITS.reshape(4, -1)},
         {"train_images": DIGITS, "train_labels": LABELS[:, None], "test_images": DIGITS[:1], "test_labels": LABELS[:1]},
         {"data": DIGITS.reshape(4, -1), "target": LABELS, "target_names": np.arange(3)},
         {"X": DIGITS, "y": LABELS, "description": np.array("text")},

@@ -17,6 +17,23 @@ def test_formats_are_recognized_by_their_first_bytes(magic, tmp_path):
         open_source(tmp_path / "data.bin")
 
 
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"<!doctype html><html>Sign in", "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "a pointer of Git LFS"),
+        (b"\0\0\0\x18ftypmp42\0\0", "a video"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "a JPEG XL image"),
+        (b"Rar!\x1a\x07\1\0", "a RAR archive"),
+    ],
+)
+def test_files_are_named_whatever_they_are_called(content, what, tmp_path):
+    for name in ("data.zip", "data.tar.gz", "data.bin"):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(MidasError, match=f"{name}: {what}, which midas does not read; .+"):
+            open_source(tmp_path / name)
+
+
 @pytest.mark.parametrize("name", ["a.7z", "a.rar", "a.tar.zst", "a.pkl", "a.h5", "a.mat", "a.tfrecord-00000-of-00001"])
 def test_formats_are_recognized_by_their_names(name, tmp_path):
     (tmp_path / name).write_bytes(b"unknown")

@@ -152,3 +152,10 @@ def test_an_outlined_character_keeps_the_color_of_its_outline_around_it(outline)
 def test_a_fully_transparent_image_is_blank():
     assert (layers(PAGE, np.zeros_like(PAGE)) == 255).all()
     assert (to_grayscale(np.dstack([PAGE, np.zeros_like(PAGE)])) == 255).all()
+
+
+def test_outliers_of_pixels_that_were_standardized_one_by_one_do_not_set_the_range():
+    images = np.stack([PAGE / 255.0 * 3.2 - 0.4] * 5)
+    images[2, 0, 0] = 20
+    low, high = value_range([images[:3], images[3:]])
+    assert (low, high) == pytest.approx((-0.4, 2.8))

@@ -162,5 +162,13 @@ def test_words_show_several(word):
     assert shows_several(write_line(word)) and shows_several(255 - write_line(word))
 
 
-def test_small_images_are_taken_to_show_one_character():
-    assert not shows_several(cv2.resize(write_line("AB"), (56, 28), interpolation=cv2.INTER_AREA))
+def test_small_images_are_taken_to_show_one_character_unless_they_are_wide():
+    assert not shows_several(cv2.resize(write_line("AB"), (40, 28), interpolation=cv2.INTER_AREA))
+    assert shows_several(cv2.resize(write_line("AB"), (56, 28), interpolation=cv2.INTER_AREA))
+
+
+def test_the_dark_corners_of_a_turned_scan_are_no_characters():
+    page = cv2.copyMakeBorder(write_line("AB 12"), 200, 200, 100, 100, cv2.BORDER_CONSTANT, value=255)
+    height, width = page.shape
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), 3, 1)
+    assert shape(find_characters(cv2.warpAffine(page, turn, (width, height), borderValue=15))) == "xx xx"

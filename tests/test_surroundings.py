@@ -8,6 +8,7 @@ from pages import drawn as page
 from midas.data import sample
 from midas.data.levels import UnreadableImage
 from midas.data.preprocessing import normalize
+from midas.data.segmentation import shows_several
 from midas.data.surroundings import may_be_surrounded, without_surroundings
 
 
@@ -57,6 +58,11 @@ def surround(kind, character):
         return cv2.copyMakeBorder(cv2.subtract(inner, 50), 40, 70, 90, 50, cv2.BORDER_CONSTANT, value=250)
     if kind == "hairline":
         return cv2.rectangle(inner, (0, 0), (199, 199), 10, 1)
+    if kind == "dashes":
+        dashes = np.arange(200) % 16 < 10
+        for edge in (inner[10:13], inner[188:191], inner[:, 10:13].T, inner[:, 188:191].T):
+            edge[:, dashes] = 60
+        return inner
     lined = inner.copy()
     lined[[15, 16, 185, 186]] = 60
     if kind == "grid":
@@ -64,7 +70,19 @@ def surround(kind, character):
     return lined
 
 
-KINDS = ["box", "double box", "cell", "table", "light table", "white table", "edges", "hairline", "rules", "grid"]
+KINDS = [
+    "box",
+    "double box",
+    "cell",
+    "table",
+    "light table",
+    "white table",
+    "edges",
+    "hairline",
+    "rules",
+    "grid",
+    "dashes",
+]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -84,6 +102,26 @@ def test_surroundings_without_a_character_are_blank(kind, negative):
     gray = surround(kind, " ")
     with pytest.raises(UnreadableImage, match="blank"):
         normalize(255 - gray if negative else gray)
+
+
+@pytest.mark.parametrize("degrees", [-8, 2, 5])
+@pytest.mark.parametrize("negative", [False, True])
+@pytest.mark.parametrize("noise", [0, 4])
+def test_the_dark_corners_of_a_turned_scan_are_no_ink(degrees, negative, noise):
+    turn = cv2.getRotationMatrix2D((350, 450), degrees, 1)
+    plain, scan = (
+        cv2.warpAffine(
+            np.pad(page("k", 200, 200, paper=240), 250, constant_values=240)[:, :700],
+            turn,
+            (700, 900),
+            borderValue=value,
+        )
+        for value in (240, 15)
+    )
+    scan = np.random.default_rng(0).normal(255 - scan if negative else scan, noise).clip(0, 255).astype(np.uint8)
+    padded = cv2.copyMakeBorder(normalize(plain).image, *[2] * 4, cv2.BORDER_CONSTANT)
+    assert cv2.matchTemplate(padded, normalize(scan).image, cv2.TM_CCOEFF_NORMED).max() > 0.9
+    assert not shows_several(scan)
 
 
 def test_a_layer_is_taken_away_at_a_time_and_nothing_where_there_is_none():

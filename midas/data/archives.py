@@ -131,7 +131,7 @@ class Tree:
 
     def locate(self, name: str) -> Path:
         """Name a file of it in messages; a tree of siblings is opened by the path of one of them."""
-        return self.path if self.path.name == name else self.path / name
+        return self.files[name].path or (self.path if self.path.name == name else self.path / name)
 
     def stream(self, names: Collection[str]) -> Stream:
         """Yield files in the order that is fastest, each with a function that reads it."""

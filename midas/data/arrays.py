@@ -7,7 +7,7 @@ import itertools
 import math
 import re
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,7 +21,7 @@ from midas.data.entries import Entry, Source, join
 from midas.data.labels import clean
 from midas.data.levels import to_grayscale, value_range
 from midas.data.memmap import ImageFile, PackedArray, blocks, is_large
-from midas.data.trees import MAX_TOTAL, MissingPartError, check_members, choose_part
+from midas.data.trees import MAX_TOTAL, MissingPartError, check_members, choose_part, part_of
 from midas.errors import MidasError, counted, printable, some
 
 IMAGE_WORDS = ("images", "image", "imgs", "img", "x", "data", "pixels", "features", "inputs", "digits", "samples")
@@ -29,6 +29,7 @@ LABEL_WORDS = ("labels", "label", "targets", "target", "y", "classes", "class", 
 NAME_WORDS = ("class_names", "target_names", "label_names")
 HOW_TO_LABEL = "save them together, as x and y or images and labels in an .npz, or as images.npy and labels.npy"
 MIN_SIDE = 8  # of an image whose pixels lie in one row
+_SUFFIX = re.compile(r"\.np[yz]$", re.IGNORECASE)
 Array = np.ndarray | ImageFile | PackedArray
 Load = Callable[[], np.ndarray | PackedArray]
 
@@ -201,21 +202,24 @@ def open_arrays(path: Path, arrays: Mapping[str, Load], split: str | None, diges
 
 def _unnamed(arrays: Mapping[str, Load]) -> dict[str, Pair]:
     """Tell images from labels by their shape where their names do not: arr_0 and arr_1."""
-    dimensions = {name: load().ndim for name, load in arrays.items()}
-    images = [name for name, ndim in dimensions.items() if ndim > 1 and ndim == max(dimensions.values())]
-    labels = next((name for name, ndim in dimensions.items() if ndim < max(dimensions.values())), None)
+    shapes = {name: load().shape for name, load in arrays.items()}
+    if {len(shape) for shape in shapes.values()} == {2}:  # flat images, and perhaps one-hot labels, which are narrower
+        shapes = {name: shape if shape[1] >= MIN_SIDE**2 else shape[:1] for name, shape in shapes.items()}
+    most = max(map(len, shapes.values()))
+    images = [name for name, shape in shapes.items() if 1 < len(shape) == most]
+    labels = next((name for name, shape in shapes.items() if len(shape) < most), None)
     return {images[0]: Pair(images[0], labels)} if len(images) == 1 else {}
 
 
 def _open_pair(path: Path, arrays: Mapping[str, Load], pair: Pair, digest: str) -> Source:
     labels = np.asarray(arrays[pair.labels]()) if pair.labels else None
-    if labels is not None and (titles := next((name for name in NAME_WORDS if name in arrays), None)):
-        if labels.dtype.kind not in "iuf" or labels.min(initial=0) < 0:
-            raise ValueError("a label that is no index of a class name")
-        labels = _named(labels, np.asarray(arrays[titles]()))
-    elif labels is not None and "classes" in arrays and _are_titles(classes := np.asarray(arrays["classes"]()), labels):
-        labels = _named(labels, classes)
-    names = np.asarray(arrays["names"]()) if "names" in arrays else None
+    titles, classes, entries = (_beside(pair.images, arrays, words) for words in (NAME_WORDS, ("classes",), ("names",)))
+    if labels is not None and (titles or classes):
+        named = _named(labels, np.asarray(arrays[titles or classes or ""]()), is_certain=bool(titles))
+        if named is None and titles:
+            raise MidasError(f"{path}: not every label is the number of a name in {titles}, counted from 0; add names")
+        labels = labels if named is None else named
+    names = np.asarray(arrays[entries]()) if entries else None
     where = path / pair.images if path.is_dir() else path
     source = array_source(where, arrays[pair.images](), labels, names, digest)
     others = [name for name in arrays if name != pair.images]
@@ -223,17 +227,20 @@ def _open_pair(path: Path, arrays: Mapping[str, Load], pair: Pair, digest: str) 
     return source if pair.labels else replace(source, how_to_label=HOW_TO_LABEL + beside)
 
 
-def _are_titles(classes: np.ndarray, labels: np.ndarray) -> bool:
-    """Whether an array has a name for each class that labels index, not labels of images."""
-    if classes.ndim != 1 or classes.dtype.kind not in "US" or labels.dtype.kind not in "iuf" or not labels.size:
-        return False
-    count = labels.shape[1] if labels.ndim == 2 and labels.shape[1] > 1 else labels.max() + 1
-    return bool(labels.min() >= 0 and count <= len(classes) == len(np.unique(classes)))
+def _beside(images: str, arrays: Iterable[str], words: tuple[str, ...]) -> str | None:
+    """Find the array in the folder of the images that has one of these names."""
+    folder = images[: images.rfind("/") + 1]
+    return next((folder + word for word in words if folder + word in arrays), None)
 
 
-def _named(labels: np.ndarray, titles: np.ndarray) -> np.ndarray:
-    indices = labels.argmax(axis=1) if labels.ndim == 2 and labels.shape[1] > 1 else labels.astype(np.int64).ravel()
-    return titles.astype(str)[indices]
+def _named(labels: np.ndarray, titles: np.ndarray, is_certain: bool) -> np.ndarray | None:
+    """Replace the indices of class names by these; None if one is no index, or if perhaps they are no class names."""
+    if not is_certain and (titles.ndim != 1 or titles.dtype.kind not in "US" or len(np.unique(titles)) < len(titles)):
+        return None
+    indices = labels.argmax(axis=1) if labels.ndim == 2 and labels.shape[1] > 1 else labels.ravel()
+    if indices.dtype.kind not in "iuf" or not np.isin(indices, np.arange(len(titles))).all():
+        return None
+    return titles.astype(str)[indices.astype(np.int64)]
 
 
 # ---- files
@@ -272,30 +279,37 @@ def open_npz(path: Path, split: str | None, file: File | None = None, digest: st
 def open_in(tree: Tree, split: str | None) -> Source | None:
     """Open the NumPy files of a tree; None if there are none.
 
-    A single .npz file is opened as `open_npz` does; of several, and of .npy files, each holds images or labels.
+    An .npz file of several arrays is opened as `open_npz` does; of the others, and of .npy files, each holds images or
+    labels.
 
     Raises:
         MidasError: they cannot be read, or have no arrays of images.
     """
-    files = [name for name in tree.names if re.search(r"\.np[yz]$", name, re.IGNORECASE)]
+    files = [name for name in tree.names if _SUFFIX.search(name)]
     if not files:
         return None
+    if any(_holds_several(tree, name) for name in files):
+        chosen, notes = choose_part(tree.path, files, split)
+        if len({part_of(name) for name in chosen}) < len(chosen):
+            way_out = f"give one of them, as {tree.path}/{chosen[0]}"
+            raise MidasError(f"{tree.path}: contains several data sets ({some(chosen)}); {way_out}")
+        return join(tree.path, [open_file(tree, name, split) for name in chosen], notes)
     digest = tree.digest(files)
-    if len(files) == 1 and files[0].lower().endswith(".npz"):
-        return open_npz(tree.path / files[0], split, tree.files[files[0]], digest)
-    loaders = {re.sub(r"\.np[yz]$", "", name): partial(_load, tree, name) for name in files}
+    loaders = {_SUFFIX.sub("", name): partial(_load, tree, name) for name in files}
     if source := open_arrays(tree.path, loaders, split, digest):
         return source
     raise MidasError(f"{tree.path}: contains {some(files)}; expected X.npy and y.npy, or images.npy and labels.npy")
 
 
-def open_file(tree: Tree, name: str) -> Source:
-    """Open an .npy file, or an .npz file of a single array, with the labels beside it.
+def open_file(tree: Tree, name: str, split: str | None = None) -> Source:
+    """Open an .npz file as `open_npz` does, or an .npy file or .npz file of a single array with the labels beside it.
 
     Raises:
         MidasError: it cannot be read, or is not an array of images.
     """
-    stems = {re.sub(r"\.np[yz]$", "", each): each for each in tree.names if re.search(r"\.np[yz]$", each)}
+    if _holds_several(tree, name):
+        return open_npz(tree.locate(name), split, tree.files[name], tree.digest([name]))
+    stems = {_SUFFIX.sub("", each): each for each in tree.names if _SUFFIX.search(each)}
     files = {"images": name}
     for pair in find_pairs(list(stems)):
         labels = stems[pair.labels] if pair.labels else None
@@ -303,11 +317,24 @@ def open_file(tree: Tree, name: str) -> Source:
             raise MidasError(f"{tree.path}: these are labels; give the file of the images")
         if stems[pair.images] == name and labels:
             files["labels"] = labels
+    for word in (*NAME_WORDS, "classes", "names"):
+        beside = stems.get(_beside(name, stems, (word,)) or "")
+        if beside and beside not in files.values() and not _holds_several(tree, beside):
+            files[word] = beside
     loaders = {role: partial(_load, tree, file) for role, file in files.items()}
     source = open_arrays(tree.path, loaders, None, tree.digest(list(files.values())))
     if source is None:
         raise MidasError(f"{tree.path}: not an array of images")
     return source
+
+
+def _holds_several(tree: Tree, name: str) -> bool:
+    """Whether a file is an .npz file of several arrays."""
+    try:
+        with tree.files[name].open() as opened, zipfile.ZipFile(opened) as archive:
+            return len(archive.namelist()) > 1
+    except zipfile.BadZipFile:  # .npy, or damaged
+        return False
 
 
 def _load_member(path: Path, file: File, arrays: np.lib.npyio.NpzFile, name: str) -> np.ndarray | PackedArray:
@@ -347,7 +374,7 @@ def _load(tree: Tree, name: str) -> np.ndarray | PackedArray:
             if isinstance(loaded, np.ndarray):
                 return loaded
             if len(loaded.files) != 1:
-                raise MidasError(f"{path}: one of several .npz files, with {some(loaded.files)}; give it alone")
+                raise MidasError(f"{path}: holds {some(loaded.files) or 'nothing'}; expected one array")
             return _load_member(path, file, loaded, loaded.files[0])
     except MidasError:
         raise

@@ -11,6 +11,17 @@ from midas.errors import MidasError
 _REPACK = "unpack it and give the folder, or pack it again as zip"
 _SAVE = "save its arrays with numpy.savez as .npz, or its images as files in class folders"
 _NETWORK = "a network is given as --checkpoint, a .keras file with its card (card.json)"
+HEAD = 1024  # bytes by which a file is recognized
+# First bytes as a pattern, what it is, and the way out.
+CONTENTS = (
+    (rb"%!PS|\xc5\xd0\xd3\xc6", "a PostScript drawing", "export it as PNG"),
+    (rb"\s*<(svg|!DOCTYPE svg|(\?xml|!--).{0,900}<svg)", "an SVG drawing", "export it as PNG"),
+    (rb"\s*<(!DOCTYPE html|html)", "a web page", "download the file itself"),
+    (rb"....ftyp(mp4|isom|iso[2-6]|avc1|qt  |M4V|3gp|MSNV)|\x1aE\xdf\xa3|RIFF....AVI ", "a video", "export its frames"),
+    (rb"\xff\n|\0\0\0\x0cJXL ", "a JPEG XL image", "export it as JPEG or PNG"),
+    (rb"PK\x03\x04|\x1f\x8b", "an archive", "unpack it"),
+    (rb"version https://git-lfs", "a pointer of Git LFS", "run 'git lfs pull'"),
+)
 # First bytes, suffixes, what it is, and the way out.
 FORMATS = (
     (b"7z\xbc\xaf\x27\x1c", r"\.7z", "a 7z archive", _REPACK),
@@ -44,6 +55,9 @@ MEMBERS = (
 
 def describe(path: Path, head: bytes) -> tuple[str, str] | None:
     """Recognize a file by its first bytes or its name: what it is and the way out; None if it is unknown."""
+    for pattern, what, way_out in CONTENTS:
+        if re.match(pattern, head, re.DOTALL | re.IGNORECASE):
+            return what, way_out
     for magic, _suffix, what, way_out in FORMATS:
         if magic and head.startswith(magic):
             return what, way_out

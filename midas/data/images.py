@@ -62,14 +62,6 @@ SIGNATURES = re.compile(  # of the common formats
     rb"|....ftyp(avi|hei|hev|mif1|msf1)|\0\0\0\x0cjP|\xff\x4f\xff\x51|\0\0[\1\2]\0[^\0]\0",
     re.DOTALL,
 )
-NOT_IMAGES = (  # how other files begin, and what they are
-    (rb"%!PS|\xc5\xd0\xd3\xc6", "a PostScript drawing; export it as PNG"),
-    (rb"\s*<(svg|!DOCTYPE svg|(\?xml|!--).{0,900}<svg)", "an SVG drawing; export it as PNG"),
-    (rb"\s*<(!DOCTYPE html|html)", "a web page; download the image itself"),
-    (rb"....ftyp(mp4|isom|iso[2-6]|avc1|qt  |M4V|3gp|MSNV)|\x1aE\xdf\xa3|RIFF....AVI ", "a video; export its frames"),
-    (rb"PK\x03\x04|\x1f\x8b", "an archive; unpack it"),
-    (rb"version https://git-lfs", "a pointer of Git LFS; run 'git lfs pull'"),
-)
 
 
 def decode_pages(data: bytes) -> Iterator[Page]:
@@ -321,10 +313,7 @@ def _open(data: bytes) -> Image:
 
 def _unidentified(data: bytes) -> np.ndarray:
     """Decode what only OpenCV knows, or say what else it is."""
-    for pattern, what in NOT_IMAGES:
-        if re.match(pattern, data[:1024], re.DOTALL | re.IGNORECASE):
-            raise UnreadableImage(f"not an image but {what}")
-    if known := foreign.describe(Path(), data[:64]):
+    if known := foreign.describe(Path(), data[: foreign.HEAD]):
         raise UnreadableImage("not an image but {}; {}".format(*known))
     return _opencv(data)
 

@@ -60,7 +60,8 @@ def value_range(images: Iterable[np.ndarray]) -> tuple[float, float]:
     """Find the values of black and white in images that belong together.
 
     Black is 0, or the lowest value if that is negative. White is 1, 255 or 2^n - 1, the smallest of these that is not
-    below the highest value, or the highest value itself if it is not a tenth of that or if black is negative.
+    below the highest value, or the highest value itself if it is not a tenth of that. If black is negative, white is
+    the median of the images' highest values, as pixels that were standardized one by one have outliers.
 
     Args:
         images: arrays (n, height, width) or (n, height, width, channels), the channels as in `to_grayscale`.
@@ -68,7 +69,7 @@ def value_range(images: Iterable[np.ndarray]) -> tuple[float, float]:
     >>> value_range([np.array([[[0.0, 16.0]]])]), value_range([np.array([[[-1, 3]]])])
     ((0.0, 16.0), (-1.0, 3.0))
     """
-    low, high = 0.0, 0.0
+    low, high, tops = 0.0, 0.0, [np.zeros(0)]
     for block in images:
         colors = block[..., :-1] if block.ndim == 4 and block.shape[3] in (2, 4) else block
         finite = colors[np.isfinite(colors)] if colors.dtype.kind == "f" else colors
@@ -76,8 +77,14 @@ def value_range(images: Iterable[np.ndarray]) -> tuple[float, float]:
         if colors.dtype == np.uint8 and high > FAINT * 255:
             return BYTES
         low = min(low, float(finite.min(initial=0)))
+        if low < 0:
+            values = np.nan_to_num(colors, nan=low, posinf=low, neginf=low)
+            tops.append(values.reshape(len(values), -1).max(axis=1, initial=low))
     white = _white(high)
-    return low, high if low < 0 or 0 < high <= FAINT * white else white
+    if low < 0:
+        middle = float(np.median(np.concatenate(tops)))
+        return low, middle if middle > 0 else high
+    return low, high if 0 < high <= FAINT * white else white
 
 
 def _white(highest: float) -> float:

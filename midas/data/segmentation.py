@@ -16,15 +16,16 @@ from scipy.sparse.csgraph import connected_components
 from midas.data.glyphs import UNKNOWN_PLACE, Glyph
 from midas.data.ink import pen_width
 from midas.data.levels import BLANK, UnreadableImage
-from midas.data.paper import Sheet, find_sheet
+from midas.data.paper import Sheet, find_sheet, paint_over
 from midas.data.photographs import page_ink
 from midas.data.preprocessing import bare_image, frame_glyph, look_at
 from midas.data.ruling import remove_ruling
-from midas.data.surroundings import has_four_sides
+from midas.data.surroundings import find_dark_corners, has_four_sides
 
 MAX_SIDE = 4000  # pixels; a larger page is shrunk
 MIN_SIDE = 64  # pixels; smaller images are taken to show a single character
 MAX_COMPONENTS = 20_000  # of ink; a page of print has about 4,000
+ROW = 1.8  # the width of a smaller image, to its height, that may show several
 SHEET = 0.25  # of the image: what is smaller and empty is the cell of a form
 ACROSS = 0.4  # of the image's longer side: what is longer may be a ruled line
 SOLID = 96  # of 255: ink that connects two pixels; fainter ink is the soft edge of a stroke
@@ -122,6 +123,8 @@ def find_characters(gray: np.ndarray, size: int = 28) -> Segmentation:
     shrink = max(1.0, max(gray.shape) / MAX_SIDE)
     if shrink > 1:
         gray = cv2.resize(gray, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA)
+    corners = find_dark_corners(look_at(gray).ink)
+    gray = gray if corners is None else paint_over(gray, corners)
     sheet = find_sheet(gray)
     if sheet.is_empty and sheet.image.size > gray.size * SHEET:
         raise UnreadableImage("blank: an empty sheet")
@@ -145,14 +148,14 @@ def shows_several(gray: np.ndarray) -> bool:
 
     Args:
         gray: uint8 array (height, width), dark on light or light on dark; not blank. Images smaller than `MIN_SIDE` are
-            taken to show one.
+            taken to show one, unless they are much wider than high.
 
     >>> page = np.full((90, 120), 255, np.uint8)
     >>> page[20:60, 20:24] = page[20:60, 80:84] = 0
     >>> shows_several(page)
     True
     """
-    if max(gray.shape) < MIN_SIDE:
+    if max(gray.shape) < MIN_SIDE and gray.shape[1] < ROW * gray.shape[0]:
         return False
     try:
         return _count(gray) > 1 and _count(bare_image(gray)) > 1

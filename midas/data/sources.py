@@ -111,8 +111,13 @@ def _open_archive(path: Path, file: Path | io.BytesIO) -> Tree | None:
     on_disk = File.on_disk(file) if isinstance(file, Path) else File(lambda: io.BytesIO(file.getvalue()))
     with on_disk.start() as opened:
         start = opened.read(512)
-    is_tar = start[257:262] == b"ustar" or on_disk.head(512)[257:262] == b"ustar"
-    if not is_tar and (start[:4] in (b"PK\3\4", b"PK\5\6") or path.suffix.lower() == ".zip"):
+    unpacked = on_disk.head(foreign.HEAD)
+    is_tar = start[257:262] == b"ustar" or unpacked[257:262] == b"ustar"
+    if not is_tar and start[:4] in (b"PK\3\4", b"PK\5\6"):
+        return archives.open_zip(path, file)
+    if not is_tar and path.name.lower().endswith((".zip", *TAR_SUFFIXES)):
+        foreign.refuse(path, unpacked)  # renamed, or what a server sent instead
+    if not is_tar and path.suffix.lower() == ".zip":
         return archives.open_zip(path, file)
     return archives.open_tar(path, file) if is_tar or path.name.lower().endswith(TAR_SUFFIXES) else None
 
@@ -201,7 +206,7 @@ def _open_npz(path: Path, split: str | None) -> Source:
     siblings = archives.open_siblings(path)
     pairs = arrays.find_pairs([name.removesuffix(".npz") for name in siblings.names if name.endswith(".npz")])
     if any(pair.images == path.stem and pair.labels for pair in pairs):
-        return arrays.open_file(siblings, path.name)
+        return arrays.open_file(siblings, path.name, split)
     return arrays.open_npz(path, split, digest=file_digest(path))
 
 
@@ -219,17 +224,17 @@ def _open_file(tree: Tree, name: str, split: str | None) -> Source:
     Args:
         tree: what lies beside it.
         name: of the file in the tree.
-        split: as in `open_source`, for a table of images; other files are taken whole.
+        split: as in `open_source`, for a table of images and an .npz file; other files are taken whole.
     """
     file, path = tree.files[name], tree.locate(name)
     if _is_image(name, file):
         return _open_image(path, file, tree.digest([name]))
-    head = file.head(8)
+    head = file.head(foreign.HEAD)
     is_idx = len(head) > 3 and head[:2] == b"\0\0" and head[2] in idx.TYPES and 1 <= head[3] <= 4
     if is_idx or idx.NAME.search(name):
         return idx.open_file(tree, name)
     if head.startswith(b"\x93NUMPY") or name.lower().endswith((".npy", ".npz")):
-        return arrays.open_file(tree, name)
+        return arrays.open_file(tree, name, split)
     if head.startswith(b"PAR1") or parquet.SUFFIX.search(name):
         return parquet.open_file(tree, name)
     foreign.refuse(path, head)

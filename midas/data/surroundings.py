@@ -22,8 +22,12 @@ HOLLOW = 0.15  # of the image, for the box of a component that may be an empty f
 BAND = 0.06  # of a frame's longer side, in which its sides lie
 FRAMED = 0.6  # of the length of each of the sides
 STRONG = 128  # of 255: in photographs only such ink is searched for lines
+SKEWED = 3  # dark corners, at least, of a scan that was turned
+CONVEX = 0.97  # of its convex hull: the paper between such corners covers more
+SHEET = 0.5  # of the image, at least
 SPECK = 0.1  # of the image: if all ink is smaller, it may be holes
 SEVERAL = 3  # components, besides dust: more than a letter and its dot
+DASHES = 12  # components of any size: as many as the dashes of a box
 
 
 def may_be_surrounded(ink: np.ndarray, components: np.ndarray) -> bool:
@@ -49,7 +53,7 @@ def may_be_surrounded(ink: np.ndarray, components: np.ndarray) -> bool:
         return True
     if ((area > SOLID[1] * box) & (box > SOLID[0] * ink.size)).any():
         return True
-    if np.count_nonzero(area > area.max() / 50) >= SEVERAL:
+    if np.count_nonzero(area > area.max() / 50) >= SEVERAL or len(components) >= DASHES:
         return True
     main = components[box.argmax()]
     x, y, across, down, _ = main
@@ -76,11 +80,14 @@ def without_surroundings(gray: np.ndarray, small: np.ndarray, ink: np.ndarray, i
         is_photo: whether its light may be uneven.
 
     Returns:
-        uint8 array, the sheet or the cell, or the image without lines or holes; None if it has none.
+        uint8 array, the sheet or the cell, or the image without lines, holes or dark corners; None if it has none.
 
     Raises:
         UnreadableImage: it is an empty sheet, cell or form.
     """
+    corners = find_dark_corners(ink)
+    if corners is not None:
+        return paint_over(gray, corners)
     sheet = find_sheet(gray, cells=True)
     if sheet.is_empty:
         raise UnreadableImage("blank: an empty sheet or box")
@@ -97,3 +104,33 @@ def without_surroundings(gray: np.ndarray, small: np.ndarray, ink: np.ndarray, i
         raise UnreadableImage("blank: ruling, but no character")
     edges = cv2.dilate(printed.view(np.uint8), np.ones((3, 3), np.uint8))
     return paint_over(gray, edges * ~(inked & ~printed))
+
+
+def find_dark_corners(ink: np.ndarray) -> np.ndarray | None:
+    """Find the dark wedges along the border of a scan that was turned: around them the paper is convex.
+
+    Args:
+        ink: uint8 array (height, width), light ink on black.
+
+    Returns:
+        uint8 array, 1 at the wedges and at their soft edges; None if there are none, or no other ink.
+
+    >>> ink = cv2.fillConvexPoly(np.full((90, 90), 255, np.uint8), np.array([[9, 0], [89, 9], [80, 89], [0, 80]]), 0)
+    >>> ink[40:60, 45] = 255
+    >>> mask = find_dark_corners(ink)
+    >>> int(mask[0, 0]), int(mask[50, 45])
+    (1, 0)
+    """
+    inked = (ink > INK).view(np.uint8)
+    if np.count_nonzero(inked[[0, 0, -1, -1], [0, -1, 0, -1]]) < SKEWED:
+        return None
+    parts = cv2.connectedComponents(inked, connectivity=8)[1]
+    outer = np.isin(parts, np.setdiff1d(border_pixels(parts), 0)).view(np.uint8)
+    paper = 1 - outer
+    area = np.count_nonzero(paper)
+    if not (inked & paper).any() or area < SHEET * paper.size:
+        return None
+    hull = cv2.convexHull(cv2.findNonZero(paper))
+    if area < CONVEX * np.count_nonzero(cv2.fillConvexPoly(np.zeros_like(paper), hull, 1)):
+        return None
+    return cv2.dilate(outer, np.ones((5, 5), np.uint8))
