@@ -22,6 +22,7 @@ TIGHT_BORDER = 0.62  # of the border with ink nearby: 95 % of tight crops have m
 DARK = 32  # gray levels added to the light before dividing by it: in near darkness the quotient would be noise
 LIGHT_SIDE = 320  # pixels of the copy in which the light is told from paper and ink
 STEEP = 0.16  # change of the logarithm from pixel to pixel of that copy: where it is less, that of the light
+NOISY = 0.4  # of that copy: if more is steep, it is by noise; edges of ink, paper and tables take up to a quarter
 FAINTEST = 4  # gray levels added before taking the logarithm, in which the noise of black would be steep
 BRIGHT = 220  # gray level of the lightest paper when the light is evened out
 MIN_SEPARATION = 4  # between ink and paper, in standard deviations of the paper; thresholded noise reaches 2.7
@@ -55,7 +56,7 @@ def even_light(gray: np.ndarray) -> np.ndarray:
         gray: uint8 array (height, width), dark on light or light on dark.
 
     Returns:
-        uint8 array of the same shape.
+        uint8 array of the same shape; the image itself if it is as noisy as near darkness.
 
     >>> light = np.linspace(0.4, 1, 120) * np.ones((90, 1))
     >>> page = np.full((90, 120), 220.0); page[30:60, 50:60] = 40
@@ -72,6 +73,8 @@ def even_light(gray: np.ndarray) -> np.ndarray:
         steps = np.diff(np.pad(log, [(int(axis == n),) * 2 for n in (0, 1)], "edge"), axis=axis)
         # Both flanks of a line and the soft tails of an edge count, or else the levels on its sides would not agree.
         steep = cv2.dilate((np.abs(steps) >= STEEP).view(np.uint8), np.ones((5, 5), np.uint8))
+        if steep.mean() > NOISY:
+            return gray
         divergence += np.diff(steps * steep, axis=axis)
     eigenvalues = np.add.outer(*(2 * np.cos(np.pi * np.arange(n) / n) - 2 for n in log.shape))
     eigenvalues[0, 0] = 1  # the mean is free
