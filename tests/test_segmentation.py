@@ -105,19 +105,25 @@ def on_table(page):
     return cv2.copyMakeBorder(np.minimum(page, 230), 60, 60, 80, 80, cv2.BORDER_CONSTANT, value=70)
 
 
+def in_a_shadow(page):
+    photo = on_table(page)
+    photo[:, : photo.shape[1] * 2 // 3] //= 2
+    return cv2.GaussianBlur(photo, (5, 5), 0)
+
+
 def in_uneven_light(page):
     light = np.linspace(0.45, 1, page.shape[1]) * np.linspace(1, 0.8, page.shape[0])[:, None]
     noise = np.random.default_rng(0).normal(0, 4, page.shape)
     return np.clip((30 + 0.8 * page) * light + noise, 0, 255).astype(np.uint8)
 
 
-@pytest.mark.parametrize("change", [ruled, on_table, in_uneven_light])
+@pytest.mark.parametrize("change", [ruled, on_table, in_a_shadow, in_uneven_light])
 def test_pages_are_read_as_they_are_photographed(change):
     page = cv2.copyMakeBorder(write_page(TEXT), 40, 40, 60, 60, cv2.BORDER_CONSTANT, value=255)
     changed = change(page)
     assert shape(find_characters(changed)) == expected(TEXT)
     clean, found = (find_characters(each).lines[0][0].box for each in (page, changed))
-    inset = (80, 60) * 2 if change is on_table else (0, 0) * 2
+    inset = (80, 60) * 2 if change in (on_table, in_a_shadow) else (0, 0) * 2
     assert np.array(found) - inset == pytest.approx(np.array(clean), abs=4)
 
 

@@ -84,6 +84,11 @@ def even_light(gray: np.ndarray) -> np.ndarray:
     return cv2.multiply(cv2.convertScaleAbs(gray, beta=FAINTEST), gain, dtype=cv2.CV_8U)
 
 
+def is_uneven(gray: np.ndarray) -> bool:
+    """Whether the paper of a page of characters, uint8 (height, width), is not equally light all over the image."""
+    return max(gray.shape) >= CROP and bool(np.ptp(_page_papers(gray)[1]) >= MIN_CONTRAST)
+
+
 def page_ink(gray: np.ndarray) -> np.ndarray:
     """Turn a page of characters into light ink on black, with the light evened out if it is uneven.
 
@@ -96,18 +101,27 @@ def page_ink(gray: np.ndarray) -> np.ndarray:
     Raises:
         UnreadableImage: the page is blank.
     """
-    shrink = max(1.0, max(gray.shape) / PAGE_SIDE)
-    small = cv2.resize(gray, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA)
-    paper, ink = ink_levels(small)
-    is_light = paper > ink
-    soft = cv2.GaussianBlur(small if is_light else 255 - small, (3, 3), 0)
-    papers = _paper_levels(soft, max(small.shape) // PAGE_WINDOWS | 1)
+    is_light, papers = _page_papers(gray)
     if np.ptp(papers) < MIN_CONTRAST:
+        paper, ink = ink_levels(_page_copy(gray))
         depths = (np.arange(256) - paper) * (255 / (ink - paper))
         return cv2.LUT(gray, np.clip(depths, 0, 255).round().astype(np.uint8))
     gray = gray if is_light else 255 - gray
     evened, inked = _even_light(gray, cv2.resize(papers, gray.shape[::-1]), is_light)
     return np.rint(cv2.dilate(inked, np.ones((3, 3), np.uint8)) * evened.clip(0, 255)).astype(np.uint8)
+
+
+def _page_copy(gray: np.ndarray) -> np.ndarray:
+    shrink = max(1.0, max(gray.shape) / PAGE_SIDE)
+    return cv2.resize(gray, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA)
+
+
+def _page_papers(gray: np.ndarray) -> tuple[bool, np.ndarray]:
+    """Decide whether the paper of a page is lighter than its ink, and estimate its levels in a small copy."""
+    soft = cv2.GaussianBlur(_page_copy(gray), (3, 3), 0)
+    side = max(soft.shape) // PAGE_WINDOWS | 1
+    is_light, _ = _polarity(soft, side)
+    return is_light, _paper_levels(soft if is_light else 255 - soft, side)
 
 
 def clean_photo(gray: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from midas.data.glyphs import UNKNOWN_PLACE, Glyph
 from midas.data.ink import pen_width
 from midas.data.levels import BLANK, UnreadableImage
 from midas.data.paper import Sheet, find_sheet, paint_over
-from midas.data.photographs import page_ink
+from midas.data.photographs import even_light, is_uneven, page_ink
 from midas.data.preprocessing import bare_image, frame_glyph, look_at
 from midas.data.ruling import remove_ruling
 from midas.data.surroundings import find_dark_corners, has_four_sides
@@ -123,6 +123,8 @@ def find_characters(gray: np.ndarray, size: int = 28) -> Segmentation:
     shrink = max(1.0, max(gray.shape) / MAX_SIDE)
     if shrink > 1:
         gray = cv2.resize(gray, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA)
+    if look_at(gray).is_photo and is_uneven(gray):  # small text on a plain page looks like a photograph from afar
+        gray = even_light(gray)
     corners = find_dark_corners(look_at(gray).ink)
     gray = gray if corners is None else paint_over(gray, corners)
     sheet = find_sheet(gray)
