@@ -15,8 +15,8 @@ import numpy as np
 from midas.data.glyphs import UNKNOWN_PLACE, Glyph, place_on_page
 from midas.data.ink import INK, border_pixels, box_of_components, components, glyph_box, ink_levels, pen_width
 from midas.data.levels import BLANK, UnreadableImage
-from midas.data.photographs import CROP, clean_photo, is_photo
-from midas.data.surroundings import find_sheet_in_shadow, may_be_surrounded, without_surroundings
+from midas.data.photographs import clean_photo, is_photo
+from midas.data.surroundings import may_be_surrounded, without_surroundings
 
 BOX_FRACTION = 20 / 28  # MNIST fits its digits into 20x20 of 28x28 pixels
 WORKING_SIDE = 320  # pixels; the glyph is located in a copy whose longer side has about this length
@@ -78,7 +78,7 @@ def normalize(gray: np.ndarray, size: int = 28) -> Glyph:
 
 
 def bare_image(gray: np.ndarray) -> np.ndarray:
-    """Take away what surrounds a character: uneven light, the table, dark edges, boxes, ruling, holes.
+    """Take away what surrounds a character: the table, dark edges, boxes, ruling, holes.
 
     Args:
         gray: uint8 array (height, width), dark on light or light on dark.
@@ -114,9 +114,6 @@ class View:
 def _bare(gray: np.ndarray) -> tuple[np.ndarray, View]:
     """Take away up to `DEPTH` sheets, boxes and sets of lines around a character."""
     view = look_at(gray)
-    if view.is_photo and max(gray.shape) >= CROP:  # in a smaller image the edges of strokes are not steep
-        sheet = find_sheet_in_shadow(gray)
-        gray, view = sheet, look_at(sheet)
     for _ in range(DEPTH):
         if not (view.is_photo or may_be_surrounded(view.ink, view.components)):
             break

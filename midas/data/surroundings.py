@@ -1,4 +1,4 @@
-"""What surrounds a character and is none: a table, dark edges of a scan, boxes, ruling, punched holes.
+"""What surrounds a character and is none: a table, dark edges of a scan, boxes, ruling, punched holes, dark corners.
 
 Most images show nothing of the kind, which a look at the components of ink tells; only the others are searched.
 """
@@ -93,6 +93,10 @@ def without_surroundings(gray: np.ndarray, small: np.ndarray, ink: np.ndarray, i
     if corners is not None:
         return paint_over(gray, corners)
     sheet = find_sheet(gray, cells=True)
+    if is_photo and (sheet.is_empty or sheet.image is gray):
+        hidden = _sheet_in_shadow(gray)
+        if hidden is not None:
+            return hidden
     if sheet.is_empty:
         raise UnreadableImage("blank: an empty sheet or box")
     if sheet.image is not gray:
@@ -113,15 +117,14 @@ def without_surroundings(gray: np.ndarray, small: np.ndarray, ink: np.ndarray, i
     return paint_over(gray, edges * ~(inked & ~printed))
 
 
-def find_sheet_in_shadow(gray: np.ndarray) -> np.ndarray:
-    """Cut out the light sheet whose edge a shadow hides, and even out its light; the image itself if there is none."""
-    plain = find_sheet(gray, cells=True)
-    if plain.image is gray or plain.is_empty:
-        evened = even_light(gray)
-        sheet = find_sheet(evened, cells=True)
-        if sheet.image is not evened and not sheet.is_empty and np.median(sheet.image) > LIGHT:
-            return sheet.image
-    return gray
+def _sheet_in_shadow(gray: np.ndarray) -> np.ndarray | None:
+    """Cut out a light sheet whose edge a shadow hides, with its light evened out; None if there is none."""
+    if max(gray.shape) < CROP:  # the edges of strokes are not steep there
+        return None
+    evened = even_light(gray)
+    sheet = find_sheet(evened, cells=True)
+    is_sheet = sheet.image is not evened and not sheet.is_empty and np.median(sheet.image) > LIGHT
+    return sheet.image if is_sheet else None
 
 
 def find_dark_corners(ink: np.ndarray) -> np.ndarray | None:
