@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -48,17 +49,21 @@ def flow(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return cv2.resize(found, first.shape[::-1], interpolation=cv2.INTER_AREA) / SCALE
 
 
-def between(first: np.ndarray, second: np.ndarray, share: float) -> np.ndarray:
-    """Make the glyph, uint8 (side, side), that is `share` of the way from one glyph to another.
+def between(first: np.ndarray, second: np.ndarray, shares: Sequence[float]) -> list[np.ndarray]:
+    """Make the glyphs, uint8 (side, side), that are these shares of the way from one glyph to another.
 
     >>> glyph = np.zeros((36, 36), np.uint8); glyph[8:28, 12:16] = 255
-    >>> bool(np.array_equal(between(glyph, glyph, 0.5), glyph))
+    >>> bool(np.array_equal(between(glyph, glyph, [0.5])[0], glyph))
     True
     """
-    there, back = share * flow(first, second), (1 - share) * flow(second, first)
+    there, back = flow(first, second), flow(second, first)
     grid = np.stack(np.meshgrid(*[np.arange(len(first), dtype=np.float32)] * 2), axis=-1)
-    moved = [cv2.remap(each, grid - by, None, cv2.INTER_LINEAR) for each, by in ((first, there), (second, back))]
-    return cv2.addWeighted(moved[0], 1 - share, moved[1], share, 0)
+    found = []
+    for share in shares:
+        from_first = cv2.remap(first, grid - share * there, None, cv2.INTER_LINEAR)
+        from_second = cv2.remap(second, grid - (1 - share) * back, None, cv2.INTER_LINEAR)
+        found.append(cv2.addWeighted(from_first, 1 - share, from_second, share, 0))
+    return found
 
 
 def rows(glyphs: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]) -> np.ndarray:
@@ -68,7 +73,7 @@ def rows(glyphs: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]) -
         of_class = np.flatnonzero(labels == class_names.index(name)) if name in class_names else []
         if len(of_class) > 1:
             first, second = glyphs[rng.choice(of_class, 2, replace=False)]
-            found.append(np.hstack([between(first, second, share) for share in np.linspace(0, 1, STEPS).tolist()]))
+            found.append(np.hstack(between(first, second, np.linspace(0, 1, STEPS).tolist())))
     if not found:
         raise MidasError(f"no two drawings of any of {', '.join(SHOWN)}; give the data of Part 1")
     return 255 - np.kron(np.vstack(found), np.ones((2, 2), np.uint8))

@@ -10,8 +10,8 @@ import numpy as np
 def test_a_stroke_between_two_strokes_lies_between_them():
     first, second = np.zeros((2, morphing.SIDE, morphing.SIDE), np.uint8)
     first[8:28, 14:18], second[8:28, 18:22] = 255, 255
-    middle = morphing.between(first, second, 0.5).astype(float)
-    columns = middle.sum(axis=0)
+    (middle,) = morphing.between(first, second, [0.5])
+    columns = middle.astype(float).sum(axis=0)
     assert abs((columns * np.arange(morphing.SIDE)).sum() / columns.sum() - 17.5) < 0.5
     assert columns[15:21].sum() > 0.9 * columns.sum()
 
