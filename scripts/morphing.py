@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -87,6 +88,8 @@ def main() -> None:
     parser.add_argument("--data-dir", default=os.environ.get("MIDAS_DATA", "data"))
     options = parser.parse_args()
     data = datasets.load("part1", options.data_dir, SIDE, None)
+    for each in data.skipped:
+        print(f"skipped {each.name}: {each.reason}", file=sys.stderr)
     _, content = cv2.imencode(".png", rows(np.asarray(data.glyphs.images), data.labels, data.class_names))
     with atomic(options.picture) as path:
         path.write_bytes(content.tobytes())

@@ -22,3 +22,15 @@ def test_the_picture_shows_a_row_for_each_class(tmp_path, monkeypatch):
     morphing.main()
     shape = cv2.imread(str(path), cv2.IMREAD_UNCHANGED).shape
     assert shape == (2 * morphing.SIDE * len(morphing.SHOWN), 2 * morphing.SIDE * morphing.STEPS)
+
+
+def test_an_image_that_cannot_be_read_is_named(tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "trainPart1" / "train" / "Sample011"
+    folder.mkdir(parents=True)
+    for number in (1, 2):
+        drawing = cv2.line(np.full((90, 120), 255, np.uint8), (40 + number, 20), (60, 70), 0, 5)
+        cv2.imwrite(str(folder / f"img011-00{number}.png"), drawing)
+    (folder / "img011-003.png").write_bytes(b"no image")
+    monkeypatch.setattr(sys, "argv", ["morphing.py", "--data-dir", str(tmp_path), str(tmp_path / "morphing.png")])
+    morphing.main()
+    assert "img011-003.png" in capsys.readouterr().err
