@@ -23,7 +23,7 @@ DARK = 32  # gray levels added to the light before dividing by it: in near darkn
 LIGHT_SIDE = 320  # pixels of the copy in which the light is told from paper and ink
 STEEP = 0.16  # change of the logarithm from pixel to pixel of that copy: where it is less, that of the light
 NOISY = 0.4  # of that copy: if more is steep, it is by noise; edges of ink, paper and tables take up to a quarter
-FAINTEST = 4  # gray levels added before taking the logarithm, in which the noise of black would be steep
+FAINTEST = 4  # gray levels added before taking the logarithm, or else the noise of black would be steep
 BRIGHT = 220  # gray level of the lightest paper when the light is evened out
 MIN_SEPARATION = 4  # between ink and paper, in standard deviations of the paper; thresholded noise reaches 2.7
 
