@@ -13,20 +13,14 @@ from midas.learning.losses import (
     MOMENTUM,
     ComplementaryCrossentropy,
     ExponentialSurrogate,
-    ForwardCrossentropy,
     ProgressiveIdentification,
     SmoothedCrossentropy,
     UnbiasedRisk,
     WeightedDiscriminative,
     make_loss,
 )
-from midas.metrics.complementary import uniform_transition
 
 CLASSES = 5
-# Zeros off and on the diagonal, and no symmetry, so that a transposed matrix shows.
-SKEWED = np.array(
-    [[0, 0.5, 0.5, 0, 0], [0.2, 0, 0.8, 0, 0], [0.1, 0.1, 0.1, 0.3, 0.4], [0, 1, 0, 0, 0], [0.25, 0.25, 0, 0.5, 0]]
-)
 
 
 def of_label(values, labels):
@@ -58,10 +52,6 @@ FORMULAS = {
     "smoothed": (
         lambda **options: SmoothedCrossentropy(0.3, **options),
         lambda p, k: -0.7 * np.log(of_label(p, k)) - 0.3 * np.log(p).mean(axis=1),
-    ),
-    "forward": (
-        lambda **options: ForwardCrossentropy(SKEWED, **options),
-        lambda p, k: -np.log(of_label(p @ SKEWED, k)),
     ),
     "scl-exp": (ExponentialSurrogate, lambda p, k: np.exp(of_label(p, k))),
     "l-w": (WeightedDiscriminative, discriminative),
@@ -102,12 +92,6 @@ LN2 = math.log(2)
     [
         # "Not class 0" has probability (1 - 1/2) / 2 = 1/4, "not class 1" (1 - 1/4) / 2 = 3/8.
         (ComplementaryCrossentropy(reduction=None), [0, 1], [2 * LN2, -math.log(3 / 8)]),
-        # 1/4 * 0.2 + 1/4 * 1 and 1/2 * 0.5
-        (
-            ForwardCrossentropy([[0, 0.5, 0.5], [0.2, 0, 0.8], [1, 0, 0]], reduction=None),
-            [0, 1],
-            [-math.log(0.3), 2 * LN2],
-        ),
         (ExponentialSurrogate(reduction=None), [0, 1], [math.exp(1 / 2), math.exp(1 / 4)]),
         # q_0 = 1 / (1 + 2 exp(1/2 - 1/4)) weighs 1 + 1/2 / 2; q_1 = 1 / (2 + exp(1/4 - 1/2)) weighs 1 + 3/4 / 2.
         (
@@ -172,10 +156,8 @@ def test_extreme_logits_stay_finite_with_finite_gradients(name, scale):
 def test_extreme_logits_cost_what_they_should():
     logits = np.array([[1e4, 0, 0], [-1e4, 1e4, 0]], np.float32)
     labels = np.array([0, 1])
-    transition = [[0, 0.5, 0.5], [0.2, 0, 0.8], [1, 0, 0]]
     near = {"rel": 1e-3}
     assert ComplementaryCrossentropy(reduction=None)(labels, logits).numpy() == pytest.approx([1e4, 1e4], **near)
-    assert ForwardCrossentropy(transition, reduction=None)(labels, logits).numpy() == pytest.approx([1e4, 2e4], **near)
     assert ExponentialSurrogate(reduction=None)(labels, logits).numpy() == pytest.approx([math.e] * 2, **near)
     assert WeightedDiscriminative(reduction=None)(labels, logits).numpy() == pytest.approx(
         [math.log(1 + 2 * math.e)] * 2, **near
@@ -199,27 +181,6 @@ def test_needs_no_batch_of_known_size(name):
     traced = tf.function(lambda truth, logits: loss(truth, logits), input_signature=shapes)
     value = traced(truth.astype(np.float32), logits.astype(np.float32))
     assert value.shape == () and float(value) == pytest.approx(float(loss(truth, logits)), rel=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("transition", "other"),
-    [
-        (uniform_transition(10), ComplementaryCrossentropy(reduction=None)),
-        (np.eye(10), keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction=None)),
-    ],
-    ids=["complementary", "correct"],
-)
-def test_forward_correction_reduces_to_other_losses_for_simple_matrices(transition, other):
-    rng = np.random.default_rng(0)
-    logits, labels = rng.normal(0, 3, (64, 10)).astype(np.float32), rng.integers(0, 10, 64)
-    ours = ForwardCrossentropy(transition, reduction=None)(labels, logits).numpy()
-    assert ours == pytest.approx(other(labels, logits).numpy(), rel=1e-5, abs=1e-6)
-
-
-@pytest.mark.parametrize("transition", [[[0.5, 0.5]], [[0, 0.9], [1, 0]], [[-1, 2], [1, 0]], [0.5, 0.5]])
-def test_forward_correction_refuses_what_is_not_a_transition_matrix(transition):
-    with pytest.raises(ValueError, match="not a square matrix"):
-        ForwardCrossentropy(transition)
 
 
 def test_the_unbiased_risk_averages_to_cross_entropy_over_all_complementary_labels():

@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 from keras import ops
 
@@ -24,14 +23,10 @@ RISE = 0.1  # ... and over which their weight then rises to 1
 SHARPNESS = 2  # power that targets are raised to
 
 
-def _flat(labels: Any) -> Any:
-    """Flatten labels to int32 (n,): Keras passes them as floats, and a pipeline can pass a column."""
-    return ops.cast(ops.reshape(labels, (-1,)), "int32")
-
-
 def _one_hot(labels: Any, logits: Any, dtype: str | None = None) -> Any:
-    """Encode labels as rows (n, K), by default of the dtype of the logits."""
-    return ops.one_hot(_flat(labels), logits.shape[-1], dtype=dtype or logits.dtype)
+    """Encode labels, which Keras passes as floats and maybe in a column, as rows (n, K), by default like the logits."""
+    flat = ops.cast(ops.reshape(labels, (-1,)), "int32")
+    return ops.one_hot(flat, logits.shape[-1], dtype=dtype or logits.dtype)
 
 
 def _negative_log_likelihood(candidates: Any, logits: Any) -> Any:
@@ -53,8 +48,8 @@ class ComplementaryCrossentropy(keras.losses.Loss):
     Kim et al. (2019, "NLNL") and SCL-NL of Chou et al. (2020); up to another constant factor, L_LOG of Feng et al.
     (2020, "Learning with Multiple Complementary Labels") for one label per image.
 
-    >>> logits = np.log([[0.5, 0.25, 0.25]])
-    >>> round(float(ComplementaryCrossentropy()(np.array([0]), logits)), 4)  # ln 2 - ln 0.5
+    >>> logits = ops.log([[0.5, 0.25, 0.25]])
+    >>> round(float(ComplementaryCrossentropy()(ops.array([0]), logits)), 4)  # ln 2 - ln 0.5
     1.3863
     """
 
@@ -90,7 +85,7 @@ class ProgressiveIdentification(ComplementaryCrossentropy):
     image and then the other ones in the same order; logits float (2 b, K) -> float (2 b,).
 
     >>> loss = ProgressiveIdentification(images=1, classes=3, steps=10)
-    >>> round(float(loss(np.array([[0, 2], [0, 2]]), np.log([[0.5, 0.25, 0.25]] * 2))), 4)  # ln 2 - ln 0.75
+    >>> round(float(loss(ops.array([[0, 2], [0, 2]]), ops.log([[0.5, 0.25, 0.25]] * 2))), 4)  # ln 2 - ln 0.75
     0.9808
     >>> loss.targets.numpy().round(2).tolist()  # 0.7 (1/2, 1/2, 0) + 0.3 (2/3, 1/3, 0)
     [[0.550000011920929, 0.44999998807907104, 0.0]]
@@ -140,7 +135,7 @@ class SmoothedCrossentropy(keras.losses.Loss):
     Szegedy et al. (2016, "Rethinking the Inception Architecture", section 7), for labels given as class indices:
     logsumexp of the logits, minus (1 - smoothing) times the label's logit, minus smoothing times their mean.
 
-    >>> round(float(SmoothedCrossentropy(0.1)(np.array([0]), np.log([[0.5, 0.5]]))), 4)  # ln 2
+    >>> round(float(SmoothedCrossentropy(0.1)(ops.array([0]), ops.log([[0.5, 0.5]]))), 4)  # ln 2
     0.6931
     """
 
@@ -157,42 +152,6 @@ class SmoothedCrossentropy(keras.losses.Loss):
     def get_config(self) -> dict[str, Any]:
         """Give the settings, as Keras saves them."""
         return {**super().get_config(), "smoothing": self.smoothing}
-
-
-@keras.saving.register_keras_serializable(package="midas")
-class ForwardCrossentropy(keras.losses.Loss):
-    """Negative log-likelihood of labels with a known transition matrix: -ln sum_j p_j T[j, k].
-
-    Forward correction (Patrini et al. 2017, "Making Deep Neural Networks Robust to Label Noise"; for complementary
-    labels Yu et al. 2018). With a uniform T of zero diagonal it is `ComplementaryCrossentropy`, with the identity
-    cross-entropy. Computed as logsumexp_j z_j - logsumexp_j (z_j + ln T[j, k]) of the logits z, in which an impossible
-    j counts as -inf and gets no gradient.
-
-    Args:
-        transition: (K, K), row j the probabilities of the labels given to images of class j. A label of probability 0
-            for every class has an infinite loss.
-
-    Raises:
-        ValueError: the matrix is not square, or a row is not of probabilities that sum to 1.
-    """
-
-    def __init__(self, transition: Any, **options: Any) -> None:
-        super().__init__(**options)
-        matrix = np.array(transition, np.float64)
-        if matrix.shape != (len(matrix), len(matrix)) or (matrix < 0).any() or not np.allclose(matrix.sum(axis=1), 1):
-            raise ValueError(f"not a square matrix of rows that sum to 1: {matrix.tolist()}")
-        self.transition = matrix.tolist()
-        with np.errstate(divide="ignore"):
-            self._log_columns = np.log(matrix.T)
-
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Compute the loss."""
-        of_label = ops.take(ops.cast(self._log_columns, y_pred.dtype), _flat(y_true), axis=0)
-        return ops.logsumexp(y_pred, axis=-1) - ops.logsumexp(y_pred + of_label, axis=-1)
-
-    def get_config(self) -> dict[str, Any]:
-        """Give the settings, as Keras saves them."""
-        return {**super().get_config(), "transition": self.transition}
 
 
 @keras.saving.register_keras_serializable(package="midas")
