@@ -63,7 +63,8 @@ def ask(port, method, path, values=None, headers=None):
 
 
 @pytest.mark.parametrize(
-    ("host", "what"), [("127.0.0.1", "choose another --port"), ("no.such.host.invalid", "no.such")]
+    ("host", "what"),
+    [("127.0.0.1", "choose another --port"), ("no.such.host.invalid", "no.such"), (70 * "a", "not the name of a host")],
 )
 def test_where_it_cannot_listen_is_one_line(tmp_path, host, what):
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 import socket
@@ -85,10 +84,11 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family)
-    except (OSError, OverflowError) as error:
-        taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
-        remedy = "another program listens there; choose another --port, or 0 for a free one" if taken else str(error)
-        raise MidasError(f"{host}:{port}: cannot be listened on: {remedy}") from error
+    except (OSError, UnicodeError) as error:  # the latter of what cannot be the name of a host
+        reason = error.strerror if isinstance(error, OSError) else "not the name of a host"
+        raise MidasError(
+            f"{host}:{port}: cannot be listened on: {reason}; choose another --port (0 for a free one) or --host"
+        ) from error
 
 
 def address(host: str, port: int, token: str | None) -> str:
