@@ -32,7 +32,7 @@ def test_predictions_are_described_by_their_numbers():
     made = predictions(LETTERS[:10], n=80)
     numbers, found = drawn(made, LETTERS[:10])
     matrix = np.array(numbers.confusion_matrix)
-    counted = classification.confusion_matrix(made.probabilities, made.labels, 10).toarray()
+    counted = classification.confusion_matrix(made.predicted, made.labels, 10).toarray()
     np.testing.assert_array_equal(matrix, counted)
     confusion, pairs, mistakes, calibration = found.figures
     assert found.pairs is pairs

@@ -308,8 +308,8 @@ def misclassified(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")]
 
 
-def confusion_matrix(predictions: np.ndarray, labels: np.ndarray, k: int) -> "csr_array":
-    """Count predictions, classes 0..k-1 (n,) or probabilities (n, k), by label.
+def confusion_matrix(predicted: np.ndarray, labels: np.ndarray, k: int) -> "csr_array":
+    """Count predicted classes, int (n,) of 0..k-1, by label.
 
     Returns:
         Sparse int array (k, k), labels in rows, which needs memory for what occurs only.
@@ -321,7 +321,6 @@ def confusion_matrix(predictions: np.ndarray, labels: np.ndarray, k: int) -> "cs
     """
     from scipy.sparse import coo_array
 
-    predicted = predictions.argmax(axis=1) if predictions.ndim == 2 else predictions
     return coo_array((np.ones(len(labels), np.int64), (labels, predicted)), shape=(k, k)).tocsr()
 
 

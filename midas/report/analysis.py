@@ -112,7 +112,7 @@ def analyze(
     from midas.report import plot_images, plot_matrices, plots
 
     images, labels, probabilities = predictions.images, predictions.labels, predictions.probabilities
-    matrix = classification.confusion_matrix(probabilities, labels, len(class_names))
+    matrix = classification.confusion_matrix(predictions.predicted, labels, len(class_names))
     bins = classification.reliability(probabilities, labels)
     scores = classification.score(probabilities, labels, class_names)
     is_whole = len(class_names) <= classification.MANY_CLASSES

@@ -22,6 +22,7 @@ from midas.report.sheets import Sheet, Tile
 if TYPE_CHECKING:
     from markupsafe import Markup
     from matplotlib.figure import Figure
+    from scipy.sparse import csr_array
 
 MAX_MISTAKES = 24
 MAX_PAIRS, PAIR_IMAGES = 6, 8  # pairs of confused classes that are drawn, and images of each
@@ -172,8 +173,14 @@ def of_predictions(
         sheet: of the images of the predictions.
     """
     probabilities, labels = predictions.probabilities, predictions.labels
-    numbers = count_errors(class_names, predictions)
-    figures: Figures = _confusion(numbers, class_names, predictions, sheet)
+    matrix = classification.confusion_matrix(predictions.predicted, labels, len(class_names))
+    numbers = PredictionNumbers(
+        matrix.toarray().tolist() if len(class_names) <= classification.MANY_CLASSES else None,
+        classification.confused_pairs(matrix, class_names),
+        list_mistakes(predictions, class_names, MAX_MISTAKES),
+        classification.reliability(probabilities, labels),
+    )
+    figures = _confusion(matrix, numbers.confused_pairs, class_names, predictions, sheet)
     pairs = None
     if numbers.confused_pairs:
         pairs = pairs_gallery(numbers.confused_pairs[:MAX_PAIRS], class_names, predictions, sheet)
@@ -194,24 +201,15 @@ def of_predictions(
     return numbers, RunFigures(figures, pairs)
 
 
-def count_errors(class_names: Sequence[str], predictions: Predictions) -> PredictionNumbers:
-    """Count where a run errs, and how confident it is."""
-    probabilities, labels = predictions.probabilities, predictions.labels
-    matrix = classification.confusion_matrix(probabilities, labels, len(class_names))
-    return PredictionNumbers(
-        matrix.toarray().tolist() if len(class_names) <= classification.MANY_CLASSES else None,
-        classification.confused_pairs(matrix, class_names),
-        list_mistakes(predictions, class_names, MAX_MISTAKES),
-        classification.reliability(probabilities, labels),
-    )
-
-
 def _confusion(
-    numbers: PredictionNumbers, class_names: Sequence[str], predictions: Predictions, sheet: Sheet
+    matrix: csr_array,
+    pairs: Sequence[ConfusedPair],
+    class_names: Sequence[str],
+    predictions: Predictions,
+    sheet: Sheet,
 ) -> Figures:
     """Draw the confusion matrix; of many classes first those that are most confused."""
     predicted, labels = predictions.predicted, predictions.labels
-    matrix = classification.confusion_matrix(predicted, labels, len(class_names))
     totals = matrix.sum(axis=1)
     caption = (
         f"Each row is a true class, each column the class that its images were taken for: correct ones in blue, errors "
@@ -235,7 +233,7 @@ def _confusion(
     everything = list(range(len(class_names)))
     if len(class_names) <= plots.FEW_CLASSES:
         return [build(everything, f"Confusion matrix. {caption}")]
-    focus = classification.most_confused(numbers.confused_pairs, class_names, MAX_FOCUS)
+    focus = classification.most_confused(pairs, class_names, MAX_FOCUS)
     found: Figures = []
     if focus:
         found.append(build(focus, f"Confusion matrix of the {len(focus)} classes that are confused most. {caption}"))

@@ -227,7 +227,7 @@ def outcome(run: Run) -> list[str]:
     else:
         images = f"{counted(result.n, 'image')} of {scored_title(result.scored)}"
     lines = [f"Accuracy {100 * result.accuracy:.1f} % (95 % interval {low:.1f}-{high:.1f} %) on {images}."]
-    matrix = classification.confusion_matrix(predictions.probabilities, predictions.labels, len(class_names))
+    matrix = classification.confusion_matrix(predictions.predicted, predictions.labels, len(class_names))
     if pairs := classification.confused_pairs(matrix, class_names, MAX_CONFUSED):
         words = ", ".join(f"{pair.label} taken for {pair.predicted} ({pair.count})" for pair in pairs)
         lines.append(f"Most confused: {words}.")
