@@ -150,12 +150,12 @@ def unharmed(before: Mapping[Path, str], folder: Path) -> None:
 # ---- what midas works on
 
 
-def make_data(folder: Path, drawings: int = 10) -> Path:
-    """Write drawings of the ten digits in the format of Part 1, and digits in those of MNIST and Part 3."""
+def make_data(folder: Path) -> Path:
+    """Write ten drawings of each digit in the format of Part 1, and digits in those of MNIST and Part 3."""
     for digit in range(10):
         class_folder = folder / "trainPart1" / f"Sample{digit + 1:03d}"
         class_folder.mkdir(parents=True)
-        for writer in range(drawings):
+        for writer in range(10):
             page = cv2.resize(sample.draw(str(digit), writer), (160, 120), interpolation=cv2.INTER_AREA)
             class_folder.joinpath(f"{writer}.png").write_bytes(cv2.imencode(".png", page)[1].tobytes())
     images, labels = sample.digits("test")

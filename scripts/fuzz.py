@@ -48,7 +48,7 @@ Read = Callable[[int], None]  # reads the input of this number
 def read_data(folder: Path, seed: int) -> Read:
     """Read data sets and images as preprocess, evaluate and predict do."""
     from midas.data import datasets
-    from midas.data.images import UnreadableImage
+    from midas.data.levels import UnreadableImage
     from midas.data.sources import open_source
 
     files = data_files()

@@ -25,8 +25,8 @@ import numpy as np
 from endings import errors_in_one_line
 
 from midas.data.glyphs import UNKNOWN_PLACE, Glyph, Glyphs
-from midas.data.images import UnreadableImage, to_grayscale
 from midas.data.labels import name_classes
+from midas.data.levels import UnreadableImage, to_grayscale
 from midas.data.preprocessing import normalize
 from midas.data.sources import open_source
 from midas.files import plain
@@ -186,13 +186,13 @@ def scan_edges(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return jpeg(noise(page, rng, 4), rng, 60)
 
 
-def lay(image: np.ndarray, table: np.ndarray, rng: np.random.Generator, ink: float = INK) -> np.ndarray:
+def lay(image: np.ndarray, table: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Lay a drawing, scaled and turned, on a table of its own size; the sheet casts a narrow shadow."""
     height, width = image.shape
     turn = cv2.getRotationMatrix2D((width / 2, height / 2), rng.uniform(-10, 10), rng.uniform(0.55, 0.75))
     turn[:, 2] += rng.uniform(-0.05, 0.05, 2) * height
     sheet = cv2.warpAffine(np.full_like(image, 255), turn, (width, height)).astype(np.float32) / 255
-    page = cv2.warpAffine(recolor(image, ink, PAPER), turn, (width, height), flags=cv2.INTER_AREA)
+    page = cv2.warpAffine(recolor(image, INK, PAPER), turn, (width, height), flags=cv2.INTER_AREA)
     shade = 1 - 0.4 * cv2.GaussianBlur(np.roll(sheet, (8, 8), (0, 1)), (0, 0), 6)
     return _uint8(page * sheet + table * shade * (1 - sheet))
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MANY_CLASSES = 100  # of more classes, only those that are confused most are drawn, and cells are listed, not laid out
 BLOCK = 1 << 24  # probabilities that are ranked at once
 MIN_PROBABILITY = 1e-7  # lower probabilities count as this one, so that a confident error costs 16.1 nats, not infinity
+LOST = 0.01  # share of the correct predictions that count as unsure
 LOOK_ALIKES = ("0Oo", "1Il")  # characters that many people write alike
 
 
@@ -222,23 +223,22 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
     return math.exp(minimize_scalar(log_loss, bounds=(math.log(0.05), math.log(20)), method="bounded").x)
 
 
-def reject_threshold(probabilities: np.ndarray, labels: np.ndarray, lost: float = 0.01) -> float | None:
-    """Find the probability below which a prediction is unsure, so that few correct ones are.
+def reject_threshold(probabilities: np.ndarray, labels: np.ndarray) -> float | None:
+    """Find the probability below which a prediction is unsure, so that the share `LOST` of the correct ones is.
 
     Args:
         probabilities: float array (n, K), of images that the network was not trained on.
         labels: int array (n,).
-        lost: share of the correct predictions that are below the threshold.
 
     Returns:
-        The threshold; None if there are fewer than 1 / `lost` correct predictions.
+        The threshold; None if there are fewer than 1 / `LOST` correct predictions.
 
     >>> confidence = np.linspace(0.5, 1, 101)
     >>> round(reject_threshold(np.stack([confidence, 1 - confidence], axis=1), np.zeros(101, int)), 3)
     0.505
     """
     confidence = probabilities.max(axis=1)[probabilities.argmax(axis=1) == labels]
-    return float(np.quantile(confidence, lost)) if len(confidence) * lost >= 1 else None
+    return float(np.quantile(confidence, LOST)) if len(confidence) * LOST >= 1 else None
 
 
 def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> list[ReliabilityBin]:

@@ -13,6 +13,7 @@ import numpy as np
 from midas.metrics.complementary import EPSILON, uniform_transition
 
 MIN_EXPECTED = 1.0  # wrong labels per pair of classes that the test for uniform noise needs (Cochran 1954)
+MAX_ITERATIONS = 500  # of expectation maximization
 PRIOR_IMAGES = 10.0  # images per class, labeled like the whole data set, that regularize the transition matrix
 
 
@@ -85,7 +86,7 @@ def class_probabilities(
 
 
 def estimate_transition(
-    probabilities: np.ndarray, given_labels: np.ndarray, share_correct: float, iterations: int = 500
+    probabilities: np.ndarray, given_labels: np.ndarray, share_correct: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Maximize sum_i ln sum_j p_ij T[j, label_i] over transition matrices T by expectation maximization.
 
@@ -100,7 +101,7 @@ def estimate_transition(
     # Not from 0, where expectation maximization would stay.
     transition = uniform_transition(classes, float(np.clip(share_correct, 0.01, 0.99)))
     expected = np.zeros((classes, classes))
-    for _ in range(iterations):
+    for _ in range(MAX_ITERATIONS):
         for label, group in enumerate(groups):
             joint = group * transition[:, label]
             expected[:, label] = (joint / np.maximum(joint.sum(axis=1, keepdims=True), EPSILON)).sum(axis=0)
