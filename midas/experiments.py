@@ -188,7 +188,7 @@ class Experiment:
             raise MidasError(f"val_fraction must lie in [0, 1), not {self.val_fraction}")
         if self.folds and (self.val_fraction or self.test):
             raise MidasError("folds need val_fraction 0 and no test set: one accuracy is measured, not two")
-        if not 0 <= self.label_smoothing < 1 or (self.label_smoothing and self.loss != "cross-entropy"):
+        if not 0 <= self.label_smoothing < 1 or (self.label_smoothing and self.is_complementary):
             raise MidasError("label_smoothing must lie in [0, 1), and be 0 unless the loss is 'cross-entropy'")
         if self.freeze_backbone and self.init == "random":
             raise MidasError("freeze_backbone needs init 'pretrained': a random backbone must be trained")
@@ -199,6 +199,11 @@ class Experiment:
     def run_path(self) -> str:
         """Where the run lies below the root of the runs, e.g. "part2/random/seed-0"."""
         return f"{self.part}/{self.name}/seed-{self.seed}"
+
+    @property
+    def is_complementary(self) -> bool:
+        """Whether labels are taken as complementary, not as correct."""
+        return self.loss != "cross-entropy"
 
     def to_json(self) -> dict[str, Any]:
         """Give the record as plain JSON values; `Experiment.from_json` reads it back."""

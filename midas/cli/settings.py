@@ -128,9 +128,9 @@ def make_workspace(settings: dict[str, Any], data: str | None = None) -> Workspa
             warn_of_skipped(dataset.skipped, name, MAX_SKIPPED)
         told.add(name)
 
-    named = settings.pop("data_dir", None)
-    data_dir = data or named
+    folder = settings.pop("data_dir", None)
     runs_dir, cache_dir, *how = (settings.pop(key) for key in ("runs_dir", "cache_dir", "workers", "scheduler"))
+    data_dir = data or folder
     warn_of_sample(data_dir)
     progress = Progress()
     return Workspace(

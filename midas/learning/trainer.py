@@ -143,7 +143,7 @@ def score(training: Training, test: Dataset | None = None, cross_validation: Run
     more: dict[str, Any] = {}
     if experiment.part == "part3":
         more["argmin_accuracy"] = float((probabilities.argmin(1) == scored.labels).mean())
-    if experiment.loss != "cross-entropy" and len(validation):
+    if experiment.is_complementary and len(validation):
         more |= _estimates(network.probabilities(validation.glyphs), validation)
     if (
         name != "validation"
@@ -167,7 +167,7 @@ def score(training: Training, test: Dataset | None = None, cross_validation: Run
         skipped=len(validation.skipped),
         **more,
     )
-    if experiment.loss == "cross-entropy" and experiment.part != "part3" and (len(validation) or cross_validation):
+    if not experiment.is_complementary and experiment.part != "part3" and (len(validation) or cross_validation):
         unseen = scored if cross_validation or scored is validation else validation
         of_unseen = probabilities if unseen is scored else network.probabilities(unseen.glyphs)
         threshold = classification.reject_threshold(of_unseen, unseen.labels)
@@ -325,7 +325,7 @@ def compile_model(model: keras.Model, experiment: Experiment, steps: int) -> Non
     if experiment.weight_decay or experiment.optimizer == "adamw":  # AdamW's own default is not 0
         options["weight_decay"] = experiment.weight_decay
     # How often the prediction equals a complementary label is not an accuracy.
-    metrics = ["accuracy"] if experiment.loss == "cross-entropy" else None
+    metrics = None if experiment.is_complementary else ["accuracy"]
     with backend.scope():
         optimizer = keras.optimizers.get(
             {"class_name": experiment.optimizer, "config": {"learning_rate": rate, **options}}
@@ -367,8 +367,7 @@ def _fit(
     monitor = "val_loss" if len(validation) else "loss"
     callbacks: list[keras.callbacks.Callback] = [ReseedDropout(experiment.seed)]
     probe = _probe(model, experiment, validation) if len(validation) else None
-    is_complementary = experiment.loss != "cross-entropy"
-    if probe and is_complementary:
+    if probe and experiment.is_complementary:
         callbacks.append(keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update(probe())))
     if experiment.schedule == "plateau":
         plateau = keras.callbacks.ReduceLROnPlateau(
@@ -399,7 +398,7 @@ def _fit(
             steps_per_epoch=steps_per_epoch(training.training, experiment),
             initial_epoch=len(records),
             epochs=experiment.epochs,
-            validation_data=validation_batches if probe and not is_complementary else None,
+            validation_data=validation_batches if probe and not experiment.is_complementary else None,
             shuffle=False,
             callbacks=callbacks,
             verbose=0,
@@ -409,6 +408,5 @@ def _fit(
 def _probe(model: keras.Model, experiment: Experiment, validation: Dataset) -> Callable[[], dict[str, float]]:
     """Make the function that scores the validation set by its true, or complementary, labels."""
     network = Classifier((model,), Card(validation.class_names, experiment.size))
-    is_complementary = experiment.loss != "cross-entropy"
-    validate = complementary.validation_scores if is_complementary else classification.validation_scores
+    validate = (complementary if experiment.is_complementary else classification).validation_scores
     return lambda: validate(network.probabilities(validation.glyphs), validation.labels)

@@ -292,8 +292,8 @@ def _zero_shot_of(group: SeedGroup) -> list[float]:
 
 def _part3(groups: Sequence[SeedGroup]) -> list[str]:
     """Say what taking the labels as correct and as complementary gives, and whether it harmed a pretrained network."""
-    naive = [group for group in groups if group.experiment.loss == "cross-entropy"]
-    complementary = [group for group in groups if group.experiment.loss != "cross-entropy"]
+    naive = [group for group in groups if not group.experiment.is_complementary]
+    complementary = [group for group in groups if group.experiment.is_complementary]
     if complementary:  # of several losses for complementary labels, the headline has the best one
         best = max(complementary, key=lambda group: group.accuracy).experiment.loss
         complementary = [group for group in complementary if group.experiment.loss == best]
@@ -353,7 +353,7 @@ def _change(group: SeedGroup) -> str:
 def _why(group: SeedGroup, groups: Sequence[SeedGroup]) -> str:
     """Explain the harm, as far as the other runs show it."""
     text = f"Training harmed the pretrained network ({group.title}): {_change(group)}."
-    if group.experiment.loss == "cross-entropy":
+    if not group.experiment.is_complementary:
         return f"{text} Wrong labels that are taken as correct teach a network to avoid the true class."
     same = [theirs for ours, theirs in initialization_pairs(groups) if ours is group]
     classes, before = len(group.first.per_class), mean(_zero_shot_of(group))
@@ -382,7 +382,9 @@ def _pairwise(groups: Sequence[SeedGroup]) -> list[str]:
     pairs += [
         (ours, theirs)
         for ours, theirs in product(groups, repeat=2)
-        if theirs.experiment.loss == "cross-entropy" != ours.experiment.loss and _same_but_for(ours, theirs, "loss")
+        if ours.experiment.is_complementary
+        and not theirs.experiment.is_complementary
+        and _same_but_for(ours, theirs, "loss")
     ]
     tested = [(ours, theirs, found) for ours, theirs in pairs if (found := differ(ours, theirs))]
     corrected = correct_for_number([found for *_, found in tested])

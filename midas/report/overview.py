@@ -104,7 +104,7 @@ def _wrong_labels(groups: Sequence[SeedGroup], everything: Sequence[SeedGroup]) 
     if with_truth:
         marks["trained on true labels"] = max(group.accuracy for group in with_truth)
     ordered = sorted(groups, key=lambda group: rank(group.experiment))
-    rows = [_dot(group, group.experiment.loss != "cross-entropy") for group in ordered]
+    rows = [_dot(group, group.experiment.is_complementary) for group in ordered]
     alt = "; ".join(f"{row.name} {100 * row.value:.1f} %" for row in rows)
     caption = f"Correctly recognized test images after training on wrong labels. {_intervals(groups)}"
     return draw(plots.dots(rows, marks), f"Test accuracy: {alt}", caption)

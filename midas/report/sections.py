@@ -139,7 +139,7 @@ def _part(part: str, entries: Sequence[Entry], groups: Sequence[SeedGroup]) -> d
     is_complementary = part == "part3"
     ours = [group for group in groups if group.part == part and not is_pretraining(group.experiment)] or list(groups)
     # How often predictions equal complementary labels does not rate a network that was trained to predict them.
-    rated = [each for each in ours if not is_complementary or each.experiment.loss != "cross-entropy"] or ours
+    rated = [each for each in ours if not is_complementary or each.experiment.is_complementary] or ours
     found = [plots.curves_of_runs(group.title, list(group.epochs.values())) for group in rated]
     curves = [each for each in found if each]
     height = "Share of validation images that are misclassified"
@@ -175,8 +175,8 @@ def _estimates(entries: Sequence[Entry]) -> dict[str, Any]:
             row["covered"] = low <= result.accuracy <= high
         rows.append(row)
     figures: Figures = []
-    if counted := [entry for entry in entries if entry.result.predicted_by_label]:
-        best = min(counted, key=lambda entry: entry.result.best_val_loss or math.inf)
+    if with_counts := [entry for entry in entries if entry.result.predicted_by_label]:
+        best = min(with_counts, key=lambda entry: entry.result.best_val_loss or math.inf)
         figures = [of_transition(best.label, best.card.class_names, best.result.predicted_by_label or ())]
     return {"table": grid(tables.ESTIMATES, rows), "figures": figures}
 
@@ -236,14 +236,15 @@ def _data(data: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], list
 
 
 def _run(entry: Entry, analysis: Analysis) -> dict[str, Any]:
-    result, (low, high) = entry.result, entry.result.accuracy_interval
-    drawn, per_class = analysis.figures.get(entry.path), sorted(result.per_class, key=lambda each: each.f1)
+    result, drawn = entry.result, analysis.figures.get(entry.path)
+    per_class = sorted(result.per_class, key=lambda each: each.f1)
     is_whole = len(per_class) <= MANY_CLASSES
     return {
         "title": _with_part(entry.part, entry.label),
         "summary": (
             f"{tables.percent(result.accuracy)} % of {counted(result.n, 'image')} "
-            f"({tables.percent_range((low, high))} %), {counted(result.epochs, 'epoch')}, {result.train_seconds:.0f} s"
+            f"({tables.percent_range(result.accuracy_interval)} %), {counted(result.epochs, 'epoch')}, "
+            f"{result.train_seconds:.0f} s"
         ),
         "details": tables.details(tables.RESULT_DETAILS, {**vars(result), **_neighbors(entry)}),
         "figures": drawn.figures if drawn else [],

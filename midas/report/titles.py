@@ -96,7 +96,7 @@ def rank(experiment: Experiment) -> tuple[bool, bool, bool]:
     >>> sorted((PARTS["digits"], PARTS["part2"]), key=rank) == [PARTS["part2"], PARTS["digits"]]
     True
     """
-    return is_pretraining(experiment), experiment.loss != "cross-entropy", experiment.init != "random"
+    return is_pretraining(experiment), experiment.is_complementary, experiment.init != "random"
 
 
 def run_title(experiment: Experiment) -> str:

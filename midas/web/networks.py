@@ -262,7 +262,7 @@ def _of_run(run: Run, root: Path, suffix: str) -> Iterator[Offer]:
         return
     stopped = "" if run.finished else ", stopped early"
     seed = f", seed {experiment.seed}" if experiment.seed else ""
-    smallest = experiment.part == "part3" and experiment.loss == "cross-entropy"
+    smallest = experiment.part == "part3" and not experiment.is_complementary
     section, title = section_of(experiment), run_title(experiment)
     part = part_title(section, sample)
     note = ", sample" if suffix and part == part_title(section) else ""
