@@ -231,6 +231,9 @@ def test_the_zero_shot_score_is_that_of_the_initialization(tmp_path):
     result = train_and_score(tiny, without_head, digits, digits, other.path)
     assert 0 <= result.zero_shot_accuracy <= 1 and len(without_head.card.class_names) == 10
 
+    untested = train_and_score(experiment(val_fraction=0.0, epochs=1), Run(tmp_path / "untested"), digits)
+    assert untested.scored == "training" and untested.zero_shot_accuracy is None
+
 
 @pytest.mark.parametrize("characters", ["0123456789ABab", "0123456789"])
 def test_a_pretrained_initialization_keeps_the_last_layer_if_the_classes_are_the_same(tmp_path, characters):

@@ -145,11 +145,7 @@ def score(training: Training, test: Dataset | None = None, cross_validation: Run
         more["argmin_accuracy"] = float((probabilities.argmin(1) == scored.labels).mean())
     if experiment.is_complementary and len(validation):
         more |= _estimates(network.probabilities(validation.glyphs), validation)
-    if (
-        name != "validation"
-        and scored.class_names == DIGITS
-        and set(DIGITS) <= set(training.initialization.class_names)
-    ):
+    if test is not None and scored.class_names == DIGITS and set(DIGITS) <= set(training.initialization.class_names):
         more |= _zero_shot(training.initialization, scored)
     result = Result(
         part=experiment.part,
