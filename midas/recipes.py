@@ -243,7 +243,8 @@ def with_setting(experiment: Experiment, assignment: str) -> Experiment:
         new = {"augmentation": {**strengths, strength: value}} if is_strength else {name: value}
         return Experiment.from_json({**experiment.to_json(), **new})
     except (ValueError, MidasError) as error:
-        raise MidasError(f"--set {assignment}: {name} cannot be {text!r} ({error})") from error
+        reason = error if isinstance(error, MidasError) else "write a number, true, false or null"
+        raise MidasError(f"--set {assignment}: {name} cannot be {text!r} ({reason})") from error
 
 
 def with_model(experiment: Experiment, model: str) -> Experiment:
