@@ -126,7 +126,6 @@ def score(probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[s
     occurring = np.unique(labels)
     scores = precision_recall_fscore_support(labels, predicted, labels=occurring, zero_division=0)
     merged = merge_case(class_names)
-    of_label = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     return Scores(
         n=len(labels),
         accuracy=float(correct.mean()),
@@ -136,7 +135,7 @@ def score(probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[s
         case_merged_accuracy=(
             float((merged[predicted] == merged[labels]).mean()) if len(set(merged)) < len(merged) else None
         ),
-        log_loss=float(np.log(1 / np.clip(of_label, MIN_PROBABILITY, 1)).mean()),
+        log_loss=_log_loss(probabilities, labels),
         calibration_error=calibration_error(probabilities, labels),
         per_class=tuple(
             ClassScores(class_names[index], int(n), float(p), float(r), float(f))
@@ -171,11 +170,16 @@ def _ranks(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return ranks
 
 
+def _log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Compute the log loss in nats, of probabilities no lower than `MIN_PROBABILITY`."""
+    of_label = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    return float(np.log(1 / np.clip(of_label, MIN_PROBABILITY, 1)).mean())  # 1 / keeps a loss of 0 from being -0
+
+
 def validation_scores(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Score a validation set as Keras logs it: val_loss, the log loss in nats, and val_accuracy."""
-    of_label = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     return {
-        "val_loss": float(-np.log(np.maximum(of_label, MIN_PROBABILITY)).mean()),
+        "val_loss": _log_loss(probabilities, labels),
         "val_accuracy": float((probabilities.argmax(axis=1) == labels).mean()),
     }
 
