@@ -271,8 +271,8 @@ def settings_options(part: str, model: bool = True, other_data: bool = False) ->
             "--val-fraction",
             type=fraction,
             default=None if by_size else default.val_fraction,
-            show_default=by_size or True,
-            help="Fraction of the training images for the validation set.",
+            help="Fraction of the training images for the validation set.  "
+            f"[default: {by_size or default.val_fraction}]",
         ),
         click.option("--all-data", is_flag=True, help="Train without a validation set, for a final network."),
         click.option(
