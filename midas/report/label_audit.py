@@ -298,14 +298,15 @@ def write(found: Audit, dataset: Dataset, summary: dict[str, Any], max_suspects:
     """
     files = ["audit.json"]
     if found.conclusive:
-        files += [write_labels(found, dataset, out), *_write_figures(found, dataset, max_suspects, out)]
+        _write_labels(found, dataset, out / "labels.csv")
+        files += ["labels.csv", *_write_figures(found, dataset, max_suspects, out)]
     summary = {**summary, "files": files}
     write_json(out / "audit.json", summary)
     return summary
 
 
-def write_labels(found: Audit, dataset: Dataset, out: Path) -> str:
-    """Write labels.csv: the images whose label is probably wrong, the likeliest first, each with a corrected label.
+def _write_labels(found: Audit, dataset: Dataset, path: Path) -> None:
+    """List the images whose label is probably wrong, the likeliest first, each with a corrected label.
 
     `data.corrections` reads it.
     """
@@ -315,8 +316,7 @@ def write_labels(found: Audit, dataset: Dataset, out: Path) -> str:
         suggested, p_correct = found.posterior[index].argmax(), found.p_correct[index]
         cells = dataset.names[index], names[dataset.labels[index]], names[suggested], RELABEL
         rows.append((*cells, f"{found.posterior[index, suggested]:.4f}", f"{p_correct:.4f}"))
-    write_csv(out / "labels.csv", rows)
-    return "labels.csv"
+    write_csv(path, rows)
 
 
 def _write_figures(found: Audit, dataset: Dataset, max_suspects: int, out: Path) -> list[str]:

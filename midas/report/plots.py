@@ -189,12 +189,12 @@ def compare_curves(trainings: Sequence[Curves], across: str = "steps", complemen
     if not trainings:
         return message("No run has a validation set: there are no curves to compare.")
     figure = Figure(figsize=(NARROW, 3.5 + 0.2 * len(trainings)), layout="constrained")
-    draw_curves(figure.add_subplot(), trainings, across, complementary)
+    _draw_curves(figure.add_subplot(), trainings, across, complementary)
     _legend_below(figure, [training.name for training in trainings])
     return figure
 
 
-def draw_curves(axes: Axes, trainings: Sequence[Curves], across: str, complementary: bool) -> None:
+def _draw_curves(axes: Axes, trainings: Sequence[Curves], across: str, complementary: bool) -> None:
     """Draw what `compare_curves` does on given axes, without a legend."""
     bounds = []
     styles = cycle((color, line) for line in LINES for color in PALETTE)
@@ -232,7 +232,7 @@ def compare_initializations(initializations: Sequence[InitializationSummary], co
     figure = Figure(figsize=(10, 4.4 + 0.2 * len(initializations)), layout="constrained")
     trainings = list(map(curves_of_initialization, initializations))
     for axes, across in zip(figure.subplots(1, 2, sharey=True), ("steps", "seconds"), strict=True):
-        draw_curves(axes, trainings, across, complementary)
+        _draw_curves(axes, trainings, across, complementary)
     _legend_below(figure, [training.name for training in trainings])
     return figure
 

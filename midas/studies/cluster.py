@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from midas.errors import MidasError
 from midas.studies.executor import ATTEMPTS, REFRESH, Display, Done, Failures, Job
-from midas.studies.worker import Child, pack_places, pack_task
+from midas.studies.worker import Child, Died, pack_places, pack_task
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -54,10 +54,10 @@ def perform_in_child(task: bytes, places: bytes, *before: str | None) -> str | N
             time.sleep(REFRESH)
         child.result()
         return None
-    except MidasError as error:
-        if type(error) is MidasError:
-            return str(error)
+    except Died:
         raise
+    except MidasError as error:
+        return str(error)
     finally:
         child.stop()
 
