@@ -432,7 +432,8 @@ def read(
             if item.glyph is None:
                 skipped.append(Skipped(item.entry.name, str(item.reason)))
             elif item.entry.label is None:
-                skipped.append(Skipped(item.entry.name, NO_LABEL if source.how_to_label else NOT_IN_CLASS))
+                reason = item.entry.no_label or (NO_LABEL if source.how_to_label else NOT_IN_CLASS)
+                skipped.append(Skipped(item.entry.name, reason))
             else:
                 pages.append(sys.intern(item.page))
                 if file:

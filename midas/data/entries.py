@@ -24,12 +24,14 @@ class Entry:
         label: the name of its class folder, or of its class in an array or table; None if it has none.
         load: decodes it to a uint8 array (height, width), or to a stream of its pages; raises `UnreadableImage`.
         read_file: reads the bytes of its file, or raises `UnreadableImage`; None if it has no file of its own.
+        no_label: why it has no label; empty if it has one, or if there is nothing to say about it.
     """
 
     name: str
     label: str | None
     load: Callable[[], np.ndarray | Iterator[Page]]
     read_file: Callable[[], bytes] | None = None
+    no_label: str = ""
 
     def pages(self) -> Iterator[tuple[str, Page]]:
         """Yield the name and the gray levels of each page, or why it cannot be read.
