@@ -421,8 +421,11 @@ def read(
             file, which is deleted when the process ends.
 
     Raises:
-        MidasError: there are no images with labels, a class folder has none, or with `strict` an image is unusable.
+        MidasError: there are no images with labels, a class folder has none, it is not clear which folders are the
+            classes, or with `strict` an image is unusable.
     """
+    if source.unclear:
+        raise MidasError(source.unclear)
     kept, places = list[np.ndarray](), bytearray()
     labels, names, skipped, pages = [], [], [], []
     large = (large or temporary_file("glyphs")) if is_large((source.count, size, size)) else None

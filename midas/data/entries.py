@@ -81,6 +81,7 @@ class Source:
         is_transposed: whether rows and columns of each image are swapped on disk.
         is_image: whether it is a single file of an image, after whose path the entry is named.
         how_to_label: what to do if no image has a label, for forms other than images in folders.
+        unclear: why the labels cannot be used; empty if they can.
     """
 
     path: str
@@ -94,6 +95,7 @@ class Source:
     is_transposed: bool = False
     is_image: bool = False
     how_to_label: str = ""
+    unclear: str = ""
 
     def locate(self, name: str) -> str:
         """Name an entry, or a page of one, in messages."""

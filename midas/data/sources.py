@@ -179,6 +179,7 @@ def _open_images(tree: Tree, images: list[str], split: str | None, table: str | 
         len(labels),
         notes=notes,
         class_names=class_names,
+        unclear=found.unclear,
     )
 
 
