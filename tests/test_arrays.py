@@ -173,3 +173,14 @@ def test_an_array_without_labels_may_be_a_single_image(shape, tmp_path):
     np.save(tmp_path / "drawing.npy", np.zeros(shape, np.uint8))
     (entry,) = open_source(tmp_path / "drawing.npy").entries()
     assert entry.read().shape == shape[:2]
+
+
+def test_images_with_pixels_beyond_the_range_are_named():
+    images = DIGITS / 255
+    images[2, 0, 0] = 1e6
+    source = array_source(Path("x.npz"), images, LABELS, None, "")
+    (note,) = source.notes
+    assert note.startswith("x.npz: 1 image with pixels that are not finite or far beyond") and note.endswith(
+        " x.npz[2]"
+    )
+    assert [(entry.read()[1:] == digit[1:]).all() for entry, digit in zip(source.entries(), DIGITS, strict=True)]

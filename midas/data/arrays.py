@@ -19,7 +19,7 @@ import numpy as np
 from midas.data.archives import File, Tree, reason, zip_member
 from midas.data.entries import Entry, Source, join
 from midas.data.labels import clean
-from midas.data.levels import to_grayscale, value_range
+from midas.data.levels import find_range, to_grayscale
 from midas.data.memmap import ImageFile, PackedArray, blocks, is_large
 from midas.data.trees import MAX_TOTAL, MissingPartError, check_members, choose_part, part_of
 from midas.errors import MidasError, counted, printable, some
@@ -72,15 +72,20 @@ def array_source(path: Path, images: Array, labels: np.ndarray | None, names: np
     given = None if labels is None else label_texts(path, labels, len(images))
     if names is not None and names.shape != images.shape[:1]:
         raise MidasError(f"{path}: {names.shape} names for {counted(len(images), 'image')}; expected one for each")
-    span = value_range(blocks(images))
+
+    def name_of(index: int) -> str:
+        return f"{path.name}[{index}]" if names is None else printable(str(names[index]))
+
+    span, odd = find_range(blocks(images))
 
     def entries() -> Iterator[Entry]:
         for index, image in enumerate(itertools.chain.from_iterable(blocks(images))):
-            name = f"{path.name}[{index}]" if names is None else printable(str(names[index]))
             label = None if given is None else given[index]
-            yield Entry(name, label, partial(to_grayscale, image, span))
+            yield Entry(name_of(index), label, partial(to_grayscale, image, span))
 
-    return Source(str(path), (), digest, entries, len(images))
+    what = f"{path}: {counted(len(odd), 'image')} with pixels that are not finite or far beyond all others, and do not"
+    notes = (f"{what} count for black and white: {some(map(name_of, odd[:4]))}",) if odd else ()
+    return Source(str(path), (), digest, entries, len(images), notes=notes)
 
 
 def _arranged(images: Array, count: int | None) -> Array:
