@@ -184,3 +184,9 @@ def test_images_with_pixels_beyond_the_range_are_named():
         " x.npz[2]"
     )
     assert [(entry.read()[1:] == digit[1:]).all() for entry, digit in zip(source.entries(), DIGITS, strict=True)]
+
+
+@pytest.mark.parametrize("labels", [np.array([1, np.nan, 2, 1]), np.array(["1", "", "2", "1"])])
+def test_an_image_without_a_label_does_not_lose_the_others(labels):
+    entries = list(array_source(Path("x.npz"), DIGITS, labels, None, "").entries())
+    assert [(entry.label, entry.no_label) for entry in entries] == [("1", ""), (None, "no label"), ("2", ""), ("1", "")]

@@ -80,8 +80,9 @@ def array_source(path: Path, images: Array, labels: np.ndarray | None, names: np
 
     def entries() -> Iterator[Entry]:
         for index, image in enumerate(itertools.chain.from_iterable(blocks(images))):
-            label = None if given is None else given[index]
-            yield Entry(name_of(index), label, partial(to_grayscale, image, span))
+            label = None if given is None else given[index] or None
+            missing = "no label" if given is not None and not label else ""
+            yield Entry(name_of(index), label, partial(to_grayscale, image, span), no_label=missing)
 
     what = f"{path}: {counted(len(odd), 'image')} with pixels that are not finite or far beyond all others, and do not"
     notes = (f"{what} count for black and white: {some(map(name_of, odd[:4]))}",) if odd else ()
@@ -115,11 +116,14 @@ def _in_order(images: np.ndarray) -> np.ndarray:
 
 
 def label_texts(path: Path, labels: np.ndarray, count: int) -> list[str]:
-    """Convert an array of labels, as `array_source` takes them, to one string per image."""
+    """Convert an array of labels, as `array_source` takes them, to one string per image; empty where there is none."""
     if labels.shape in ((count, 1), (1, count)):
         labels = labels.reshape(count)
     if labels.ndim == 2 and labels.dtype.kind in "buif" and _is_one_hot(labels):
         labels = labels.argmax(axis=1)
+    if labels.dtype.kind == "f" and np.isnan(labels).any() and not np.isnan(labels).all():
+        whole = label_texts(path, np.nan_to_num(labels), count)  # pandas' way to say that some have none
+        return ["" if is_missing else text for text, is_missing in zip(whole, np.isnan(labels).ravel(), strict=True)]
     if labels.dtype.kind == "b" or (
         labels.dtype.kind == "f" and np.isfinite(labels).all() and (labels == labels.round()).all()
     ):
