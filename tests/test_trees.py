@@ -138,3 +138,11 @@ def test_a_tree_without_images_is_refused():
 @pytest.mark.parametrize("name", ["a/b", "./a/b", "a//b/", "././a/./b"])
 def test_names_are_normalized(name):
     assert normalize_name(name) == "a/b"
+
+
+def test_a_folder_of_notes_is_no_class_without_images():
+    files = ["cat/0.png", "dog/0.png", "notes/readme.txt", "notes/old/list.csv"]
+    found = find_images(PATH, files, ["cat", "dog", "notes", "notes/old"], None)
+    assert found.class_folders == ("cat", "dog") and found.notes == (f"{PATH}: without images, so left out: notes",)
+    assert find_images(PATH, [*files, "fox/lost.txt"], ["wolf"], None).class_folders == ("cat", "dog", "wolf")
+    assert find_images(PATH, ["A/0.png", "B/0.png", "C/lost.txt"], [], None).class_folders == ("A", "B", "C")

@@ -258,8 +258,18 @@ def find_images(path: Path, files: Iterable[str], folders: Iterable[str], split:
         listed = set(parents.values())
     roots = {_parent(folder) for folder in titles}
     found = {folder for name in listed for folder in _ancestors(name) if _parent(folder) in roots}
+    if imageless := _without_images(files, {*images, *unknown}) & found:
+        found -= imageless
+        of_classes = (*of_classes, f"{path}: without images, so left out: {some(map(printable, imageless))}")
     class_folders = {titles.get(folder) or clean(_last(folder)) for folder in found}
     return Images(labels, tuple(sorted(class_folders)), (*notes, *of_classes), is_nist, unclear)
+
+
+def _without_images(files: list[str], images: set[str]) -> set[str]:
+    """Find folders with other files only, such as notes; those named like a character are class folders anyway."""
+    others = {folder for name in files if name not in images for folder in _ancestors(_parent(name))}
+    others -= {folder for name in images for folder in _ancestors(_parent(name))}
+    return {folder for folder in others if not is_character(_last(folder))}
 
 
 def _outer(parents: dict[str, str]) -> set[str]:
