@@ -190,3 +190,24 @@ def test_images_with_pixels_beyond_the_range_are_named():
 def test_an_image_without_a_label_does_not_lose_the_others(labels):
     entries = list(array_source(Path("x.npz"), DIGITS, labels, None, "").entries())
     assert [(entry.label, entry.no_label) for entry in entries] == [("1", ""), (None, "no label"), ("2", ""), ("1", "")]
+
+
+def test_arrays_of_images_without_any_labels_are_classes_by_their_names(tmp_path):
+    files = {f"full_numpy_bitmap_{name}.npy": npy(DIGITS.reshape(4, -1)) for name in ("cat", "car", "palm_tree")}
+    (tmp_path / "data.npz").write_bytes(npz(cat=DIGITS, car=DIGITS[:1], palm_tree=DIGITS))
+    for path in (
+        pack(tmp_path / "draw", "folder", files),
+        pack(tmp_path / "draw", "zip", files),
+        tmp_path / "data.npz",
+    ):
+        source = open_source(path)
+        assert set(labels_of(source)) == {"cat", "car", "palm_tree"} and labels_of(source).count("cat") == 4
+        assert source.notes == (f"{path}: each array is taken for a class: car, cat, palm_tree",)
+    for arrays in (
+        {"train": DIGITS, "test": DIGITS},
+        {"arr_0": DIGITS, "arr_1": DIGITS},
+        {"a": DIGITS, "b": DIGITS[:, :20]},
+    ):
+        (tmp_path / "other.npz").write_bytes(npz(**arrays))
+        with pytest.raises(MidasError, match="expected images and labels"):
+            open_source(tmp_path / "other.npz")

@@ -200,7 +200,7 @@ def open_arrays(path: Path, arrays: Mapping[str, Load], split: str | None, diges
     if not pairs and len(arrays) in (1, 2):
         pairs = _unnamed(arrays)
     if not pairs:
-        return None
+        return _open_classes(path, arrays, digest)
     labeled = {name: pair for name, pair in pairs.items() if pair.labels}
     chosen, notes = choose_part(path, labeled or pairs, split)
     if labeled and len(labeled) < len(pairs):
@@ -218,6 +218,25 @@ def _unnamed(arrays: Mapping[str, Load]) -> dict[str, Pair]:
     images = [name for name, shape in shapes.items() if 1 < len(shape) == most]
     labels = next((name for name, shape in shapes.items() if len(shape) < most), None)
     return {images[0]: Pair(images[0], labels)} if len(images) == 1 else {}
+
+
+def _open_classes(path: Path, arrays: Mapping[str, Load], digest: str) -> Source | None:
+    """Open arrays of images that are all alike in shape as a class each, by their names; None if they are not."""
+    if len(arrays) < 2 or any(part_of(name) or re.fullmatch(r"arr_\d+", name) for name in arrays):
+        return None
+    shapes = {np.shape(load())[1:] for load in arrays.values()}
+    if len(shapes) > 1 or math.prod(shape := shapes.pop()) < MIN_SIDE**2:
+        return None
+    if len(shape) == 1 and math.isqrt(shape[0]) ** 2 != shape[0]:
+        return None
+    words = {name: re.split(r"(?<=[\W_])", name.rpartition("/")[2]) for name in arrays}  # full_numpy_bitmap_cat
+    shared = next((i for i, each in enumerate(zip(*words.values(), strict=False)) if len(set(each)) > 1), 0)
+    titles = {name: "".join(parts[shared:]) for name, parts in words.items()}
+    sources = []
+    for name, title in titles.items():
+        images = arrays[name]()
+        sources.append(array_source(path / name, images, np.full(len(images), title), None, f"{digest} {name}"))
+    return join(path, sources, (f"{path}: each array is taken for a class: {some(titles.values())}",))
 
 
 def _open_pair(path: Path, arrays: Mapping[str, Load], pair: Pair, digest: str) -> Source:
