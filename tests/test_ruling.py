@@ -45,6 +45,22 @@ def test_ruling_and_boxes_of_a_page_go_and_crossing_strokes_stay():
     assert cv2.connectedComponents(cleaned)[0] == cv2.connectedComponents(text)[0]
 
 
+@pytest.mark.parametrize("tick", [12, 30])
+def test_the_ticks_of_a_comb_go_and_strokes_on_a_line_stay(tick):
+    text, comb = np.zeros((200, 900), np.uint8), np.zeros((200, 900), np.uint8)
+    for left in (60, 160, 360):
+        text[60:140, left : left + 80] = cv2.resize(ink("R", 80, 80), (80, 80))
+    cv2.line(comb, (50, 150), (850, 150), 255, 2)
+    for left in range(50, 851, 100):
+        cv2.line(comb, (left, 150), (left, 150 - tick), 255, 2)
+    assert np.array_equal(remove_ruling(np.maximum(text, comb), 60), text)
+    strokes = np.zeros((200, 900), np.uint8)
+    for number, left in enumerate(range(100, 801, 100)):
+        cv2.line(strokes, (left, 148), (left, 80 + 10 * (number % 2)), 255, 2)
+    cv2.line(strokes, (50, 150), (850, 150), 255, 2)
+    assert np.count_nonzero(remove_ruling(strokes, 60)[:140].any(axis=0)) >= 8 * 2
+
+
 @pytest.mark.parametrize("character", "RgK5")
 @pytest.mark.parametrize("kind", ["box", "open", "comb", "underline", "through", "along"])
 def test_lines_round_and_through_a_character_are_told_from_its_strokes(character, kind):
