@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from pages import drawn as page
 
-from midas.data.ruling import find_holes, find_lines, find_ruling, remove_holes, remove_ruling
+from midas.data.ruling import find_circles, find_holes, find_lines, find_ruling, remove_holes, remove_ruling
 
 
 def ink(character="R", height=300, width=300):
@@ -133,3 +133,21 @@ def test_the_rings_of_a_binding_are_found():
     for y in range(15, 290, 24):
         cv2.rectangle(bound, (4, y), (26, y + 6), 255, -1)
     assert (find_holes(bound) == (bound != drawn)).all()
+
+
+@pytest.mark.parametrize("character", "R0i")
+def test_printed_circles_are_found_with_the_empty_ones_beside_them(character):
+    drawn = np.hstack([ink(character), np.zeros((300, 300), np.uint8)])
+    circles = np.zeros_like(drawn)
+    for left in (0, 300):
+        cv2.circle(circles, (left + 150, 150), 145, 255, 3, cv2.LINE_AA)
+    found = find_circles(np.maximum(drawn, circles))
+    assert np.array_equal(found, circles > 32)
+    assert find_circles(circles) is None and find_circles(drawn) is None
+
+
+@pytest.mark.parametrize("character", "OoQ0D")
+def test_drawn_loops_are_no_circles_whatever_is_in_them(character):
+    drawn = ink(character)
+    drawn[130:170, 147:153] = 255
+    assert find_circles(drawn) is None
