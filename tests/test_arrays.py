@@ -173,3 +173,41 @@ def test_an_array_without_labels_may_be_a_single_image(shape, tmp_path):
     np.save(tmp_path / "drawing.npy", np.zeros(shape, np.uint8))
     (entry,) = open_source(tmp_path / "drawing.npy").entries()
     assert entry.read().shape == shape[:2]
+
+
+def test_images_with_pixels_beyond_the_range_are_named():
+    images = DIGITS / 255
+    images[2, 0, 0] = 1e6
+    source = array_source(Path("x.npz"), images, LABELS, None, "")
+    (note,) = source.notes
+    assert note.startswith("x.npz: 1 image with pixels that are not finite or far beyond") and note.endswith(
+        " x.npz[2]"
+    )
+    assert [(entry.read()[1:] == digit[1:]).all() for entry, digit in zip(source.entries(), DIGITS, strict=True)]
+
+
+@pytest.mark.parametrize("labels", [np.array([1, np.nan, 2, 1]), np.array(["1", "", "2", "1"])])
+def test_an_image_without_a_label_does_not_lose_the_others(labels):
+    entries = list(array_source(Path("x.npz"), DIGITS, labels, None, "").entries())
+    assert [(entry.label, entry.no_label) for entry in entries] == [("1", ""), (None, "no label"), ("2", ""), ("1", "")]
+
+
+def test_arrays_of_images_without_any_labels_are_classes_by_their_names(tmp_path):
+    files = {f"full_numpy_bitmap_{name}.npy": npy(DIGITS.reshape(4, -1)) for name in ("cat", "car", "palm_tree")}
+    (tmp_path / "data.npz").write_bytes(npz(cat=DIGITS, car=DIGITS[:1], palm_tree=DIGITS))
+    for path in (
+        pack(tmp_path / "draw", "folder", files),
+        pack(tmp_path / "draw", "zip", files),
+        tmp_path / "data.npz",
+    ):
+        source = open_source(path)
+        assert set(labels_of(source)) == {"cat", "car", "palm_tree"} and labels_of(source).count("cat") == 4
+        assert source.notes == (f"{path}: each array is taken for a class: car, cat, palm_tree",)
+    for arrays in (
+        {"train": DIGITS, "test": DIGITS},
+        {"arr_0": DIGITS, "arr_1": DIGITS},
+        {"a": DIGITS, "b": DIGITS[:, :20]},
+    ):
+        (tmp_path / "other.npz").write_bytes(npz(**arrays))
+        with pytest.raises(MidasError, match="expected images and labels"):
+            open_source(tmp_path / "other.npz")

@@ -99,14 +99,18 @@ def test_a_class_folder_without_images_is_an_error(content, tmp_path):
             read(open_source(pack(tmp_path / "data", form, files)))
 
 
-def test_a_class_folder_with_folders_in_it_is_named(tmp_path):
-    """Its images cannot be told from those of other classes; where all class folders are so, from several sets."""
-    path = pack(tmp_path / "one", "folder", tree("A", "A/more", "B"))
-    with pytest.raises(MidasError, match=r"one: class folder A has a folder with images in it, A/more; move"):
+def test_folders_that_may_or_may_not_be_classes_are_named(tmp_path):
+    path = pack(tmp_path / "one", "folder", tree("cat", "cat/more", "dog"))
+    with pytest.raises(MidasError, match=r"one: class folder cat has a folder with images in it, cat/more; move"):
         read(open_source(path, "train"))
-    path = pack(tmp_path / "all", "folder", tree("A/x", "A/y", "B/x", "B/y"))
-    with pytest.raises(MidasError, match=r"several places \(A, B\); give one, .*; if these are the classes, move"):
-        open_source(path, "train")
+    path = pack(tmp_path / "all", "folder", tree("cat/Ann", "cat/Bob", "dog/Ann", "dog/Bob"))
+    for split in ("train", None):
+        source = open_source(path, split)
+        assert len(list(source.entries())) == 8
+        with pytest.raises(
+            MidasError, match=r"several places \(cat, dog\): .* \(Ann, Bob\); give one of them, as .*CSV"
+        ):
+            read(source)
     path = pack(tmp_path / "lone", "folder", tree("A", "A/more"))
     with pytest.raises(MidasError, match=r"; 'A' has the folder 'A/more' with images in it, so it is not"):
         read(open_source(path))

@@ -38,6 +38,10 @@ ORIENTATIONS = {  # the operation that undoes each, from the EXIF standard
 }
 
 
+ROTATED = Image.Exif()
+ROTATED[EXIF_ORIENTATION] = 6
+
+
 def decode(data: bytes) -> np.ndarray:
     """Decode the first page."""
     return Entry("image", None, lambda: decode_pages(data)).read()
@@ -285,13 +289,25 @@ def test_heic_without_its_package_names_it(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "behind", [b"\0" * 99, b"\xff\xda" * 500, b"<html>", encode(page("H"), "JPEG"), encode(page())]
+    "behind",
+    [b"\0" * 99, b"\xff\xda" * 500, b"<html>", *(encode(page("H"), format) for format in ("JPEG", "PNG", "JPEG2000"))],
 )
-@pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "GIF", "BMP", "WEBP"])
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "GIF", "BMP", "WEBP", "JPEG2000"])
 def test_bytes_behind_the_end_are_ignored(format, behind):
     for size in (1, 8):  # small and large JPEG
         data = encode(page(width=120 * size, height=90 * size), format)
         assert (decode(data + behind) == decode(data)).all()
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize("options", [{}, {"restart_marker_rows": 1}, {"subsampling": 0}, {"exif": ROTATED}])
+def test_a_jpeg_with_an_end_behind_a_cut_is_truncated(mode, options):
+    for size in (2, 8):  # small and large JPEG
+        data = encode(page(width=120 * size, height=90 * size, ink=90, paper=128), "JPEG", mode, **options)
+        assert decode(data).size == 90 * 120 * size**2
+        for cut in (0.6, 0.75):
+            with pytest.raises(UnreadableImage, match="truncated"):
+                decode(data[: int(cut * len(data))] + b"\xff\xd9")
 
 
 def test_a_jpeg_with_a_damaged_marker_still_ends_at_its_end():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from formats import page
 
-from midas.data.levels import UnreadableImage, to_grayscale, value_range
+from midas.data.levels import UnreadableImage, find_range, to_grayscale, value_range
 from midas.data.preprocessing import normalize
 
 PAGE = page(ink=0, paper=255)
@@ -159,3 +159,25 @@ def test_outliers_of_pixels_that_were_standardized_one_by_one_do_not_set_the_ran
     images[2, 0, 0] = 20
     low, high = value_range([images[:3], images[3:]])
     assert (low, high) == pytest.approx((-0.4, 2.8))
+
+
+@pytest.mark.parametrize("kind", ["0 to 1", "0 to 16", "-1 to 1", "bytes as integers"])
+@pytest.mark.parametrize("odd", [1e6, -1e6, np.nan, np.inf])
+def test_a_few_pixels_far_beyond_all_others_do_not_make_the_images_blank(kind, odd):
+    images = np.stack([PAGE] * 5) / 255
+    images = {"0 to 16": 16 * images, "-1 to 1": 2 * images - 1, "bytes as integers": 255 * images}.get(kind, images)
+    span, _ = find_range([images])
+    images[3, 0, :4] = odd
+    if kind == "bytes as integers" and np.isfinite(odd):
+        images = images.astype(np.int32)
+    assert find_range([images[:2], images[2:]]) == (span, [3])
+    images[:, 0, :4] = odd
+    assert value_range([images]) == span
+    alone = to_grayscale(images[0])
+    assert np.array_equal(alone[1:], PAGE[1:]) and np.array_equal(alone, to_grayscale(images[0], span))
+
+
+def test_an_image_of_one_value_does_not_set_the_range_of_the_others():
+    images = np.stack([PAGE / 255, PAGE / 255, np.full(PAGE.shape, 1e6)])
+    assert value_range([images]) == (0, 1)
+    assert value_range([images[2:]]) == (0, 2**20 - 1)

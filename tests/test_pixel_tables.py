@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import gzip
 import io
+import re
 
 import numpy as np
 import pytest
@@ -134,17 +135,24 @@ def test_the_csv_that_midas_writes_is_read_back(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("data", "reason"),
+    ("data", "count", "reasons"),
     [
-        (table() + b"1,2,3\n", "line 6 has 3 columns instead of 785"),
-        (table(["label", *PIXELS]) + table()[:-2] + b"x\n", "line 11 is not one of pixels"),
-        (table(["label", *PIXELS]) + b"\n\n1\n", "has 0 columns"),
+        (table() + b"1,2,3\n", 5, {5: "line 6 has 3 columns instead of 785"}),
+        (table()[:-300], 4, {4: "line 5 has 6.. columns instead of 785"}),
+        (
+            table(["label", *PIXELS]) + table()[:-2] + b"x\n" + table(),
+            14,
+            {9: r"line 11 is not one of pixels \(could not convert string to float: 'x'\)"},
+        ),
+        (table(["label", *PIXELS]).replace(b"\n", b"\n\n"), 5, {}),
     ],
 )
-def test_lines_that_do_not_fit_are_named(data, reason, tmp_path):
+def test_lines_that_do_not_fit_are_named_and_do_not_lose_the_others(data, count, reasons, tmp_path):
     (tmp_path / "x.csv").write_bytes(data)
-    with pytest.raises(MidasError, match=f"x.csv: .*{reason}.*; repair it"):
-        list(open_source(tmp_path / "x.csv").entries())
+    dataset = read(open_source(tmp_path / "x.csv"))
+    assert [each.name for each in dataset.skipped] == [f"x.csv[{index}]" for index in reasons]
+    assert all(re.fullmatch(reasons[int(each.name[6:-1])], each.reason) for each in dataset.skipped)
+    assert len(dataset) == count and dataset.class_names == ("0", "1", "2", "3")[: len(set(LABELS[:count]))]
 
 
 @pytest.mark.parametrize("data", [b"", b"a,b\n1,2\n", b"1," * 16 + b"2\n", b"\0" * 3000, b"1," * 901 + b"1\n"])

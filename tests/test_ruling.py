@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from pages import drawn as page
 
-from midas.data.ruling import find_holes, find_lines, find_ruling, remove_holes, remove_ruling
+from midas.data.ruling import find_circles, find_holes, find_lines, find_ruling, remove_holes, remove_ruling
 
 
 def ink(character="R", height=300, width=300):
@@ -43,6 +43,22 @@ def test_ruling_and_boxes_of_a_page_go_and_crossing_strokes_stay():
     cleaned = remove_ruling(ruled, 60)
     assert np.count_nonzero(cleaned != text) < 0.02 * np.count_nonzero(text)
     assert cv2.connectedComponents(cleaned)[0] == cv2.connectedComponents(text)[0]
+
+
+@pytest.mark.parametrize("tick", [12, 30])
+def test_the_ticks_of_a_comb_go_and_strokes_on_a_line_stay(tick):
+    text, comb = np.zeros((200, 900), np.uint8), np.zeros((200, 900), np.uint8)
+    for left in (60, 160, 360):
+        text[60:140, left : left + 80] = cv2.resize(ink("R", 80, 80), (80, 80))
+    cv2.line(comb, (50, 150), (850, 150), 255, 2)
+    for left in range(50, 851, 100):
+        cv2.line(comb, (left, 150), (left, 150 - tick), 255, 2)
+    assert np.array_equal(remove_ruling(np.maximum(text, comb), 60), text)
+    strokes = np.zeros((200, 900), np.uint8)
+    for number, left in enumerate(range(100, 801, 100)):
+        cv2.line(strokes, (left, 148), (left, 80 + 10 * (number % 2)), 255, 2)
+    cv2.line(strokes, (50, 150), (850, 150), 255, 2)
+    assert np.count_nonzero(remove_ruling(strokes, 60)[:140].any(axis=0)) >= 8 * 2
 
 
 @pytest.mark.parametrize("character", "RgK5")
@@ -117,3 +133,21 @@ def test_the_rings_of_a_binding_are_found():
     for y in range(15, 290, 24):
         cv2.rectangle(bound, (4, y), (26, y + 6), 255, -1)
     assert (find_holes(bound) == (bound != drawn)).all()
+
+
+@pytest.mark.parametrize("character", "R0i")
+def test_printed_circles_are_found_with_the_empty_ones_beside_them(character):
+    drawn = np.hstack([ink(character), np.zeros((300, 300), np.uint8)])
+    circles = np.zeros_like(drawn)
+    for left in (0, 300):
+        cv2.circle(circles, (left + 150, 150), 145, 255, 3, cv2.LINE_AA)
+    found = find_circles(np.maximum(drawn, circles))
+    assert np.array_equal(found, circles > 32)
+    assert find_circles(circles) is None and find_circles(drawn) is None
+
+
+@pytest.mark.parametrize("character", "OoQ0D")
+def test_drawn_loops_are_no_circles_whatever_is_in_them(character):
+    drawn = ink(character)
+    drawn[130:170, 147:153] = 255
+    assert find_circles(drawn) is None

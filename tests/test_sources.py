@@ -176,11 +176,6 @@ def test_a_split_selects_one_of_several_places(form, tmp_path):
     assert len({open_source(path, split).digest for split in (None, "train", "test")}) == 3
 
 
-def test_several_places_without_the_name_of_a_split_are_an_error(tmp_path):
-    path = pack(tmp_path / "data", "zip", tree("one/0", "two/0"))
-    assert "several places (one, two)" in refused(path, "train")
-
-
 def test_images_beside_class_folders_have_no_label(tmp_path):
     source = open_source(pack(tmp_path / "data", "zip", {**tree("0", "1", images=1), "stray.png": encode(page())}))
     assert contents(source) == [("0/0.png", "0"), ("1/0.png", "1"), ("stray.png", None)]

@@ -62,6 +62,28 @@ def test_a_table_beside_a_folder_of_images(form, tmp_path):
             b",image,width,label\n"
             + b"\n".join(f"{i},Img/{n}.png,9,{v}".encode() for i, (n, v) in enumerate(EXPECTED.items())),
         ),
+        (
+            "x.csv",  # of pandas: the only other column needs no title
+            b"Unnamed: 0,file,what\n" + b"\n".join(b"1,%s" % row for row in table("").split(b"\n")),
+        ),
+        ("x.csv", b"# drawn by hand\n" + table("image, label").replace(b",", b", ")),
+        ("x.csv", b"label,file\n" + b"\n".join(f"{v},{n}.png".encode() for n, v in EXPECTED.items())),
+        ("x.json", json.dumps([{"file": name, "label": label} for name, label in EXPECTED.items()]).encode()),
+        ("x.json", json.dumps({"items": [{"file": n, "label": v} for n, v in EXPECTED.items()]}).encode()),
+        ("x.json", json.dumps({name: {"pen": 3, "label": label} for name, label in EXPECTED.items()}).encode()),
+        ("x.json", json.dumps({"file": NAMES, "label": LABELS}).encode()),
+        ("x.json", json.dumps({"file": dict(enumerate(NAMES)), "label": dict(enumerate(LABELS))}).encode()),
+        ("x.json", json.dumps({"A": NAMES[::2], "a": NAMES[1:2], "7": NAMES[3:]}).encode()),
+        (
+            "_annotations.coco.json",
+            json.dumps(
+                {
+                    "images": [{"id": i, "file_name": f"{name}.png"} for i, name in enumerate(NAMES)],
+                    "categories": [{"id": ord(label), "name": label} for label in "Aa7"],
+                    "annotations": [{"image_id": i, "category_id": ord(label)} for i, label in enumerate(LABELS)],
+                }
+            ).encode(),
+        ),
     ],
 )
 def test_columns_and_names_of_every_kind(name, data, tmp_path):
@@ -117,10 +139,58 @@ def test_parts_come_from_a_column_from_the_table_or_from_folders(tmp_path):
     assert [open_source(path, split).count for split in ("train", "test")] == [3, 1]
 
 
-def test_two_labels_for_an_image_are_an_error(tmp_path):
-    data = table("image,label") + b"\nImg/img001-001.png,B"
-    with pytest.raises(MidasError, match=r"x\.csv: two labels for Img/img001-001\.png \('A' and 'B'\)"):
-        open_source(pack(tmp_path / "d", "folder", {"x.csv": data, **IMAGES}))
+def test_an_image_with_two_labels_does_not_lose_the_others(tmp_path):
+    data = table("image,label") + b"\nImg/img001-001.png,B\nImg/img001-002.png,a"
+    dataset = read(open_source(pack(tmp_path / "d", "folder", {"x.csv": data, **IMAGES})))
+    (skipped,) = dataset.skipped
+    assert (skipped.name, skipped.reason) == ("Img/img001-001.png", "2 labels (A, B) in x.csv; give it one")
+    assert len(dataset) == 3
+
+
+def one_hot(rows, titles="filename, A, a, y"):
+    lines = [", ".join([f"{name}.png", *flags]) for name, flags in zip(NAMES, rows, strict=True)]
+    return "\n".join([titles, *lines]).encode()
+
+
+@pytest.mark.parametrize("form", ["folder", "zip"])
+def test_a_column_for_each_class_in_every_part_as_roboflow_exports_them(form, tmp_path):
+    images = {f"{part}/{name}.png": encode(page()) for part in ("train", "valid", "test") for name in NAMES}
+    tables = {f"{part}/_classes.csv": one_hot(["100", "010", "001", "100"]) for part in ("train", "valid", "test")}
+    path = pack(tmp_path / "d", form, {**images, **tables})
+    for split in ("train", "test"):
+        assert found(open_source(path, split)) == dict(zip(NAMES, "AayA", strict=True))
+    assert found(open_source(path / "valid"))["img002-001"] == "y"
+
+
+def test_a_line_with_several_classes_or_none_is_listed(tmp_path):
+    data = one_hot(["100", "110", "000", "010"])
+    dataset = read(open_source(pack(tmp_path / "d", "folder", {"_classes.csv": data, **IMAGES})))
+    assert [each.reason for each in dataset.skipped] == [
+        "2 labels (A, a) in _classes.csv; give it one",
+        "no label in _classes.csv; give it one",
+    ]
+    assert dataset.class_names == ("A", "a") and len(dataset) == 2
+
+
+def test_columns_that_describe_images_are_no_classes(tmp_path):
+    images = {f"{label}/{n}.png": encode(page()) for label in "AB" for n in range(2)}
+    rows = [f"{name},{label},{n % 2},{n // 2}" for n, (name, label) in enumerate(zip(images, "0110", strict=True))]
+    data = "\n".join(["file,label,inverted,blurred", *rows]).encode()
+    assert set(found(open_source(pack(tmp_path / "label", "folder", {"x.csv": data, **images}))).values()) == {"0", "1"}
+    data = "\n".join(["file,inverted,blurred", *(row.replace(",1,", ",0,", 1) for row in rows)]).encode()
+    source = open_source(pack(tmp_path / "classes", "folder", {"x.csv": data, **images}))
+    assert {entry.label for entry in source.entries()} == {"A", "B"}
+
+
+def test_a_label_that_is_a_quotation_mark_does_not_lose_the_lines_after_it(tmp_path):
+    data = table("image,label").replace(b"001.png,A", b'001.png,"', 1).replace(b"002.png,a", b'002.png,","')
+    assert list(found(open_source(pack(tmp_path / "d", "zip", {"x.csv": data, **IMAGES}))).values()) == [*'",A7']
+
+
+def test_names_that_differ_in_case_only_are_told_apart(tmp_path):
+    images = {f"{name}.png": encode(page()) for name in "Aab"}
+    path = pack(tmp_path / "d", "zip", {"x.csv": b"file,label\nA.png,big\na.png,small\nB.PNG,b", **images})
+    assert found(open_source(path)) == {"A": "big", "a": "small", "b": "b"}
 
 
 def test_other_files_are_no_tables(tmp_path):

@@ -72,8 +72,56 @@ def test_a_split_selects_its_folder():
     assert find_images(PATH, files, [], "train").labels == {"Training/0/a.png": "0"}
     assert find_images(PATH, files, [], "test").class_folders == ("0", "1")
     assert len(find_images(PATH, files, [], None).labels) == 3
-    with pytest.raises(MidasError, match=r"several places \(one, two\)"):
-        find_images(PATH, ["one/0/a.png", "two/0/b.png"], [], "train")
+
+
+def found(*folders, split=None):
+    return find_images(PATH, [f"{folder}/0.png" for folder in folders], [], split)
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [
+        ["A/Ann", "A/Bob", "b/Ann"],  # writers within classes, perhaps of some classes only
+        ["A/Ann/s1", "A/Ann/s2", "b/Bob/s1"],
+        ["A", "b/more"],
+        ["Ann/A", "Ann/b", "Bob/A"],  # classes within writers
+        ["Ann/s1/A", "Ann/s2/A", "Ann/s2/b", "Bob/s1/A"],
+        ["A/01", "A/02", "b/01"],
+        ["A/Ann", "b/Bob"],
+    ],
+)
+def test_folders_of_writers_in_class_folders_or_around_them_are_no_classes(folders):
+    for parts in ({"": folders}, {part: [f"x/{part}/{name}" for name in folders] for part in ("train", "test")}):
+        for split in ("train", "test", None):
+            images = found(*(name for names in parts.values() for name in names), split=split)
+            count = len(folders) * (1 if split else len(parts))
+            assert images.class_folders == ("A", "b") and set(images.labels.values()) == {"A", "b"}
+            assert len(images.labels) == count and len(images.notes) == 1 and not images.unclear
+
+
+def test_parts_of_each_class_folder():
+    folders = [f"{name}/{part}" for name in ("cat", "dog") for part in ("train", "test")]
+    assert found(*folders, split="test").labels == {"cat/test/0.png": "cat", "dog/test/0.png": "dog"}
+    assert len(found(*folders).labels) == 4 and found(*folders).class_folders == ("cat", "dog")
+
+
+def test_the_case_of_letters_may_be_said_by_the_folders_around_them():
+    assert found("upper/A", "lower/A", "digits/0").class_folders == ("0", "lower_A", "upper_A")
+    assert found("upper/A", "lower/a").class_folders == ("A", "a")
+
+
+@pytest.mark.parametrize("folders", [["cat/Ann", "cat/Bob", "dog/Ann"], ["A/1", "A/2", "B/1"], ["1/A", "1/B", "2/A"]])
+def test_where_two_levels_may_be_the_classes_it_is_unclear(folders):
+    for split in ("train", None):
+        assert "either these are the classes, or the folders in them" in found(*folders, split=split).unclear
+    parts = [f"{part}/pets/{name}" for part in ("train", "test") for name in ("cat", "dog")]
+    assert not found(*parts).unclear and found(*parts).class_folders == ("cat", "dog")
+
+
+def test_words_for_groups_of_classes_are_named():
+    (note,) = found("pets/cat", "pets/dog", "trees/oak").notes
+    assert note == f"{PATH}: classes are the innermost folders (cat, dog, oak), not those around them (pets, trees)"
+    assert not found("digits/0", "letters/A", "letters/b").notes
 
 
 def test_images_beside_the_class_folders_of_a_split_have_no_label():
@@ -90,3 +138,11 @@ def test_a_tree_without_images_is_refused():
 @pytest.mark.parametrize("name", ["a/b", "./a/b", "a//b/", "././a/./b"])
 def test_names_are_normalized(name):
     assert normalize_name(name) == "a/b"
+
+
+def test_a_folder_of_notes_is_no_class_without_images():
+    files = ["cat/0.png", "dog/0.png", "notes/readme.txt", "notes/old/list.csv"]
+    found = find_images(PATH, files, ["cat", "dog", "notes", "notes/old"], None)
+    assert found.class_folders == ("cat", "dog") and found.notes == (f"{PATH}: without images, so left out: notes",)
+    assert find_images(PATH, [*files, "fox/lost.txt"], ["wolf"], None).class_folders == ("cat", "dog", "wolf")
+    assert find_images(PATH, ["A/0.png", "B/0.png", "C/lost.txt"], [], None).class_folders == ("A", "B", "C")

@@ -19,7 +19,7 @@ import numpy as np
 from midas.data.archives import File, Tree, reason, zip_member
 from midas.data.entries import Entry, Source, join
 from midas.data.labels import clean
-from midas.data.levels import to_grayscale, value_range
+from midas.data.levels import find_range, to_grayscale
 from midas.data.memmap import ImageFile, PackedArray, blocks, is_large
 from midas.data.trees import MAX_TOTAL, MissingPartError, check_members, choose_part, part_of
 from midas.errors import MidasError, counted, printable, some
@@ -72,15 +72,21 @@ def array_source(path: Path, images: Array, labels: np.ndarray | None, names: np
     given = None if labels is None else label_texts(path, labels, len(images))
     if names is not None and names.shape != images.shape[:1]:
         raise MidasError(f"{path}: {names.shape} names for {counted(len(images), 'image')}; expected one for each")
-    span = value_range(blocks(images))
+
+    def name_of(index: int) -> str:
+        return f"{path.name}[{index}]" if names is None else printable(str(names[index]))
+
+    span, odd = find_range(blocks(images))
 
     def entries() -> Iterator[Entry]:
         for index, image in enumerate(itertools.chain.from_iterable(blocks(images))):
-            name = f"{path.name}[{index}]" if names is None else printable(str(names[index]))
-            label = None if given is None else given[index]
-            yield Entry(name, label, partial(to_grayscale, image, span))
+            label = None if given is None else given[index] or None
+            missing = "no label" if given is not None and not label else ""
+            yield Entry(name_of(index), label, partial(to_grayscale, image, span), no_label=missing)
 
-    return Source(str(path), (), digest, entries, len(images))
+    what = f"{path}: {counted(len(odd), 'image')} with pixels that are not finite or far beyond all others, and do not"
+    notes = (f"{what} count for black and white: {some(map(name_of, odd[:4]))}",) if odd else ()
+    return Source(str(path), (), digest, entries, len(images), notes=notes)
 
 
 def _arranged(images: Array, count: int | None) -> Array:
@@ -110,11 +116,14 @@ def _in_order(images: np.ndarray) -> np.ndarray:
 
 
 def label_texts(path: Path, labels: np.ndarray, count: int) -> list[str]:
-    """Convert an array of labels, as `array_source` takes them, to one string per image."""
+    """Convert an array of labels, as `array_source` takes them, to one string per image; empty where there is none."""
     if labels.shape in ((count, 1), (1, count)):
         labels = labels.reshape(count)
     if labels.ndim == 2 and labels.dtype.kind in "buif" and _is_one_hot(labels):
         labels = labels.argmax(axis=1)
+    if labels.dtype.kind == "f" and np.isnan(labels).any() and not np.isnan(labels).all():
+        whole = label_texts(path, np.nan_to_num(labels), count)  # pandas' way to say that some have none
+        return ["" if is_missing else text for text, is_missing in zip(whole, np.isnan(labels).ravel(), strict=True)]
     if labels.dtype.kind == "b" or (
         labels.dtype.kind == "f" and np.isfinite(labels).all() and (labels == labels.round()).all()
     ):
@@ -191,7 +200,7 @@ def open_arrays(path: Path, arrays: Mapping[str, Load], split: str | None, diges
     if not pairs and len(arrays) in (1, 2):
         pairs = _unnamed(arrays)
     if not pairs:
-        return None
+        return _open_classes(path, arrays, digest)
     labeled = {name: pair for name, pair in pairs.items() if pair.labels}
     chosen, notes = choose_part(path, labeled or pairs, split)
     if labeled and len(labeled) < len(pairs):
@@ -209,6 +218,25 @@ def _unnamed(arrays: Mapping[str, Load]) -> dict[str, Pair]:
     images = [name for name, shape in shapes.items() if 1 < len(shape) == most]
     labels = next((name for name, shape in shapes.items() if len(shape) < most), None)
     return {images[0]: Pair(images[0], labels)} if len(images) == 1 else {}
+
+
+def _open_classes(path: Path, arrays: Mapping[str, Load], digest: str) -> Source | None:
+    """Open arrays of images that are all alike in shape as a class each, by their names; None if they are not."""
+    if len(arrays) < 2 or any(part_of(name) or re.fullmatch(r"arr_\d+", name) for name in arrays):
+        return None
+    shapes = {np.shape(load())[1:] for load in arrays.values()}
+    if len(shapes) > 1 or math.prod(shape := shapes.pop()) < MIN_SIDE**2:
+        return None
+    if len(shape) == 1 and math.isqrt(shape[0]) ** 2 != shape[0]:
+        return None
+    words = {name: re.split(r"(?<=[\W_])", name.rpartition("/")[2]) for name in arrays}  # full_numpy_bitmap_cat
+    shared = next((i for i, each in enumerate(zip(*words.values(), strict=False)) if len(set(each)) > 1), 0)
+    titles = {name: "".join(parts[shared:]) for name, parts in words.items()}
+    sources = []
+    for name, title in titles.items():
+        images = arrays[name]()
+        sources.append(array_source(path / name, images, np.full(len(images), title), None, f"{digest} {name}"))
+    return join(path, sources, (f"{path}: each array is taken for a class: {some(titles.values())}",))
 
 
 def _open_pair(path: Path, arrays: Mapping[str, Load], pair: Pair, digest: str) -> Source:

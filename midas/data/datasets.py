@@ -421,8 +421,11 @@ def read(
             file, which is deleted when the process ends.
 
     Raises:
-        MidasError: there are no images with labels, a class folder has none, or with `strict` an image is unusable.
+        MidasError: there are no images with labels, a class folder has none, it is not clear which folders are the
+            classes, or with `strict` an image is unusable.
     """
+    if source.unclear:
+        raise MidasError(source.unclear)
     kept, places = list[np.ndarray](), bytearray()
     labels, names, skipped, pages = [], [], [], []
     large = (large or temporary_file("glyphs")) if is_large((source.count, size, size)) else None
@@ -432,7 +435,8 @@ def read(
             if item.glyph is None:
                 skipped.append(Skipped(item.entry.name, str(item.reason)))
             elif item.entry.label is None:
-                skipped.append(Skipped(item.entry.name, NO_LABEL if source.how_to_label else NOT_IN_CLASS))
+                reason = item.entry.no_label or (NO_LABEL if source.how_to_label else NOT_IN_CLASS)
+                skipped.append(Skipped(item.entry.name, reason))
             else:
                 pages.append(sys.intern(item.page))
                 if file:

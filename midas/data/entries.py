@@ -24,12 +24,14 @@ class Entry:
         label: the name of its class folder, or of its class in an array or table; None if it has none.
         load: decodes it to a uint8 array (height, width), or to a stream of its pages; raises `UnreadableImage`.
         read_file: reads the bytes of its file, or raises `UnreadableImage`; None if it has no file of its own.
+        no_label: why it has no label; empty if it has one, or if there is nothing to say about it.
     """
 
     name: str
     label: str | None
     load: Callable[[], np.ndarray | Iterator[Page]]
     read_file: Callable[[], bytes] | None = None
+    no_label: str = ""
 
     def pages(self) -> Iterator[tuple[str, Page]]:
         """Yield the name and the gray levels of each page, or why it cannot be read.
@@ -79,6 +81,7 @@ class Source:
         is_transposed: whether rows and columns of each image are swapped on disk.
         is_image: whether it is a single file of an image, after whose path the entry is named.
         how_to_label: what to do if no image has a label, for forms other than images in folders.
+        unclear: why the labels cannot be used; empty if they can.
     """
 
     path: str
@@ -92,6 +95,7 @@ class Source:
     is_transposed: bool = False
     is_image: bool = False
     how_to_label: str = ""
+    unclear: str = ""
 
     def locate(self, name: str) -> str:
         """Name an entry, or a page of one, in messages."""

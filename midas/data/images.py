@@ -43,6 +43,8 @@ DAMAGED, TOO_LARGE = "damaged or truncated", "damaged, or larger than can be dec
 JPEG, END = b"\xff\xd8\xff", b"\xff\xd9"
 JPEG_MARKER = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
 SMALL_JPEG = 4096  # bytes; OpenCV prints what is odd about a JPEG, and for larger ones it is hardly faster than Pillow
+MID_GRAY = (32, 224)  # limits of the level that decoders fill in for what is missing, whatever the color space
+MISSING = 0.1  # of a picture: less is its margin
 PNG = b"\x89PNG\r\n\x1a\n"
 PNG_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT", b"IEND")  # the others do not change what is shown
 ORIENTATION = 274  # a tag of EXIF
@@ -57,6 +59,7 @@ PILLOW = (
     *("SUN", "DDS", "IM", "MSP", "XBM", "XPM"),
 )
 LAYERED = ("PSD",)  # what Pillow calls frames of them are layers
+JP2 = b"\0\0\0\x0cjP  \r\n\x87\n"
 SIGNATURES = re.compile(  # of the common formats
     rb"\x89PNG\r\n|\xff\xd8\xff|II[*+]\0|MM\0[*+]|GIF8|BM....\0{4}|RIFF....WEBP|P[1-7fF]\s"
     rb"|....ftyp(avi|hei|hev|mif1|msf1)|\0\0\0\x0cjP|\xff\x4f\xff\x51|\0\0[\1\2]\0[^\0]\0",
@@ -120,7 +123,7 @@ def _pages(data: bytes) -> Iterator[Callable[[], np.ndarray]]:
     elif data.startswith(TIFF):
         yield from _tiff_pages(data)
     else:
-        yield from _frames(_open(data))
+        yield from _frames(_open(data[: _jp2_end(data)] if data.startswith(JP2) else data))
 
 
 def _opencv(data: bytes, flags: int = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH) -> np.ndarray:
@@ -139,14 +142,35 @@ def _opencv(data: bytes, flags: int = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
 
 def _jpeg(data: bytes) -> np.ndarray:
     data = data[: _jpeg_end(data)]
-    if len(data) <= SMALL_JPEG:
-        return _opencv(data)
+    gray = _opencv(data) if len(data) <= SMALL_JPEG else _jpeg_by_pillow(data)
+    if _gray_share(gray) > MISSING and _is_cut_off(data):
+        raise UnreadableImage("truncated")
+    return gray
+
+
+def _jpeg_by_pillow(data: bytes) -> np.ndarray:
     from PIL.JpegImagePlugin import JpegImageFile
 
     with _errors_as_reasons():
         image = JpegImageFile(io.BytesIO(data))
         image.draft("L", image.size)
         return _array(image)
+
+
+def _gray_share(gray: np.ndarray) -> float:
+    """Measure how much of a picture has the level of a gray corner, as the end of a truncated one, which may be turned.
+
+    It is 0 if no corner is of a single level of gray.
+    """
+    corners = (gray[rows, columns] for rows in (slice(8), slice(-8, None)) for columns in (slice(8), slice(-8, None)))
+    levels = {block[0, 0] for block in corners if MID_GRAY[0] < block.min() == block.max() < MID_GRAY[1]}
+    return max((float(np.mean(gray == level)) for level in levels), default=0)
+
+
+def _is_cut_off(data: bytes) -> bool:
+    """Whether a picture ends before the marker of its end: bytes put there would show."""
+    filler = b"".join(bytes((*range(250), 0xFF, 0xD0 + number)) for number in range(8))  # with restart markers
+    return not np.array_equal(_jpeg_by_pillow(data), _jpeg_by_pillow(data[: -len(END)] + filler + END))
 
 
 def _jpeg_end(data: bytes) -> int:
@@ -278,6 +302,19 @@ def _tiff_directories(data: bytes) -> list[int]:
 
 
 # ---- other formats
+
+
+def _jp2_end(data: bytes) -> int:
+    """Find the end of the picture in a JPEG 2000 file, behind which there may be another file."""
+    position, kind = 0, b""
+    while kind != b"jp2c" and position + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, position)
+        if length == 1 and position + 16 <= len(data):
+            (length,) = struct.unpack_from(">Q", data, position + 8)
+        if length < 8:  # the last part
+            return len(data)
+        position += length
+    return position
 
 
 def _frames(image: Image) -> Iterator[Callable[[], np.ndarray]]:

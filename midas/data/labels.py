@@ -83,6 +83,15 @@ def _of_case(name: str) -> str | None:
     return character.upper() if re.fullmatch(_UPPER, case, re.IGNORECASE) else character.lower()
 
 
+def has_case(name: str) -> bool:
+    """Whether a name is a letter and its case.
+
+    >>> has_case("upper_A"), has_case("A")
+    (True, False)
+    """
+    return _of_case(name) is not None
+
+
 def convention(names: Collection[str], hexadecimal: bool = False) -> tuple[str | None, dict[str, str] | None]:
     """Find the convention that all names of class folders follow.
 

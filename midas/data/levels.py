@@ -12,6 +12,9 @@ BYTES = (0.0, 255.0)
 FAINT = 0.1  # of a range: what uses less of it would count as blank, so it is taken to have a range of its own
 NATURAL_WHITE = {"uint8": (255,), "uint16": (65535,)}
 OTHER_WHITE = (1, 255, 65535)
+HOT = 2  # times as high as all others are pixels of a broken sensor, or of a division by nearly zero
+MAX_HOT, PIXELS_PER_HOT = 4, 500  # at most so many pixels of an image are, one in 500
+PART = 2**22  # values that are examined at a time
 NOISE = 0.85  # of the variance, by which neighbors differ: 1 in noise, 0.73 in a ring one pixel wide
 OPAQUE = 0.9  # of the strongest opacity: less is a soft edge or a shadow
 CONTRAST = 64  # gray levels between ink and paper, where the opaque part of an image shows both
@@ -61,7 +64,8 @@ def value_range(images: Iterable[np.ndarray]) -> tuple[float, float]:
 
     Black is 0, or the lowest value if that is negative. White is 1, 255 or 2^n - 1, the smallest of these that is not
     below the highest value, or the highest value itself if it is not a tenth of that. If black is negative, white is
-    the median of the images' highest values, as pixels that were standardized one by one have outliers.
+    the median of the images' highest values, as pixels that were standardized one by one have outliers. Single pixels
+    far beyond all others, as broken sensors have them, and those that are no numbers do not count.
 
     Args:
         images: arrays (n, height, width) or (n, height, width, channels), the channels as in `to_grayscale`.
@@ -69,22 +73,54 @@ def value_range(images: Iterable[np.ndarray]) -> tuple[float, float]:
     >>> value_range([np.array([[[0.0, 16.0]]])]), value_range([np.array([[[-1, 3]]])])
     ((0.0, 16.0), (-1.0, 3.0))
     """
-    low, high, tops = 0.0, 0.0, [np.zeros(0)]
+    return find_range(images)[0]
+
+
+def find_range(images: Iterable[np.ndarray]) -> tuple[tuple[float, float], list[int]]:
+    """Find black and white as `value_range` does, and the indices of the images with pixels that do not count."""
+    found = [np.zeros((0, 6))]
     for block in images:
         colors = block[..., :-1] if block.ndim == 4 and block.shape[3] in (2, 4) else block
-        finite = colors[np.isfinite(colors)] if colors.dtype.kind == "f" else colors
-        high = max(high, float(finite.max(initial=0)))
-        if colors.dtype == np.uint8 and high > FAINT * 255:
-            return BYTES
-        low = min(low, float(finite.min(initial=0)))
-        if low < 0:
-            values = np.nan_to_num(colors, nan=low, posinf=low, neginf=low)
-            tops.append(values.reshape(len(values), -1).max(axis=1, initial=low))
-    white = _white(high)
-    if low < 0:
-        middle = float(np.median(np.concatenate(tops)))
-        return low, middle if middle > 0 else high
-    return low, high if 0 < high <= FAINT * white else white
+        if colors.dtype == np.uint8 and colors.max(initial=0) > FAINT * 255:
+            return BYTES, []
+        values = colors.reshape(len(colors), -1)
+        rows = max(1, PART // max(values.shape[1], 1))
+        found += [_extremes(values[start : start + rows]) for start in range(0, len(values), rows)]
+    lowest, low, top, highest, is_odd, is_even = np.concatenate(found).T
+    shows = (is_even == 0) | is_even.all()  # images of a single value only count if there are no others
+    black, high = float(low.min(where=shows, initial=0)), float(top.max(where=shows, initial=0))
+    white = high if 0 < high <= FAINT * _white(high) else _white(high)
+    if black < 0:
+        middle = float(np.median(top[shows]))
+        white = middle if middle > 0 else high
+    is_beyond = (highest > np.maximum(top, white)) | (lowest < np.minimum(low, black))
+    return (black, white), np.flatnonzero(is_beyond | (is_odd > 0)).tolist()
+
+
+def _extremes(values: np.ndarray) -> np.ndarray:
+    """Measure the lowest value of each image, that of the pixels that count, the highest of these, and the highest.
+
+    Args:
+        values: numbers (n, pixels).
+
+    Returns:
+        float array (n, 6); the last two columns tell whether there are pixels that are not finite, and whether all are
+        alike. Lowest values are at most 0, highest ones at least 0.
+    """
+    values = values.astype(np.float64)
+    is_finite = np.isfinite(values)
+    values[~is_finite] = 0
+    few = min(MAX_HOT, values.shape[1] // PIXELS_PER_HOT)
+    sides = []
+    for signed in (values, -values):
+        highest = signed.max(axis=1, initial=0)
+        top, are_few = highest.copy(), np.count_nonzero(signed > highest[:, None] / HOT, axis=1) <= few
+        for index in np.flatnonzero(are_few & (highest > 0)):
+            top[index] = max(np.partition(signed[index], -1 - few)[-1 - few], 0)
+        sides.append((top, highest))
+    (top, highest), (low, lowest) = sides
+    is_even = values.max(axis=1, initial=-np.inf) <= values.min(axis=1, initial=np.inf)
+    return np.stack([-lowest, -low, top, highest, ~is_finite.all(axis=1), is_even], axis=1)
 
 
 def _white(highest: float) -> float:

@@ -14,6 +14,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from midas.data.archives import DAMAGED, File, Tree, reason
 from midas.data.arrays import MIN_SIDE, array_source
 from midas.data.entries import Entry, Source, join
 from midas.data.idx import MAX_IDX, emnist
+from midas.data.levels import UnreadableImage
 from midas.data.trees import choose_part
 from midas.errors import MidasError, some
 
@@ -147,7 +149,7 @@ def open_file(tree: Tree, name: str) -> Source:
     """Open a table of pixels, which `find_layout` recognizes.
 
     Raises:
-        MidasError: a line does not fit the others, or the table is too large.
+        MidasError: the table is too large.
     """
     where = tree.locate(name)
     file, layout = tree.files[name], find_layout(tree.files[name])
@@ -161,11 +163,16 @@ def open_file(tree: Tree, name: str) -> Source:
     digest = f"{tree.digest([name])} {layout}"
 
     def entries() -> Iterator[Entry]:
-        images, labels = _parse(file, layout, count, where)
+        images, labels, bad = _parse(file, layout, count, where)
         given = np.array(labels) if labels else None
-        return array_source(where, images, given, None, digest).entries()
+        for index, entry in enumerate(array_source(where, images, given, None, digest).entries()):
+            yield replace(entry, load=partial(_refuse, bad[index])) if index in bad else entry
 
     return emnist(Source(str(where), (), digest, entries, count, how_to_label=HOW_TO_LABEL), tree, name)
+
+
+def _refuse(reason: str) -> np.ndarray:
+    raise UnreadableImage(reason)
 
 
 def _blocks(file: File, where: Path) -> Iterator[bytes]:
@@ -188,14 +195,14 @@ def _blocks(file: File, where: Path) -> Iterator[bytes]:
 
 
 def _body(file: File, layout: Layout, where: Path) -> Iterator[bytes]:
-    """Yield the blocks without titles, and without empty lines at the end."""
+    """Yield the blocks without titles and empty lines."""
     for number, block in enumerate(_blocks(file, where)):
         if number == 0:
             block = block.removeprefix(b"\xef\xbb\xbf")
             block = block.partition(b"\n")[2] if layout.has_titles else block
-        while block.endswith(b"\n\n"):
-            block = block[:-1]
-        if block.strip():
+        if b"\n\n" in block or block.startswith(b"\n"):
+            block = b"".join(line for line in block.splitlines(keepends=True) if line.strip())
+        if block:
             yield block
 
 
@@ -225,40 +232,42 @@ def _choose_label(layout: Layout, samples: list[list[bytes]]) -> Layout:
 # ---- parsing
 
 
-def _parse(file: File, layout: Layout, count: int, where: Path) -> tuple[np.ndarray, list[str]]:
-    """Parse a table: the images, of bytes unless there are other numbers, and the labels as text."""
+def _parse(file: File, layout: Layout, count: int, where: Path) -> tuple[np.ndarray, list[str], dict[int, str]]:
+    """Parse a table: images, of bytes unless there are other numbers, labels as text, and what is wrong with which."""
     images = np.empty((count, layout.side**2), np.uint8)
-    labels, done = list[str](), 0
+    labels, bad, done = list[str](), dict[int, str](), 0
     for block in _body(file, layout, where):
-        pixels, of_block = _parse_block(block, layout, done, where)
+        pixels, of_block, wrong = _parse_block(block, layout)
         if done + len(pixels) > count:
             raise MidasError(f"{where}: changed while it was read")
         if images.dtype == np.uint8 and pixels.dtype != np.uint8:
             images = images.astype(np.float32)
         images[done : done + len(pixels)] = pixels
         labels += of_block
+        first = done + 1 + layout.has_titles  # line of the file, from 1
+        bad |= {done + row: f"line {first + row} {what}" for row, what in wrong.items()}
         done += len(pixels)
-    return images.reshape(count, layout.side, layout.side), _plain_numbers(labels)
+    return images.reshape(count, layout.side, layout.side), _plain_numbers(labels), bad
 
 
 def _plain_numbers(labels: list[str]) -> list[str]:
     """Write labels such as 3.0 and 3.000000000e+00 as 3."""
-    if all(re.fullmatch(r"-?\d+\.0*(e\+00)?", label) for label in set(labels)):
+    if all(re.fullmatch(r"-?\d+\.0*(e\+00)?", label) for label in set(labels) - {""}):
         return [label.partition(".")[0] for label in labels]
     return labels
 
 
-def _parse_block(block: bytes, layout: Layout, done: int, where: Path) -> tuple[np.ndarray, list[str]]:
+def _parse_block(block: bytes, layout: Layout) -> tuple[np.ndarray, list[str], dict[int, str]]:
     end, labels = layout.first + layout.side**2, list[str]()
     values = _parse_numbers(block, layout)
     if values is None:
-        return _parse_cells(block, layout, done, where)
+        return _parse_cells(block, layout)
     if layout.label is not None:
         labels = list(map(str, values[:, layout.label].tolist()))
     elif layout.one_hot:
         labels = list(map(str, values[:, end:].argmax(axis=1).tolist()))
     pixels = values[:, layout.first : end]
-    return pixels.astype(np.uint8 if pixels.max() < 256 else np.float32), labels
+    return pixels.astype(np.uint8 if pixels.max() < 256 else np.float32), labels, {}
 
 
 def _parse_numbers(block: bytes, layout: Layout) -> np.ndarray | None:
@@ -272,30 +281,31 @@ def _parse_numbers(block: bytes, layout: Layout) -> np.ndarray | None:
     return values if values.shape[1] == layout.columns else None
 
 
-def _parse_cells(block: bytes, layout: Layout, done: int, where: Path) -> tuple[np.ndarray, list[str]]:
-    """Parse lines of any numbers, with labels of any text."""
+def _parse_cells(block: bytes, layout: Layout) -> tuple[np.ndarray, list[str], dict[int, str]]:
+    """Parse lines of any numbers, with labels of any text; black images stand for lines in which something is wrong."""
     text = block.decode("utf-8", "replace")
     lines = text.split("\n")[:-1]
-    rows = (
-        [line.split() for line in lines]
-        if layout.delimiter == b" "
-        else csv.reader(lines, delimiter=layout.delimiter.decode())
-    )
-    pixels, labels, end = list[np.ndarray](), list[str](), layout.first + layout.side**2
-    first = done + 1 + layout.has_titles  # line of the file, from 1
-    try:
-        for cells in rows:
+    end = layout.first + layout.side**2
+    values, labels, wrong = np.zeros((len(lines), layout.side**2), np.float32), list[str](), dict[int, str]()
+    for row, line in enumerate(lines):
+        label = ""
+        try:
+            cells = (
+                line.split()
+                if layout.delimiter == b" "
+                else next(csv.reader([line], delimiter=layout.delimiter.decode()))
+            )
             if len(cells) != layout.columns:
-                what = f"line {first + len(pixels)} has {len(cells)} columns instead of {layout.columns}"
-                raise MidasError(f"{where}: {what}; repair it")
-            pixels.append(np.array(cells[layout.first : end], np.float32))
-            if layout.one_hot:
-                labels.append(str(np.array(cells[end:], np.float32).argmax()))
-            elif layout.label is not None:
-                labels.append(cells[layout.label].strip())
-    except (ValueError, csv.Error) as error:
-        what = f"line {first + len(pixels)} is not one of pixels ({reason(error)})"
-        raise MidasError(f"{where}: {what}; repair it") from error
-    values = np.stack(pixels)
+                wrong[row] = f"has {len(cells)} columns instead of {layout.columns}"
+            else:
+                values[row] = cells[layout.first : end]
+                label = (
+                    str(np.array(cells[end:], np.float32).argmax())
+                    if layout.one_hot
+                    else cells[layout.label or 0].strip()
+                )
+        except (ValueError, csv.Error) as error:
+            wrong[row] = f"is not one of pixels ({reason(error)})"
+        labels += [label] if _has_label(layout) else []
     is_bytes = ((values >= 0) & (values <= 255) & (values == np.floor(values))).all()
-    return values.astype(np.uint8) if is_bytes else values, labels
+    return values.astype(np.uint8) if is_bytes else values, labels, wrong

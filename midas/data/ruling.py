@@ -36,6 +36,12 @@ FAINT = 0.25  # of the width of strokes: even a short line that ends at the bord
 SHORT = 0.8  # of the longer side of the character: a shorter line, though thin, may be one of its strokes
 LONG = 1.6  # of the longer side of the character: a longer line is none of its strokes, even with the same pen
 CRUMB = 0.06  # of the longer side of the image: what is smaller is no character
+SMALLEST = 24  # pixels: the diameter of a printed circle
+WIRE = 0.25  # of the box round a circle: its ink covers less
+ENCLOSED = 0.3  # of a circle's diameter: the longer side of the character in it
+CIRCULAR = 0.94  # of the smallest circle around: a drawn O or 0 covers less
+TICK, TICKS = 3, 4  # height of a tick of a comb in thicknesses of its line, at least, and number of them
+EVEN = 0.1  # of the width of a cell, by which a tick may stand elsewhere
 MARGIN = 0.1  # of the page, on each side: where holes are
 
 
@@ -85,7 +91,36 @@ def remove_ruling(ink: np.ndarray, height: float) -> np.ndarray:
     thickest = max(2, round(THICKNESS * height))
     lines = [*find_lines(ink, round(SIDE * height), thickest)]
     printed = [line for line in lines if line.length >= LENGTH * height or _meetings(line, lines) >= 2]
-    return remove_holes(erase(ink, printed), height)
+    return remove_holes(_without_ticks(erase(ink, printed), printed), height)
+
+
+def _without_ticks(ink: np.ndarray, printed: list[Line]) -> np.ndarray:
+    """Remove the ticks of combs: thin pieces of one height and at equal distances that stand on a level line."""
+    _, parts, stats, _ = cv2.connectedComponentsWithStats((ink > INK).view(np.uint8), connectivity=8, ltype=cv2.CV_32S)
+    x, y, width, height, _ = stats.T
+    ticks = np.zeros(len(stats), bool)
+    for line in (line for line in printed if line.is_level):
+        left, top, right, bottom = line.box
+        slack = line.thickness + 2
+        on_line = (x + width >= left - slack) & (x <= right + slack) & (y < top) & (abs(y + height - bottom) <= slack)
+        found = [
+            number
+            for number in np.flatnonzero(on_line & (height >= TICK * line.thickness)).tolist()
+            if _upper_width(parts, stats[number], number) <= line.thickness + 1
+        ]
+        found.sort(key=lambda number: x[number])
+        heights, middles = height[found], (x + width / 2)[found]
+        steps = np.diff(middles)
+        if len(found) >= TICKS and np.ptp(heights) <= 0.1 * heights.max() + 1:
+            cells = steps / steps.min()
+            ticks[found] = bool((abs(cells - cells.round()) <= EVEN * cells.round()).all())
+    return np.where(ticks[parts], np.uint8(0), ink)
+
+
+def _upper_width(parts: np.ndarray, stats: np.ndarray, number: int) -> float:
+    """Measure how wide the upper half of a component is, in the mean."""
+    x, y, width, height, _ = stats.tolist()
+    return float((parts[y : y + max(height // 2, 1), x : x + width] == number).sum(axis=1).mean())
 
 
 def find_lines(ink: np.ndarray, length: int, thickest: int) -> Iterator[Line]:
@@ -150,6 +185,58 @@ def _on_side(line: Line, frame: tuple[int, ...]) -> bool:
     )
     slack = 0.05 * max(frame[2] - frame[0], frame[3] - frame[1])
     return min(abs(middle / 2 - side) for side in sides) <= slack
+
+
+def find_circles(ink: np.ndarray) -> np.ndarray | None:
+    """Find printed circles: rounder than a drawn O, and round a character that does not touch them, or as large.
+
+    Args:
+        ink: uint8 array (height, width), light ink on black.
+
+    Returns:
+        bool array: the ink of the circles; None if there are none.
+
+    >>> ink = cv2.circle(np.zeros((90, 90), np.uint8), (45, 45), 40, 255, 2)
+    >>> find_circles(ink) is None
+    True
+    >>> ink[30:60, 44:47] = 255
+    >>> mask = find_circles(ink)
+    >>> bool(mask[45, 5]), bool(mask[45, 45])
+    (True, False)
+    """
+    inked = (ink > INK).view(np.uint8)
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(inked, connectivity=8, ltype=cv2.CV_32S)
+    x, y, width, height, area = stats.T
+    longer = np.maximum(width, height)
+    may_be = (
+        (longer >= SMALLEST) & (longer - np.minimum(width, height) <= 0.06 * longer) & (area < WIRE * width * height)
+    )
+    round_ones = [
+        number
+        for number in np.flatnonzero(may_be & (np.arange(len(stats)) > 0)).tolist()
+        if _is_circle(parts, stats[number], number)
+    ]
+    right, bottom = x + width, y + height
+    holding = [
+        longer[number]
+        for number in round_ones
+        if (
+            (x > x[number])
+            & (y > y[number])
+            & (right < right[number])
+            & (bottom < bottom[number])
+            & (longer >= ENCLOSED * longer[number])
+        ).any()
+    ]
+    found = [number for number in round_ones if any(abs(longer[number] - size) <= 0.1 * size for size in holding)]
+    return np.isin(parts, found) if found else None
+
+
+def _is_circle(parts: np.ndarray, stats: np.ndarray, number: int) -> bool:
+    x, y, width, height, _ = stats.tolist()
+    part = (parts[y : y + height, x : x + width] == number).view(np.uint8)
+    outline = max(cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0], key=len)
+    return bool(cv2.contourArea(outline) >= CIRCULAR * np.pi * cv2.minEnclosingCircle(outline)[1] ** 2)
 
 
 def find_holes(ink: np.ndarray) -> np.ndarray | None:

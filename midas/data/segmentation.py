@@ -19,7 +19,7 @@ from midas.data.levels import BLANK, UnreadableImage
 from midas.data.paper import Sheet, find_sheet, paint_over
 from midas.data.photographs import even_light, is_uneven, page_ink
 from midas.data.preprocessing import bare_image, frame_glyph, look_at
-from midas.data.ruling import remove_ruling
+from midas.data.ruling import find_circles, remove_ruling
 from midas.data.surroundings import find_dark_corners, has_four_sides
 
 MAX_SIDE = 4000  # pixels; a larger page is shrunk
@@ -188,7 +188,9 @@ def _layout(ink: np.ndarray) -> _Layout:
 
 
 def _without_printed(ink: np.ndarray) -> tuple[np.ndarray, float]:
-    """Remove boxes, ruling and holes, and measure the longer side of a typical character."""
+    """Remove circles, boxes, ruling and holes, and measure the longer side of a typical character."""
+    circles = find_circles(ink)
+    ink = ink if circles is None else np.where(circles, np.uint8(0), ink)
     components, boxes, kept, _ = _components(ink)
     longest, is_ruled = max(ink.shape), False
     if _sides(boxes[kept]).max() > ACROSS * longest:  # perhaps lines that connect characters: remove the longest ones

@@ -24,6 +24,7 @@ from midas.errors import MidasError, cannot, some
 
 MAX_INNER = 2**31  # bytes of an archive within an archive
 HEAD, SNIFFED = 32, 20  # bytes by which an image is recognized, and files of a tree that are examined
+COMPLETE = 0.9  # of the lines of a table that is meant to label images, not to describe them
 ARCHIVES = re.compile(r"\.(zip|tar|tar\.(gz|bz2|xz)|tgz|tbz2|txz)$", re.IGNORECASE)
 
 
@@ -152,14 +153,19 @@ def _find_images(tree: Tree) -> list[str]:
 def _open_images(tree: Tree, images: list[str], split: str | None, table: str | None = None) -> Source:
     """Open images with the labels of a table beside them, or else of their class folders."""
     rows, used = tables.find_rows(tree, images, table)
+    unused = tuple[str, ...]()
     if used:
         found = find_images(tree.path, tree.files, tree.folders, None)
-        listed = {row.image for row in rows if row.image}
-        if table or 2 * len(listed) >= len(images) or not any(found.labels.values()):
+        listed = [row for row in rows if row.image]
+        labeled = sum(row.label is not None for row in listed)
+        has_most = 2 * labeled >= len(images) and labeled >= COMPLETE * len(listed)
+        if table or has_most or not any(found.labels.values()):
             return tables.open_rows(tree, found, rows, used, split)
+        how_many = f"labels {labeled:,} of {len(images):,} images"
+        unused = (f"{tree.path}: labels are those of class folders; {some(used)} {how_many}, and is left out",)
     found = find_images(tree.path, tree.files, tree.folders, split)
     title, class_names = convention(found.class_folders, found.is_nist)
-    notes = found.notes
+    notes = (*found.notes, *unused)
     if class_names and title and not title.startswith("Sample"):
         name = next(iter(class_names))
         notes += (f"{tree.path}: folders are read as {title}: {name} is {class_names[name]}",)
@@ -173,6 +179,7 @@ def _open_images(tree: Tree, images: list[str], split: str | None, table: str | 
         len(labels),
         notes=notes,
         class_names=class_names,
+        unclear=found.unclear,
     )
 
 

@@ -14,7 +14,7 @@ from midas.data.ink import INK, border_pixels
 from midas.data.levels import UnreadableImage
 from midas.data.paper import even_vignette, find_sheet, paint_over
 from midas.data.photographs import CROP, even_light, photo_ink
-from midas.data.ruling import find_holes, find_ruling
+from midas.data.ruling import find_circles, find_holes, find_ruling
 
 FAR = 0.8  # of the image: MNIST's digits reach over 20/28 of it, a printed box or a ruled line over more
 CUT = 0.05  # of the border with ink on it: few drawings and no image of MNIST or Part 3 have more
@@ -107,7 +107,7 @@ def without_surroundings(gray: np.ndarray, small: np.ndarray, ink: np.ndarray, i
     if is_photo:  # faint ruling goes with the uneven light
         ink = photo_ink(small)
         ink = np.where(ink >= STRONG, ink, np.uint8(0))
-    found = [mask for mask in (find_ruling(ink), find_holes(ink)) if mask is not None]
+    found = [mask for mask in (find_ruling(ink), find_holes(ink), find_circles(ink)) if mask is not None]
     if not found:
         return None
     printed, inked = np.logical_or.reduce(found), ink > INK

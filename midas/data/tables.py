@@ -1,7 +1,7 @@
 """Tables of file names and labels beside images: CSV, as Kaggle has them, tab-separated text, and JSON.
 
 The column of the images is recognized by its values, which name files, and that of the labels by its title; the only
-other column needs no title.
+other column needs no title. Instead, a table may have a column of 0 and 1 for each class, as those of Roboflow have.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +24,7 @@ from midas.data.entries import Entry, Source
 from midas.data.images import Page, UnreadableImage, decode_pages
 from midas.data.labels import clean
 from midas.data.trees import IMAGE_SUFFIXES, Images, choose_part, part_of
-from midas.errors import MidasError, printable, some
+from midas.errors import printable, some
 
 SUFFIXES = re.compile(r"\.(csv|tsv|txt|json|jsonl)(\.gz)?$", re.IGNORECASE)
 MAX_TABLE = 2**27  # bytes
@@ -30,9 +32,13 @@ MAX_TABLES = 20  # in a tree; more are files of single images, such as their ann
 LABEL_TITLES = (
     *("label", "labels", "class", "target", "category", "character", "char", "letter", "digit", "symbol", "class_name"),
     *("label_name", "classname", "class name", "name", "text", "transcription", "ground_truth", "gt", "word", "y"),
-    *("identity", "value", "latex", "class_id", "label_id", "symbol_id"),
+    *("identity", "value", "latex", "class_id", "label_id", "symbol_id", "choice", "truth", "annotation", "tag"),
 )
+# Those that are no characters: a class in a table of 0 and 1 may well be called "y", "digit" or "letter".
+SURE_TITLES = ("label", "labels", "class", "target", "category", "class_name", "label_name", "class_id", "label_id")
+FLAGS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
 SPLIT_TITLES = ("split", "usage", "subset", "set", "partition", "part")
+INDEX_TITLE = re.compile(r"(unnamed: \d+)?")  # as pandas writes the numbers of lines
 EXAMPLE = re.compile(r"sample.?submission", re.IGNORECASE)  # of answers in a competition: its labels are none
 
 
@@ -43,14 +49,16 @@ class Row:
     Attributes:
         image: the name of the image in the tree; None if there is no such file.
         given: its name as the table has it.
-        label: its label; None if it has none.
+        label: its label; None if it has none, or several.
         part: the part of the data set that the table puts it into; None if it does not.
+        no_label: why it has no label; empty if it has one.
     """
 
     image: str | None
     given: str
     label: str | None
     part: str | None
+    no_label: str = ""
 
 
 def find_rows(tree: Tree, images: list[str], only: str | None = None) -> tuple[list[Row], list[str]]:
@@ -62,10 +70,7 @@ def find_rows(tree: Tree, images: list[str], only: str | None = None) -> tuple[l
         only: take this table only.
 
     Returns:
-        The lines of all of them, and their names.
-
-    Raises:
-        MidasError: two tables give an image different labels.
+        The lines of all of them, each image in one line only, and their names.
     """
     names = [only] if only else [name for name in tree.names if SUFFIXES.search(name) and not EXAMPLE.search(name)]
     rows, used = list[Row](), []
@@ -75,14 +80,21 @@ def find_rows(tree: Tree, images: list[str], only: str | None = None) -> tuple[l
             if found := _match(_cells(tree, name), name, index):
                 rows += found
                 used.append(name)
-    labels: dict[str, str | None] = {}
+    lines: dict[str, Row] = {}
     for row in rows:
-        if row.image and labels.setdefault(row.image, row.label) != row.label:
-            raise MidasError(
-                f"{tree.path}: {' and '.join(used)}: two labels for {row.image} "
-                f"({labels[row.image]!r} and {row.label!r}); give each image one label"
-            )
-    return rows, used
+        name = row.image or row.given
+        other = lines.setdefault(name, row)
+        if other.label and row.label and other.label != row.label:
+            lines[name] = replace(other, label=None, no_label=_not_one([other.label, row.label], used))
+        elif not (other.label or other.no_label):
+            lines[name] = row
+    return list(lines.values()), used
+
+
+def _not_one(labels: list[str], used: list[str]) -> str:
+    """Say that an image has several labels, or none."""
+    found = f"{len(labels)} labels ({some(labels)})" if labels else "no label"
+    return f"{found} in {some(used)}; give it one"
 
 
 def open_rows(tree: Tree, found: Images, rows: list[Row], used: list[str], split: str | None) -> Source:
@@ -99,11 +111,12 @@ def open_rows(tree: Tree, found: Images, rows: list[Row], used: list[str], split
     chosen, notes = choose_part(tree.path, {parts[name] or "" for name, row in listed.items() if row.label}, split)
     labels = {name: listed[name].label if name in listed else label for name, label in found.labels.items()}
     labels = {name: label for name, label in labels.items() if not split or (parts[name] or "") in chosen}
+    no_label = {row.image: row.no_label for row in rows if row.image and row.no_label}
     missing = {row.given: row for row in rows if not row.image and (row.part or "") in (*chosen, "")}
     note = f"{tree.path}: labels are those of {some(used)}"
 
     def entries() -> Iterator[Entry]:
-        yield from tree_entries(tree, labels)
+        yield from tree_entries(tree, labels, no_label)
         for name, row in missing.items():
             yield Entry(printable(name), row.label, _refuse_missing)
 
@@ -112,10 +125,12 @@ def open_rows(tree: Tree, found: Images, rows: list[Row], used: list[str], split
     return Source(str(tree.path), (), digest, entries, count, notes=(*tree.notes, *notes, note))
 
 
-def tree_entries(tree: Tree, labels: dict[str, str | None]) -> Iterator[Entry]:
-    """Yield the images of a tree with their labels."""
+def tree_entries(
+    tree: Tree, labels: dict[str, str | None], no_label: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Entry]:
+    """Yield the images of a tree with their labels, or the reasons why they have none."""
     for name, read in tree.stream(labels):
-        yield Entry(printable(name), labels[name], partial(_decode, read), read)
+        yield Entry(printable(name), labels[name], partial(_decode, read), read, no_label.get(name, ""))
 
 
 def _decode(read: Callable[[], bytes]) -> Iterator[Page]:
@@ -152,6 +167,8 @@ def _resolve(value: str, place: str, index: dict[str, list[str]]) -> str | None:
         return found[0] if found else None
     shared = {name: _shared(parts, name.split("/")) for name in found}
     best = [name for name in found if shared[name] == max(shared.values())]
+    exact = [name for name in best if clean(name.rpartition("/")[2]).startswith(parts[-1])]  # A.png, not a.png
+    best = exact or best
     near = [name for name in best if name.startswith(f"{place}/")] if place and len(best) > 1 else best
     return near[0] if len(near) == 1 else None
 
@@ -173,36 +190,56 @@ def _match(cells: list[list[str]], table: str, index: dict[str, list[str]]) -> l
         return []
     place = table.rpartition("/")[0]
     sample = cells[:: max(1, len(cells) // 200)]
-    shares = [sum(_resolve(row[i], place, index) is not None for row in sample) / len(sample) for i in range(width)]
-    image = int(np.argmax(shares))
+    columns = [[row[i] for row in sample] for i in range(width)]
+    shares = [sum(_resolve(value, place, index) is not None for value in column) / len(sample) for column in columns]
+    # A label may be the name of a file, too, as 5 is of 5.png; it has no suffix.
+    image = max(range(width), key=lambda i: (shares[i], sum(_stem(value) != value for value in columns[i])))
     if shares[image] < 0.4:
         return []
     has_titles = _resolve(cells[0][image], place, index) is None
-    titles = [cell.strip().lower() for cell in cells[0]] if has_titles else []
+    names = [clean(cell.strip()) for cell in cells[0]] if has_titles else []
+    titles = [name.lower() for name in names]
     are_numbers = all(row[image].strip().isdigit() for row in cells[has_titles:][:200])  # which may count anything
     label = _label_column(titles, width, image, not are_numbers)
-    if label is None:
-        return []
     part = next((titles.index(title) for title in SPLIT_TITLES if title in titles), None)
     rows = cells[has_titles:]
-    whole = all(re.fullmatch(r"-?\d+\.0+", row[label].strip()) for row in rows)
+    flags = [i for i in range(len(names)) if i != image and names[i] and all(_flag(row[i]) is not None for row in rows)]
+    if _are_classes(flags, rows) and (label is None or (label in flags and titles[label] not in SURE_TITLES)):
+        given = [[names[i] for i in flags if _flag(row[i])] for row in rows]
+    elif label is not None:
+        whole = all(re.fullmatch(r"-?\d+\.0+", row[label].strip()) for row in rows)
+        texts = [clean(row[label].strip().partition(".")[0] if whole else row[label].strip()) for row in rows]
+        given = [[text] if text else [] for text in texts]
+    else:
+        return []
     of_table = part_of(table.rpartition("/")[2])
     return [
         Row(
             _resolve(row[image], place, index),
             row[image].strip(),
-            clean(row[label].strip().partition(".")[0] if whole else row[label].strip()) or None,
+            labels[0] if len(labels) == 1 else None,
             (part_of(row[part]) if part is not None else None) or of_table,
+            "" if len(labels) == 1 else _not_one(labels, [table]),
         )
-        for row in rows
+        for row, labels in zip(rows, given, strict=True)
     ]
+
+
+def _flag(value: str) -> bool | None:
+    return FLAGS.get(value.strip().lower())
+
+
+def _are_classes(flags: list[int], rows: list[list[str]]) -> bool:
+    """Whether columns of 0 and 1 are those of classes: most lines have a 1 in one of them."""
+    return len(flags) > 1 and 2 * sum(sum(_flag(row[i]) is True for i in flags) == 1 for row in rows) >= len(rows)
 
 
 def _label_column(titles: list[str], width: int, image: int, any_title: bool) -> int | None:
     for title in LABEL_TITLES:
         if title in titles and titles.index(title) != image:
             return titles.index(title)
-    return 1 - image if width == 2 and any_title else None
+    others = [i for i in range(width) if i != image and not (titles and INDEX_TITLE.fullmatch(titles[i]))]
+    return others[0] if len(others) == 1 and any_title else None
 
 
 def _cells(tree: Tree, name: str) -> list[list[str]]:
@@ -217,11 +254,15 @@ def _cells(tree: Tree, name: str) -> list[list[str]]:
         if suffix and suffix[1].lower().startswith("json"):
             return _from_json(text, suffix[1].lower())
         lines = [line for line in text.splitlines() if line.strip()]
-        first = lines[0] if lines else ""
-        delimiter = next((each for each in ("\t", ",", ";", "|") if each in first), None)
-        if delimiter is None:
+        delimiters = [each for each in "\t,;|" if 2 * sum(each in line for line in lines) > len(lines)]
+        if not delimiters:
             return [line.split(maxsplit=1) for line in lines]
-        return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+        delimiter = next((each for each in delimiters if each in lines[0]), delimiters[0])
+        read = partial(csv.reader, delimiter=delimiter, skipinitialspace=True)
+        cells = list(read(io.StringIO(text, newline="")))
+        if any("\n" in cell for row in cells for cell in row):  # a label that is a quotation mark joins lines
+            cells = [next(read([line], quoting=csv.QUOTE_NONE if line.count('"') % 2 else 0)) for line in lines]
+        return cells
     except Exception:  # a file that only looks like a table; images without a label are reported
         return []
 
@@ -234,9 +275,31 @@ def _text(data: bytes) -> str:
 
 
 def _from_json(text: str, suffix: str) -> list[list[str]]:
-    """Read {"file": "label"}, or a list or lines of objects with the same keys."""
+    """Read the forms of JSON in which programs write labels; an object per image may lack some keys."""
     value = [json.loads(line) for line in text.splitlines() if line.strip()] if suffix == "jsonl" else json.loads(text)
     if isinstance(value, dict):
-        return [[str(key), str(label)] for key, label in value.items() if isinstance(label, str | int)]
-    titles = list(value[0])
-    return [titles, *([str(row[title]) for title in titles] for row in value)]
+        members = list(value.values())
+        are_columns = any(str(key).lower() in SURE_TITLES for key in value)
+        if {"images", "annotations", "categories"} <= value.keys():  # COCO
+            files, names = ({each["id"]: each for each in value[key]} for key in ("images", "categories"))
+            return [
+                [str(files[each["image_id"]]["file_name"]), str(names[each["category_id"]]["name"])]
+                for each in value["annotations"]
+            ]
+        if are_columns and all(isinstance(each, dict | list) for each in members):
+            columns = [list(each.values()) if isinstance(each, dict) else each for each in members]
+            value = [dict(zip(value, row, strict=True)) for row in zip(*columns, strict=True)]
+        elif members and all(isinstance(each, dict) for each in members):  # {"file": {"label": …}}
+            value = [{"": name, **row} for name, row in value.items()]
+        elif records := next((each for each in members if _are_records(each)), None):  # {"data": [{…}]}
+            value = records
+        elif members and all(isinstance(each, list) for each in members):  # {"label": ["file", …]}
+            return [[str(name), label] for label, names in value.items() for name in names]
+        else:
+            return [[str(key), str(label)] for key, label in value.items() if isinstance(label, str | int)]
+    titles = list(dict.fromkeys(title for row in value for title in row))
+    return [titles, *(["" if row.get(title) is None else str(row[title]) for title in titles] for row in value)]
+
+
+def _are_records(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(each, dict) for each in value)

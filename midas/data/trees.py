@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from midas.data.labels import clean, is_character
+from midas.data.labels import clean, has_case, is_character
 from midas.errors import MidasError, printable, some
 
 Info = TypeVar("Info")
@@ -181,12 +181,14 @@ class Images:
         class_folders: the labels of all class folders, empty ones included.
         notes: what a user should know about them.
         is_nist: whether they lie as in NIST Special Database 19.
+        unclear: why it is not clear which folders are the classes; empty if it is.
     """
 
     labels: dict[str, str | None]
     class_folders: tuple[str, ...]
     notes: tuple[str, ...] = ()
     is_nist: bool = False
+    unclear: str = ""
 
 
 def split_by_name(files: Iterable[str]) -> tuple[list[str], list[str]]:
@@ -208,6 +210,9 @@ def find_images(path: Path, files: Iterable[str], folders: Iterable[str], split:
     named after the parts of a data set. Files whose names do not tell whether they are images count as images where
     others are, and where there are no others.
 
+    Where folders are nested, class folders are those whose names are characters: those of the writers, for example, may
+    lie in them or around them. Without such names, they are the innermost folders.
+
     Args:
         path: of the tree, to name it in errors.
         files: names of the files in it, with slashes.
@@ -215,11 +220,13 @@ def find_images(path: Path, files: Iterable[str], folders: Iterable[str], split:
         split: "train" or "test", to choose one of several places with class folders; None for all.
 
     Raises:
-        MidasError: there are no images, or not exactly one place that belongs to the split.
+        MidasError: there are no images, or none of the split.
 
     >>> found = find_images(Path("data.zip"), ["train/A/0.png", "train/b/1.png", "2.png"], [], None)
     >>> found.labels, found.class_folders
     ({'2.png': None, 'train/A/0.png': 'A', 'train/b/1.png': 'b'}, ('A', 'b'))
+    >>> find_images(Path("data.zip"), ["A/Ann/0.png", "A/Bob/0.png", "b/Ann/0.png"], [], None).class_folders
+    ('A', 'b')
     """
     files = [name for name in files if not HIDDEN.search(name)]
     images, unknown = split_by_name(files)
@@ -229,39 +236,110 @@ def find_images(path: Path, files: Iterable[str], folders: Iterable[str], split:
     is_nist = all(NIST.fullmatch(parent) for parent in parents.values())
     if is_nist:
         parents = _nist_part(path, parents, split)
-    # A folder that encloses another folder with images is not a class folder.
-    outer = {"", *(folder for parent in set(parents.values()) for folder in _ancestors(_parent(parent)))}
+    parents, notes = _inner_part(path, parents, split)
+    outer = _outer(parents)
     roots = {_parent(parent) for parent in parents.values() if parent not in outer}
-    notes, places = tuple[str, ...](), len(roots)
+    places = len(roots)
     if places > 1 and split:
         chosen, notes = choose_part(path, sorted(roots), split)
-        if _overlap(parents, chosen, outer):
-            found = some(printable(root) or "." for root in chosen)
-            raise MidasError(
-                f"{path}: class folders in several places ({found}); give one, as {path}/{chosen[-1]}; if these are "
-                "the classes, move the images out of the folders in them"
-            )
         roots = set(chosen)
         around = {"", *(folder for root in roots for folder in _ancestors(root))}  # images there have no label
         parents = {name: parent for name, parent in parents.items() if _parent(parent) in roots or parent in around}
     folders_of_images = set(parents.values())
     parents |= {name: _parent(name) for name in unknown if _parent(name) in folders_of_images}
     parents = dict(sorted(parents.items()))
-    used = {parent for parent in parents.values() if parent not in outer}
-    if _are_no_classes({_last(folder) for folder in used}, places):
+    classes, of_classes, unclear = _class_folders(path, folders_of_images - outer)
+    if _are_no_classes({_last(folder) for folder in classes.values()}, places):
         return Images(dict.fromkeys(parents), (), notes)
-    labels = {name: None if parent in outer else clean(_last(parent)) for name, parent in parents.items()}
+    titles = _titles(set(classes.values()))
+    labels = {name: titles.get(classes.get(parent, parent)) for name, parent in parents.items()}
     listed = {name for name in folders if not HIDDEN.search(name)} | {_parent(name) for name in files}
     if is_nist:
         listed = set(parents.values())
-    class_folders = {folder for name in listed for folder in _ancestors(name) if _parent(folder) in roots}
-    return Images(labels, tuple(sorted({clean(_last(folder)) for folder in class_folders})), notes, is_nist)
+    roots = {_parent(folder) for folder in titles}
+    found = {folder for name in listed for folder in _ancestors(name) if _parent(folder) in roots}
+    if imageless := _without_images(files, {*images, *unknown}) & found:
+        found -= imageless
+        of_classes = (*of_classes, f"{path}: without images, so left out: {some(map(printable, imageless))}")
+    class_folders = {titles.get(folder) or clean(_last(folder)) for folder in found}
+    return Images(labels, tuple(sorted(class_folders)), (*notes, *of_classes), is_nist, unclear)
 
 
-def _overlap(parents: dict[str, str], roots: list[str], outer: set[str]) -> bool:
-    """Whether class folders of the same name lie in several places; places such as digits/ and letters/ are one set."""
-    folders = {parent for parent in parents.values() if parent not in outer and _parent(parent) in roots}
-    return len({clean(_last(folder)) for folder in folders}) < len(folders)
+def _without_images(files: list[str], images: set[str]) -> set[str]:
+    """Find folders with other files only, such as notes; those named like a character are class folders anyway."""
+    others = {folder for name in files if name not in images for folder in _ancestors(_parent(name))}
+    others -= {folder for name in images for folder in _ancestors(_parent(name))}
+    return {folder for folder in others if not is_character(_last(folder))}
+
+
+def _outer(parents: dict[str, str]) -> set[str]:
+    """Find the folders that enclose other folders with images."""
+    return {"", *(folder for parent in set(parents.values()) for folder in _ancestors(_parent(parent)))}
+
+
+def _class_folders(path: Path, folders: set[str]) -> tuple[dict[str, str], tuple[str, ...], str]:
+    """Find the class folder of each innermost folder with images: itself, or one that encloses it.
+
+    It is clear where one level of folders has characters as names, or no name is in several places.
+
+    Returns:
+        The class folder of each, notes, and why it is not clear which level it is.
+    """
+    innermost = {folder: folder for folder in folders}
+    paths = {folder: folder.split("/") for folder in folders}
+    depth = min(map(len, paths.values()), default=1)
+    start = next((i for i, names in enumerate(zip(*paths.values(), strict=False)) if len({*names}) > 1), depth - 1)
+    levels = [
+        {folder: "/".join(names[: level + 1]) for folder, names in paths.items()} for level in range(start, depth)
+    ]
+    levels += [innermost] if innermost not in levels else []
+    of_characters = [level for level in levels if _are_characters({_last(each) for each in level.values()})]
+    classes = of_characters[0] if len(of_characters) == 1 else innermost
+    places = {_parent(folder) for folder in classes.values()}
+    inner = {clean(_last(folder)) for folder in folders if classes[folder] != folder}
+    if inner:
+        return classes, (f"{path}: folders within class folders ({some(inner)}) are taken as part of these",), ""
+    titles = {(_without_parts(_parent(folder)), title) for folder, title in _titles(folders).items()}
+    if len({place for place, _ in titles}) < 2:
+        return classes, (), ""
+    where, names = some(printable(place) or "." for place in places), some({clean(_last(folder)) for folder in folders})
+    are_several = len({title for _, title in titles}) < len(titles)  # unlike in digits/ and letters/
+    if of_characters and not are_several:
+        return classes, (), ""
+    if len(of_characters) == 1:
+        return classes, (f"{path}: class folders in several places ({where}) are read as one data set",), ""
+    if not are_several:
+        return classes, (f"{path}: classes are the innermost folders ({names}), not those around them ({where})",), ""
+    what = f"{path}: class folders in several places ({where}): either these are the classes, or the folders in them"
+    way_out = f"give one of them, as {path}/{max(places)}, remove one level, or list names and labels in a CSV file"
+    return classes, (), f"{what} ({names}); {way_out}"
+
+
+def _are_characters(names: set[str]) -> bool:
+    return len(names) > 1 and all(map(is_character, names))
+
+
+def _without_parts(place: str) -> str:
+    return "/".join(name for name in place.split("/") if not part_of(name))
+
+
+def _titles(class_folders: set[str]) -> dict[str, str]:
+    """Name class folders: lower/A and upper/A, which Windows needs, with their case if there are both."""
+    titles = {folder: clean(_last(folder)) for folder in class_folders}
+    if len(set(titles.values())) == len(titles):
+        return titles
+    cased = {folder: "_".join(folder.split("/")[-2:]) for folder in class_folders}
+    return {folder: clean(cased[folder]) if has_case(cased[folder]) else title for folder, title in titles.items()}
+
+
+def _inner_part(path: Path, parents: dict[str, str], split: str | None) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Choose images of a part of each class folder, such as A/train, A/test, b/train and b/test."""
+    folders = set(parents.values()) - _outer(parents)
+    if len({_parent(folder) for folder in folders}) < 2 or not all(part_of(_last(folder)) for folder in folders):
+        return parents, ()
+    chosen, notes = choose_part(path, sorted(folders), split)
+    kept = {name: parent for name, parent in parents.items() if parent in chosen or parent not in folders}
+    return {name: _parent(parent) if parent in folders else parent for name, parent in kept.items()}, notes
 
 
 def _are_no_classes(names: set[str], places: int) -> bool:
