@@ -69,8 +69,7 @@ def train(
     init_checkpoint: str | os.PathLike | None = None,
     report: Callable[[EpochRecord, int], None] = lambda record, epochs: None,
     tensorboard: str | os.PathLike | None = None,
-    overwrite: bool = False,
-    others: Sequence[Run] = (),
+    obsolete: Sequence[Run] = (),
     moment: Callable[[EpochRecord, int, float], None] = lambda record, epochs, share: None,
 ) -> Training:
     """Train, or resume an interrupted training. Never sees test data; `score` evaluates after model selection.
@@ -82,8 +81,7 @@ def train(
         init_checkpoint: what a pretrained initialization starts from.
         report: called after each epoch with its record and the number of epochs.
         tensorboard: folder for TensorBoard's logs, or None.
-        overwrite: delete what the run directory holds, once the new training is known to be able to start.
-        others: runs to delete at that moment, too: those that come next, so that resuming does not keep any old one.
+        obsolete: runs to delete, which may include this one, once the training is known to be able to start.
         moment: called within epochs, as `callbacks.EpochRecorder` says.
 
     Raises:
@@ -100,9 +98,8 @@ def train(
     training, validation = split(data, experiment)
     classification.check_size(len(validation), len(data.class_names), experiment.data)
     start, initialization = initialize(experiment, data.class_names, init_checkpoint)
-    if overwrite:  # not before everything that can be refused is known to be right
-        for old in (run, *others):
-            old.clear()
+    for old in obsolete:  # not before everything that can be refused is known to be right
+        old.clear()
     run.start(experiment)
     _describe(run, experiment, data, training, start, initialization)
     model, records = _resume(run, experiment, start, steps_per_epoch(training, experiment))

@@ -34,7 +34,8 @@ def perform(
 ) -> Run:
     """Train and score one experiment, after those that it builds on. Nothing is done for a finished run.
 
-    With `overwrite`, the runs in `others`, which come next, are deleted together with that of the experiment.
+    With `overwrite`, the runs in `others`, which come next, are deleted together with that of the experiment, so that
+    resuming does not keep any old one.
 
     Raises:
         MidasError: the directory holds something else, or an unfinished run and neither `resume` nor `overwrite`.
@@ -63,8 +64,9 @@ def perform(
         images = min(experiment.limit or len(data), len(data))
         included = ", validation set included" if experiment.val_fraction else ""
         workspace.say(f"{experiment.run_path}: {counted(images, 'image')} of {experiment.data}{included}")
+        obsolete = (run, *others) if overwrite else ()
         training = train(
-            experiment, run, data, init_checkpoint, workspace.epoch, tensorboard, overwrite, others, workspace.moment
+            experiment, run, data, init_checkpoint, workspace.epoch, tensorboard, obsolete, workspace.moment
         )
         test = workspace.load(experiment.test, experiment.size) if experiment.test else None
         previews.keep_samples(run, experiment, data, source, test)
