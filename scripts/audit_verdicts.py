@@ -15,7 +15,6 @@ import dataclasses
 import importlib.util
 import json
 import os
-import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -27,7 +26,9 @@ import numpy as np
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from endings import errors_in_one_line
+from part3_data import mnist_indices
 
+import midas
 from midas.data import datasets
 from midas.data.datasets import Dataset
 from midas.metrics import label_noise
@@ -72,9 +73,7 @@ def cases(
         yield name, dataclasses.replace(part, labels=given_labels), part.labels
     complementary = datasets.load("part3", data_dir, size, cache_dir)
     complementary = complementary.take(label_noise.subsample(complementary.labels, limit, seed))
-    # Images of Part 3 are named after their index in MNIST.
-    indices = np.array([int(re.findall(r"image_(\d+)", name)[0]) for name in complementary.names])
-    yield "Part 3", complementary, mnist.labels[indices]
+    yield "Part 3", complementary, mnist.labels[mnist_indices(complementary.names, len(mnist))]
 
 
 def predict(
@@ -147,7 +146,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--data-dir", default=os.environ.get("MIDAS_DATA", "data"))
     parser.add_argument("--cache-dir", type=Path, default=os.environ.get("MIDAS_CACHE_DIR"))
-    parser.add_argument("--checkpoint", type=Path, help="repeat all audits with this network as the reference model")
+    parser.add_argument("--checkpoint", help="repeat all audits with this reference model: a path or a shipped network")
     parser.add_argument("--only-checkpoint", action="store_true", help="no out-of-fold predictions")
     parser.add_argument("--folds", type=int, default=3)
     parser.add_argument("--epochs", type=int, help="of each training; by default as the command chooses them")
@@ -159,9 +158,7 @@ def main() -> None:
         parser.error("--only-checkpoint needs a --checkpoint")
     networks: list[Classifier | None] = [] if options.only_checkpoint else [None]
     if options.checkpoint:
-        from midas.learning.classifier import Classifier
-
-        networks.append(Classifier.load(options.checkpoint))
+        networks.append(midas.load(options.checkpoint))
     rows = []
     print(f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|", flush=True)
     for network in networks:
@@ -169,7 +166,7 @@ def main() -> None:
         for name, dataset, truth in cases(options.data_dir, size, options.cache_dir, options.limit, options.seed):
             start = time.perf_counter()
             probabilities = predict(dataset, name, network, options.folds, options.epochs, options.seed)
-            row = {"data": name, "predictions": str(options.checkpoint) if network else "out-of-fold"}
+            row = {"data": name, "predictions": options.checkpoint if network else "out-of-fold"}
             row |= measure(dataset, truth, probabilities, independent=network is not None)
             rows.append({**row, "seconds": round(time.perf_counter() - start, 1)})
             print(table_row(rows[-1]), flush=True)

@@ -37,7 +37,7 @@ def measure(checkpoint: str, data: str | None, rounds: int, folder: Path) -> lis
 
     network = midas.load(checkpoint)
     dataset = midas.load_dataset(data, size=network.size, split="test") if data else None
-    glyphs = dataset.glyphs[:BATCH] if dataset else export._sample_glyphs(network, 0)[0].glyphs[:BATCH]
+    glyphs = (dataset or midas.load_dataset("sample", size=network.size)).glyphs[:BATCH]
     contenders: dict[str, Callable[[Any], Any]] = {"Keras": network.probabilities}
     size = sum(file.stat().st_size for file in checkpoint_files(find_checkpoint(checkpoint)))
     cells = {"Keras": [f"{size / 1e6:.2f}"]}

@@ -21,6 +21,7 @@ import numpy as np
 from endings import errors_in_one_line
 
 from midas.data import datasets
+from midas.errors import MidasError
 from midas.metrics.classification import confusion_matrix
 from midas.report.plots import BLUE, GRAY
 
@@ -38,24 +39,32 @@ def load(data_dir: str) -> dict[str, np.ndarray]:
         images and originals, uint8 (n, height, width), and given_labels and labels, int64 (n,).
 
     Raises:
-        MidasError: the data cannot be read.
-        SystemExit: an image has no original in MNIST.
+        MidasError: the data cannot be read, or an image has no original in MNIST.
     """
-    images, given_labels, indices = [], [], []
     originals, labels = datasets.read_digits(data_dir)
-    for entry in datasets.open_named("part3", data_dir).entries():
-        number = Path(entry.name).stem.removeprefix("image_")
-        if not number.isdecimal() or int(number) >= len(originals):
-            raise SystemExit(f"{entry.name}: does not name one of MNIST's {len(originals):,} training images")
-        images.append(entry.read())
-        given_labels.append(int(str(entry.label)))
-        indices.append(int(number))
+    entries = list(datasets.open_named("part3", data_dir).entries())
+    indices = mnist_indices([entry.name for entry in entries], len(originals))
     return {
-        "images": np.stack(images),
+        "images": np.stack([entry.read() for entry in entries]),
         "originals": originals[indices],
-        "given_labels": np.array(given_labels),
+        "given_labels": np.array([int(str(entry.label)) for entry in entries]),
         "labels": labels[indices],
     }
+
+
+def mnist_indices(names: Iterable[str], count: int) -> list[int]:
+    """Find the originals of images of Part 3 by their names: indices into MNIST's `count` training images.
+
+    Raises:
+        MidasError: a name is not that of an image of Part 3.
+    """
+    indices = []
+    for name in names:
+        number = Path(name).stem.removeprefix("image_")
+        if not number.isdecimal() or int(number) >= count:
+            raise MidasError(f"{name}: does not name one of MNIST's {count:,} training images, as image_7.jpg does")
+        indices.append(int(number))
+    return indices
 
 
 def describe(data: Mapping[str, np.ndarray]) -> dict[str, Any]:

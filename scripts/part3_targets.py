@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ import numpy as np
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from endings import errors_in_one_line
+from part3_data import mnist_indices
 
 from midas.data import datasets
 from midas.errors import MidasError
@@ -32,7 +32,7 @@ def row(run: Run, data_dir: str, cache_dir: Path | None) -> tuple[str, ...]:
     """Compare the targets of one training with the true labels.
 
     Raises:
-        MidasError: the run is no finished training with targets, or was trained on other data.
+        MidasError: the run is no finished training with targets, or was trained on other data; or as `mnist_indices`.
     """
     from midas.learning.checkpoints import load_for_training
     from midas.learning.input_pipeline import split
@@ -45,9 +45,8 @@ def row(run: Run, data_dir: str, cache_dir: Path | None) -> tuple[str, ...]:
         raise MidasError(f"{run.path}: was trained on other data than those in {data_dir}")
     training, _ = split(data, experiment)
     targets = load_for_training(run / "last.keras").loss.targets.numpy()[: len(training)]
-    # Images of Part 3 are named after their index in MNIST.
-    indices = [int(re.findall(r"image_(\d+)", name)[0]) for name in training.names]
-    truth = datasets.read_digits(data_dir)[1][indices]
+    truth = datasets.read_digits(data_dir)[1]
+    truth = truth[mnist_indices(training.names, len(truth))]
     return str(run.path), *cells(targets, truth, training.labels)
 
 

@@ -1,12 +1,16 @@
 """The script that scores label audits, on generated labels and predictions."""
 
+import sys
+
 import audit_verdicts
 import numpy as np
 import pytest
 from noisy_labels import CLASSES, generate
+from tiny import write_part3
 
 from midas.data.datasets import Dataset
 from midas.data.glyphs import Glyphs
+from midas.errors import MidasError
 from midas.metrics.complementary import uniform_transition
 
 
@@ -44,3 +48,18 @@ def test_suspects_are_scored_by_true_labels(share_correct, suspects):
         assert row["precision"] > 0.9 and row["recall"] > 0.9
     cells = audit_verdicts.table_row({"data": "x", "predictions": "out-of-fold", "seconds": 1.0, **row}).split(" | ")
     assert len(cells) == len(audit_verdicts.COLUMNS)
+
+
+def test_true_labels_need_images_named_after_those_of_mnist(tmp_path):
+    images, _, given_labels = write_part3(tmp_path, 200)
+    (tmp_path / "mnistTask3.zip").unlink()
+    np.savez(tmp_path / "mnistTask3.npz", images=images, labels=given_labels)
+    with pytest.raises(MidasError, match=r"mnistTask3\.npz\[0\]: does not name one of MNIST's 200 training images"):
+        list(audit_verdicts.cases(tmp_path, 28, None, None, 0))
+
+
+def test_a_reference_model_may_be_a_shipped_network(monkeypatch, capsys):
+    words = ["--data-dir", "sample", "--limit", "100", "--checkpoint", "part3-random", "--only-checkpoint"]
+    monkeypatch.setattr(sys, "argv", ["audit_verdicts.py", *words])
+    audit_verdicts.main()
+    assert capsys.readouterr().out.count("| part3-random |") == len(audit_verdicts.NOISE) + 1

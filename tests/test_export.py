@@ -156,7 +156,9 @@ def test_make_part3_writes_mnist_with_complementary_labels(tmp_path):
     assert [int(made.class_names[label]) for label in made.labels[order]] == expected.tolist()
 
 
-def test_make_part3_refuses_too_few_images(tmp_path):
+def test_make_part3_refuses_missing_and_too_few_images(tmp_path):
+    with pytest.raises(MidasError, match=r"mnist: no such data set; get it with 'midas download mnist'$"):
+        export.make_part3(tmp_path, tmp_path / "new.zip", seed=0)
     tiny.write_mnist(tmp_path, drawings=5)
     with pytest.raises(MidasError, match=r"mnist\.npz: no complementary labels: class 0 has 5 images"):
         export.make_part3(tmp_path, tmp_path / "new.zip", seed=0)

@@ -41,6 +41,15 @@ def test_a_failure_is_told_in_one_line(tmp_path):
     assert "none" in jobs.failure() and "\n" not in jobs.failure() and "none" in jobs.progress()
 
 
+def test_a_process_that_is_killed_has_failed(tmp_path, slow):
+    jobs = Jobs(tmp_path)
+    jobs.start(slow)
+    wait_until(lambda: "Note" in jobs.progress())
+    jobs.running.kill()
+    wait_until(lambda: not jobs.is_running())
+    assert "killed by signal 9" in jobs.failure()
+
+
 def test_a_note_without_a_process_stops_nothing(tmp_path):
     jobs = Jobs(tmp_path)
     with jobs._lock():  # as another server would

@@ -11,7 +11,6 @@ import pytest
 
 from midas.data import sample
 from midas.data.datasets import find_path, load, open_named, read
-from midas.errors import MidasError
 
 FOLDER = os.environ.get("MIDAS_DATA", "")
 PART3_LABELS = (5980, 5807, 6009, 6037, 5914, 6139, 6037, 5954, 6129, 5994)  # images per label
@@ -20,10 +19,8 @@ pytestmark = pytest.mark.skipif(not FOLDER, reason="MIDAS_DATA does not name the
 
 
 def need(name):
-    try:
-        find_path(name, FOLDER)
-    except MidasError as error:
-        pytest.skip(str(error))
+    if not find_path(name, FOLDER):
+        pytest.skip(f"{FOLDER} has no {name}")
 
 
 @pytest.fixture(scope="module")

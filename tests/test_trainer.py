@@ -199,7 +199,7 @@ def test_changed_data_are_noticed_when_resuming(tmp_path):
         train(experiment(), run, dataset(), report=stop_after(1))
     with pytest.raises(MidasError, match="the data changed"):
         train(experiment(), run, dataset("01234", 12))
-    train(experiment(epochs=1), run, dataset("01234", 12), overwrite=True)
+    train(experiment(epochs=1), run, dataset("01234", 12), obsolete=[run])
     assert run.card.class_names == tuple("01234") and len(run.epochs()) == 1
 
 

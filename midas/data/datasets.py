@@ -232,25 +232,22 @@ def open_named(name: str, data_dir: str | os.PathLike) -> Source:
         raise MidasError(f"no data set {name[:80]!r}; those with names are {', '.join(LOCATIONS)}")
     if data_dir == SAMPLE:
         return sample.source(name)
-    return open_source(find_path(name, data_dir), LOCATIONS[name][1])
+    stems, split = LOCATIONS[name]
+    path = find_path(name, data_dir)
+    if path is None:
+        raise MidasError(
+            f"{Path(data_dir) / stems[0]}: no such data set (.zip, .tar, .npz or folder); "
+            "download it with 'midas download', or use the embedded sample with --data-dir sample"
+        )
+    return open_source(path, split)
 
 
-def find_path(name: str, data_dir: str | os.PathLike) -> Path:
-    """Find one of the named data sets in the data folder, in any form.
-
-    Raises:
-        MidasError: it is missing.
-    """
+def find_path(name: str, data_dir: str | os.PathLike) -> Path | None:
+    """Find one of the named data sets in the data folder, in any form; None if it is missing."""
     stems, _ = LOCATIONS[name]
-    for stem in stems:
-        for suffix in ("", ".zip", ".npz", *archives.TAR_SUFFIXES):
-            path = Path(data_dir) / f"{stem}{suffix}"
-            if path.exists():
-                return path
-    raise MidasError(
-        f"{Path(data_dir) / stems[0]}: no such data set (.zip, .tar, .npz or folder); "
-        "download it with 'midas download', or use the embedded sample with --data-dir sample"
-    )
+    suffixes = ("", ".zip", ".npz", *archives.TAR_SUFFIXES)
+    paths = (Path(data_dir) / f"{stem}{suffix}" for stem in stems for suffix in suffixes)
+    return next((path for path in paths if path.exists()), None)
 
 
 def open_all(data_dir: str | os.PathLike) -> dict[str, Source]:
@@ -259,18 +256,8 @@ def open_all(data_dir: str | os.PathLike) -> dict[str, Source]:
     Raises:
         MidasError: none of them exists, or one cannot be opened.
     """
-    found, missing = {}, None
-    for name in LOCATIONS:
-        try:
-            if data_dir != SAMPLE:
-                find_path(name, data_dir)
-        except MidasError as error:
-            missing = missing or error
-        else:
-            found[name] = open_named(name, data_dir)
-    if missing and not found:
-        raise missing
-    return found
+    existing = [name for name in LOCATIONS if data_dir == SAMPLE or find_path(name, data_dir)]
+    return {name: open_named(name, data_dir) for name in existing or LOCATIONS}  # which says that the first is missing
 
 
 def load(

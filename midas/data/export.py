@@ -58,11 +58,13 @@ def make_part3(data_dir: str | os.PathLike, path: Path, seed: int) -> int:
     Raises:
         MidasError: MNIST is missing, cannot be read or has too few images; or the file cannot be written.
     """
+    where = datasets.find_path("mnist", data_dir)
+    if where is None:
+        raise MidasError(f"{Path(data_dir) / 'mnist'}: no such data set; get it with 'midas download mnist'")
     images, labels = datasets.read_digits(data_dir)
     try:
         write_archive(path, images, complementary_labels(labels, seed))
     except ValueError as error:
-        where = datasets.find_path("mnist", data_dir)
         raise MidasError(f"{where}: no complementary labels: {error}; download MNIST again") from error
     return len(labels)
 

@@ -102,6 +102,11 @@ def batches(
             yield models.inputs(model, glyphs), _targets(training, experiment, chosen)
 
 
+def _targets(training: Dataset, experiment: Experiment, chosen: np.ndarray) -> np.ndarray:
+    labels = training.labels[chosen]
+    return np.stack([chosen, labels], axis=1) if experiment.loss == "progressive" else labels
+
+
 class ValidationBatches(keras.utils.PyDataset):
     """The batches of a validation set, in memory or in a file; Keras would copy arrays as a whole.
 
@@ -122,11 +127,6 @@ class ValidationBatches(keras.utils.PyDataset):
     def close(self) -> None:
         """Let go of the validation set and the network."""
         del self.validation, self.model
-
-
-def _targets(training: Dataset, experiment: Experiment, chosen: np.ndarray) -> np.ndarray:
-    labels = training.labels[chosen]
-    return np.stack([chosen, labels], axis=1) if experiment.loss == "progressive" else labels
 
 
 @contextlib.contextmanager

@@ -69,8 +69,7 @@ def train(
     init_checkpoint: str | os.PathLike | None = None,
     report: Callable[[EpochRecord, int], None] = lambda record, epochs: None,
     tensorboard: str | os.PathLike | None = None,
-    overwrite: bool = False,
-    others: Sequence[Run] = (),
+    obsolete: Sequence[Run] = (),
     moment: Callable[[EpochRecord, int, float], None] = lambda record, epochs, share: None,
 ) -> Training:
     """Train, or resume an interrupted training. Never sees test data; `score` evaluates after model selection.
@@ -82,8 +81,7 @@ def train(
         init_checkpoint: what a pretrained initialization starts from.
         report: called after each epoch with its record and the number of epochs.
         tensorboard: folder for TensorBoard's logs, or None.
-        overwrite: delete what the run directory holds, once the new training is known to be able to start.
-        others: runs to delete at that moment, too: those that come next, so that resuming does not keep any old one.
+        obsolete: runs to delete, which may include this one, once the training is known to be able to start.
         moment: called within epochs, as `callbacks.EpochRecorder` says.
 
     Raises:
@@ -100,9 +98,8 @@ def train(
     training, validation = split(data, experiment)
     classification.check_size(len(validation), len(data.class_names), experiment.data)
     start, initialization = initialize(experiment, data.class_names, init_checkpoint)
-    if overwrite:  # not before everything that can be refused is known to be right
-        for old in (run, *others):
-            old.clear()
+    for old in obsolete:  # not before everything that can be refused is known to be right
+        old.clear()
     run.start(experiment)
     _describe(run, experiment, data, training, start, initialization)
     model, records = _resume(run, experiment, start, steps_per_epoch(training, experiment))
@@ -127,22 +124,14 @@ def score(training: Training, test: Dataset | None = None, cross_validation: Run
         MidasError: the test set has other classes.
     """
     experiment, run, validation = training.experiment, training.run, training.validation
-    name = experiment.test or "test"
-    if test is not None:
-        scored = test.with_classes(validation.class_names, name, experiment.data)
-    else:
-        scored, name = (validation, "validation") if len(validation) else (training.training, "training")
+    scored, name = _choose(training, test, cross_validation)
     set_seed(experiment.seed)
     network, records = Classifier.load(run.path), run.epochs()
-    if cross_validation:
-        name = f"{experiment.folds}-fold cross-validation"
-        probabilities = cross_validation.predictions().probabilities
-    else:
-        probabilities = network.probabilities(scored.glyphs)
+    predictions = _predict(network, scored, experiment.seed, cross_validation)
     best = best_epoch(records, experiment.min_delta)
     more: dict[str, Any] = {}
     if experiment.part == "part3":
-        more["argmin_accuracy"] = float((probabilities.argmin(1) == scored.labels).mean())
+        more["argmin_accuracy"] = float((predictions.probabilities.argmin(1) == scored.labels).mean())
     if experiment.is_complementary and len(validation):
         more |= _estimates(network.probabilities(validation.glyphs), validation)
     if test is not None and scored.class_names == DIGITS and set(DIGITS) <= set(training.initialization.class_names):
@@ -152,7 +141,7 @@ def score(training: Training, test: Dataset | None = None, cross_validation: Run
         name=experiment.name,
         seed=experiment.seed,
         scored=name,
-        **vars(classification.score(probabilities, scored.labels, network.class_names)),
+        **vars(classification.score(predictions.probabilities, scored.labels, network.class_names)),
         epochs=len(records),
         best_epoch=best.epoch,
         train_seconds=round(sum(record.epoch_seconds for record in records), 1),
@@ -164,31 +153,45 @@ def score(training: Training, test: Dataset | None = None, cross_validation: Run
         **more,
     )
     if not experiment.is_complementary and experiment.part != "part3" and (len(validation) or cross_validation):
-        unseen = scored if cross_validation or scored is validation else validation
-        of_unseen = probabilities if unseen is scored else network.probabilities(unseen.glyphs)
-        threshold = classification.reject_threshold(of_unseen, unseen.labels)
-        card = replace(run.card, reject_below=threshold)
-        if cross_validation and threshold is not None:  # of enough images to fit a temperature to them
-            scores = cross_validation.cross_validation.scores
-            card = replace(card, temperature=scores[0].temperature, tta_temperature=scores[-1].temperature)
-        run.write(card)
-    if cross_validation:
-        run.write_predictions(scored.predictions(probabilities))
-    else:
-        run.write_predictions(_with_features(experiment, scored, network, probabilities))
+        is_unseen = cross_validation or scored is validation
+        unseen = predictions if is_unseen else validation.predictions(network.probabilities(validation.glyphs))
+        run.write(_calibrated(run.card, unseen, cross_validation))
+    run.write_predictions(predictions)
     run.write(replace(run.environment, finished_utc=provenance.now()))
     run.write(result)
     return result
 
 
-def _with_features(
-    experiment: Experiment, scored: Dataset, network: Classifier, probabilities: np.ndarray
-) -> Predictions:
-    """Join predictions with the features of some of the images, drawn at random."""
-    embedded = np.sort(np.random.default_rng(experiment.seed).permutation(len(scored))[:EMBEDDED])
+def _choose(training: Training, test: Dataset | None, cross_validation: Run | None) -> tuple[Dataset, str]:
+    """Choose the images to score, and name them."""
+    experiment, validation = training.experiment, training.validation
+    if test is not None:
+        name = experiment.test or "test"
+        return test.with_classes(validation.class_names, name, experiment.data), name
+    if cross_validation:
+        return training.training, f"{experiment.folds}-fold cross-validation"
+    return (validation, "validation") if len(validation) else (training.training, "training")
+
+
+def _predict(network: Classifier, scored: Dataset, seed: int, cross_validation: Run | None) -> Predictions:
+    """Predict, and keep the features of some of the images; or take over what a cross-validation predicted."""
+    if cross_validation:
+        return scored.predictions(cross_validation.predictions().probabilities)
+    probabilities = network.probabilities(scored.glyphs)
+    embedded = np.sort(np.random.default_rng(seed).permutation(len(scored))[:EMBEDDED])
     limit = float(np.finfo(np.float16).max)
     features = network.features(scored.glyphs.take(embedded)).clip(-limit, limit).astype(np.float16)
     return scored.predictions(probabilities, embedded, features)
+
+
+def _calibrated(card: Card, unseen: Predictions, cross_validation: Run | None) -> Card:
+    """Add to a card when an answer is unsure, and the temperatures found by a cross-validation."""
+    threshold = classification.reject_threshold(unseen.probabilities, unseen.labels)
+    card = replace(card, reject_below=threshold)
+    if cross_validation is None or threshold is None:  # too few images to fit a temperature to them
+        return card
+    scores = cross_validation.cross_validation.scores
+    return replace(card, temperature=scores[0].temperature, tta_temperature=scores[-1].temperature)
 
 
 def _estimates(probabilities: np.ndarray, validation: Dataset) -> dict[str, Any]:

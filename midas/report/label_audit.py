@@ -20,7 +20,7 @@ from midas.metrics.label_noise import (
     Audit,
 )
 from midas.metrics.noise_transition import LabelPair
-from midas.report.tables import Column, folded, text_table
+from midas.report.tables import Column, first_of, folded, text_table
 
 if TYPE_CHECKING:
     from midas.data.datasets import Dataset
@@ -154,14 +154,15 @@ def sentence(found: Audit, names: Sequence[str]) -> str:
         )
     text = f"noisy: {_percent(1 - share.estimate)} of the labels are wrong (95 % interval {low} to {high})"
     if share.all_correct_p >= SIGNIFICANCE_LEVEL:
-        text += f", significantly in {_enumerate([names[label] for label in found.noisy_classes])}"
+        text += f", significantly in {first_of([names[label] for label in found.noisy_classes], MAX_NAMED)}"
     return f"{text}; {_distribution(found, names)}"
 
 
 def _distribution(found: Audit, names: Sequence[str]) -> str:
     """Say how the wrong labels are distributed over the other classes."""
     if found.share_in_pairs >= 0.5:
-        return f"most wrong labels are in pairs of classes: {_enumerate([_pair(pair, names) for pair in found.pairs])}"
+        pairs = first_of([_pair(pair, names) for pair in found.pairs], MAX_NAMED)
+        return f"most wrong labels are in pairs of classes: {pairs}"
     if found.uneven_p is None or found.uneven_effect is None:
         return "there are too few images to test how the wrong labels are distributed"
     if found.uneven_p >= SIGNIFICANCE_LEVEL:
@@ -173,11 +174,6 @@ def _distribution(found: Audit, names: Sequence[str]) -> str:
 
 def _pair(pair: LabelPair, names: Sequence[str]) -> str:
     return f"{names[pair.true]} labeled {names[pair.given]}"
-
-
-def _enumerate(words: list[str]) -> str:
-    more = len(words) - MAX_NAMED
-    return ", ".join(words[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _percent(share: float) -> str:
@@ -244,7 +240,7 @@ def left_out(classes: Mapping[str, int]) -> str:
     >>> left_out({"D": 1, "E": 2})
     'Left out, with fewer images than there are folds: D (1), E (2)'
     """
-    named = _enumerate([f"{name} ({images})" for name, images in classes.items()])
+    named = first_of([f"{name} ({images})" for name, images in classes.items()], MAX_NAMED)
     return f"Left out, with fewer images than there are folds: {named}"
 
 

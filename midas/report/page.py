@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
@@ -63,17 +63,19 @@ class Entry:
 
 @dataclass(frozen=True, eq=False)
 class Analysis:
-    """What was found in the predictions of all runs.
+    """What was found in the predictions of a run.
 
     Attributes:
-        scored: which images each run classified correctly, by path.
-        figures: of the first run of each group, by path.
-        sheets: with the images of these figures.
+        entry: the run, with the numbers that were found.
+        scored: which images it classified correctly; None if its predictions cannot be read.
+        figures: None if they cannot be read, or the run is not the first of its group.
+        sheet: with the images of the figures.
     """
 
-    scored: dict[str, Scored] = field(default_factory=dict)
-    figures: dict[str, RunFigures] = field(default_factory=dict)
-    sheets: list[Sheet] = field(default_factory=list)
+    entry: Entry
+    scored: Scored | None = None
+    figures: RunFigures | None = None
+    sheet: Sheet | None = None
 
 
 def write_report(
@@ -112,16 +114,18 @@ def write_report(
     if existing := _up_to_date(path, numbers, inputs):
         return existing
     entries, left_out = _read_all(runs)
-    groups, analysis = _groups(entries), Analysis()
-    analyzed: list[Entry] = []
+    groups = _groups(entries)
     best = _best_of_each_part(groups)
+    analyses: dict[str, Analysis] = {}
     for group in groups:
         for entry in group:
-            progress(len(analyzed), len(entries))
-            analyzed.append(_analyzed(entry, analysis, group[0] is entry, group in best))
+            progress(len(analyses), len(entries))
+            sheet = f"sheet-{len(analyses)}"
+            analyses[entry.path] = _analyze(entry, sheet, is_first=entry is group[0], is_best=group in best)
+    analyzed = [each.entry for each in analyses.values()]
     found, unreadable = _read_comparisons(comparisons)
-    groups = _groups(analyzed)
-    seed_groups = [_seed_group(group, analysis) for group in groups]
+    analyzed_groups = [[analyses[entry.path] for entry in group] for group in groups]
+    seed_groups = list(map(_seed_group, analyzed_groups))
     report = {
         "title": title,
         "sample": any(entry.result.sample for entry in analyzed),
@@ -135,7 +139,7 @@ def write_report(
     }
     from midas.report.sections import render  # which needs Matplotlib
 
-    page = render(report, seed_groups, [group[0] for group in groups], analysis, inputs)
+    page = render(report, seed_groups, [group[0] for group in analyzed_groups], inputs)
     with atomic(path) as temporary:
         write_text(temporary, page)
     write_json(numbers, report)
@@ -238,27 +242,25 @@ def _best_of_each_part(groups: Sequence[Sequence[Entry]]) -> list[Sequence[Entry
     return list(best.values())
 
 
-def _analyzed(entry: Entry, analysis: Analysis, is_first: bool, is_best: bool) -> Entry:
-    """Add the numbers of a run's predictions, or why there are none; draw the figures of the first run of a group."""
+def _analyze(entry: Entry, sheet_name: str, is_first: bool, is_best: bool) -> Analysis:
+    """Find the numbers of a run's predictions, or why there are none; draw the figures of the first run of a group."""
     from midas.report.figures import neighbor_accuracy, of_features, of_predictions
     from midas.report.sheets import Sheet
 
     try:
         predictions = Run(entry.path).predictions()
     except MidasError as error:
-        return replace(entry, no_figures=str(error))
+        return Analysis(replace(entry, no_figures=str(error)))
     class_names, probabilities, labels = entry.card.class_names, predictions.probabilities, predictions.labels
-    analysis.scored[entry.path] = _scored(predictions)
     entry = replace(entry, error_kinds=classification.error_kinds(probabilities, labels, class_names))
     if not is_first:
-        return entry
-    sheet = Sheet(f"sheet-{len(analysis.sheets)}", predictions.images)
+        return Analysis(entry, _scored(predictions))
+    sheet = Sheet(sheet_name, predictions.images)
     numbers, drawn = of_predictions(entry.label, class_names, predictions, sheet)
     neighbors = neighbor_accuracy(predictions)
     maps = of_features(entry.label, class_names, predictions, neighbors) if is_best else []
-    analysis.figures[entry.path] = replace(drawn, figures=[*drawn.figures, *maps])
-    analysis.sheets.append(sheet)
-    return replace(entry, numbers=numbers, neighbors=neighbors)
+    figures = replace(drawn, figures=[*drawn.figures, *maps])
+    return Analysis(replace(entry, numbers=numbers, neighbors=neighbors), _scored(predictions), figures, sheet)
 
 
 def _scored(predictions: Predictions) -> Scored:
@@ -267,19 +269,18 @@ def _scored(predictions: Predictions) -> Scored:
     return Scored(digest.hexdigest(), predictions.predicted == predictions.labels)
 
 
-def _seed_group(group: Sequence[Entry], analysis: Analysis) -> SeedGroup:
-    first = group[0]
-    numbers = next((entry.numbers for entry in group if entry.numbers), None)
-    scored = {entry.result.seed: analysis.scored.get(entry.path) for entry in group}
+def _seed_group(group: Sequence[Analysis]) -> SeedGroup:
+    entries = [each.entry for each in group]
+    first = entries[0]
     return SeedGroup(
         title=first.title,
         experiment=first.experiment,
-        results={entry.result.seed: entry.result for entry in group},
-        epochs={entry.result.seed: entry.epochs for entry in group},
-        scored={seed: found for seed, found in scored.items() if found},
+        results={entry.result.seed: entry.result for entry in entries},
+        epochs={entry.result.seed: entry.epochs for entry in entries},
+        scored={each.entry.result.seed: each.scored for each in group if each.scored},
         training_images=first.data.data.images if first.data else None,
-        error_kinds=tuple(entry.error_kinds for entry in group if entry.error_kinds),
-        confused_pairs=tuple(numbers.confused_pairs) if numbers else (),
+        error_kinds=tuple(entry.error_kinds for entry in entries if entry.error_kinds),
+        confused_pairs=tuple(first.numbers.confused_pairs) if first.numbers else (),
     )
 
 

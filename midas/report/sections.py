@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 def render(
     report: Mapping[str, Any],
     groups: Sequence[SeedGroup],
-    shown: Sequence[Entry],
-    analysis: Analysis,
+    shown: Sequence[Analysis],
     inputs: str,
 ) -> str:
     """Write the page.
@@ -41,13 +40,13 @@ def render(
         report: its numbers, as `page.write_report` describes them.
         groups: all finished runs.
         shown: the first run of each group, whose figures are shown.
-        analysis: what was found in predictions.
         inputs: digest of what the page is made from.
     """
     entries: Sequence[Entry] = report["runs"]
     comparisons: Sequence[Comparison] = report["comparisons"]
-    drawn = {entry.title: analysis.figures[entry.path] for entry in shown if entry.path in analysis.figures}
+    drawn = {each.entry.title: each.figures for each in shown if each.figures}
     data, data_sheets = _data(report["data"])
+    sheets = [*(each.sheet for each in shown if each.sheet), *data_sheets]
     results = [
         tables.with_note({**vars(entry.result), "parameters": entry.card.parameters, **_names(entry)})
         for entry in entries
@@ -85,10 +84,10 @@ def render(
             comparisons=list(map(_comparison, comparisons)),
             data=grid(tables.DATA, report["data"]),
             shown_data=data,
-            runs=[_run(entry, analysis) for entry in shown],
+            runs=list(map(_run, shown)),
             origins=grid(tables.ORIGINS, origins),
             machines=grid(tables.MACHINES, report["machines"]),
-            sheets=[sheet for sheet in (*analysis.sheets, *data_sheets) if sheet.numbers],
+            sheets=[sheet for sheet in sheets if sheet.numbers],
         )
     )
 
@@ -235,8 +234,8 @@ def _data(data: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], list
     return shown, sheets
 
 
-def _run(entry: Entry, analysis: Analysis) -> dict[str, Any]:
-    result, drawn = entry.result, analysis.figures.get(entry.path)
+def _run(analysis: Analysis) -> dict[str, Any]:
+    entry, result = analysis.entry, analysis.entry.result
     per_class = sorted(result.per_class, key=lambda each: each.f1)
     is_whole = len(per_class) <= MANY_CLASSES
     return {
@@ -247,7 +246,7 @@ def _run(entry: Entry, analysis: Analysis) -> dict[str, Any]:
             f"{result.train_seconds:.0f} s"
         ),
         "details": tables.details(tables.RESULT_DETAILS, {**vars(result), **_neighbors(entry)}),
-        "figures": drawn.figures if drawn else [],
+        "figures": analysis.figures.figures if analysis.figures else [],
         "no_figures": entry.no_figures,
         "pairs": grid(tables.PAIRS, entry.numbers.confused_pairs if entry.numbers else []),
         "per_class": grid(tables.PER_CLASS, result.per_class if is_whole else per_class[:MANY_CLASSES]),

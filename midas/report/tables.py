@@ -163,11 +163,16 @@ def _page_sizes(sizes: Mapping[str, int]) -> str:
     >>> _page_sizes({"28x28": 1000, "20x20": 4, "30x30": 2, "9x9": 1})
     '28x28 (1,000), 20x20 (4), 30x30 (2) and 1 more'
     """
-    return _first_three([f"{size} ({count:,})" for size, count in sizes.items()], ", ")
+    return first_of([f"{size} ({count:,})" for size, count in sizes.items()])
 
 
-def _first_three(words: Sequence[str], separator: str = "; ") -> str:
-    return separator.join(words[:3]) + (f" and {len(words) - 3} more" if len(words) > 3 else "")
+def first_of(words: Sequence[str], limit: int = 3, separator: str = ", ") -> str:
+    """Join the first words, and count the others.
+
+    >>> first_of(["a", "b", "c"]), first_of(["a", "b", "c"], limit=1)
+    ('a, b, c', 'a and 2 more')
+    """
+    return separator.join(words[:limit]) + (f" and {len(words) - limit} more" if len(words) > limit else "")
 
 
 # ---- column sets
@@ -268,7 +273,7 @@ SOFTWARE = ("midas", "python", "tensorflow", "keras", "numpy", "opencv")
 HARDWARE = ("platform", "processor", "cores", "device")
 MACHINES = (
     *(Column(name, name, text=True) for name in (*SOFTWARE, *HARDWARE)),
-    Column("runs", "runs", _first_three, text=True),
+    Column("runs", "runs", lambda names: first_of(names, separator="; "), text=True),
 )
 MODELS = (
     Column("model", "model", text=True),

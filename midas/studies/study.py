@@ -34,7 +34,8 @@ def perform(
 ) -> Run:
     """Train and score one experiment, after those that it builds on. Nothing is done for a finished run.
 
-    With `overwrite`, the runs in `others`, which come next, are deleted together with that of the experiment.
+    With `overwrite`, the runs in `others`, which come next, are deleted together with that of the experiment, so that
+    resuming does not keep any old one.
 
     Raises:
         MidasError: the directory holds something else, or an unfinished run and neither `resume` nor `overwrite`.
@@ -63,8 +64,9 @@ def perform(
         images = min(experiment.limit or len(data), len(data))
         included = ", validation set included" if experiment.val_fraction else ""
         workspace.say(f"{experiment.run_path}: {counted(images, 'image')} of {experiment.data}{included}")
+        obsolete = (run, *others) if overwrite else ()
         training = train(
-            experiment, run, data, init_checkpoint, workspace.epoch, tensorboard, overwrite, others, workspace.moment
+            experiment, run, data, init_checkpoint, workspace.epoch, tensorboard, obsolete, workspace.moment
         )
         test = workspace.load(experiment.test, experiment.size) if experiment.test else None
         previews.keep_samples(run, experiment, data, source, test)
@@ -158,7 +160,7 @@ def perform_all(
         MidasError: one cannot be performed, which is said before the first is trained; or some failed, and the others
             were performed nevertheless.
     """
-    runs, jobs = [workspace.run(each) for each in experiments], dict[Path, Job]()
+    runs = [workspace.run(each) for each in experiments]
     if overwrite:
         _refuse_busy(runs)
     else:
@@ -169,18 +171,7 @@ def perform_all(
         to_train = [each for each, run in zip(experiments, runs, strict=True) if overwrite or not run.finished]
         _prepare(to_train, workspace, resume, overwrite)
         resume, overwrite = True, False
-    for number, (each, run, log) in enumerate(itertools.zip_longest(experiments, runs, logs), 1):
-        others = tuple(runs[number:]) if overwrite else ()
-        if run.finished and not overwrite:
-            workspace.say_finished(run)
-            continue
-        before = _pretraining(each, workspace) if workspace.executor.is_parallel else None
-        after = (workspace.run(before).path,) if before and not workspace.run(before).finished else ()
-        if before and after:
-            jobs.setdefault(after[0], Job(after[0], before, partial(perform, before, resume=True)))
-        call = partial(perform, each, resume=resume, overwrite=overwrite, tensorboard=log, others=others)
-        jobs.setdefault(run.path, Job(run.path, each, call, after))
-    done = itertools.count(1)
+    jobs, done = _jobs(experiments, workspace, resume, overwrite, logs), itertools.count(1)
 
     def report(job: Job) -> None:
         result, number = Run(job.path).result, next(done)
@@ -188,8 +179,32 @@ def perform_all(
             accuracy = f"accuracy {100 * result.accuracy:.2f} % on {result.scored}"
             workspace.say(f"{number} of {len(jobs)}: {job.path}: {accuracy}, {result.train_seconds:.0f} s")
 
-    workspace.executor.perform(list(jobs.values()), workspace, unit, report)
+    workspace.executor.perform(jobs, workspace, unit, report)
     return runs
+
+
+def _jobs(
+    experiments: Sequence[Experiment],
+    workspace: Workspace,
+    resume: bool,
+    overwrite: bool,
+    logs: Sequence[Path | None],
+) -> list[Job]:
+    """List what is to be trained, each after what it builds on; say which runs are finished."""
+    runs, jobs = [workspace.run(each) for each in experiments], dict[Path, Job]()
+    for number, (each, run, log) in enumerate(itertools.zip_longest(experiments, runs, logs), 1):
+        if run.finished and not overwrite:
+            workspace.say_finished(run)
+            continue
+        after: tuple[Path, ...] = ()
+        before = _pretraining(each, workspace) if workspace.executor.is_parallel else None
+        if before and not (first := workspace.run(before)).finished:
+            jobs.setdefault(first.path, Job(first.path, before, partial(perform, before, resume=True)))
+            after = (first.path,)
+        others = tuple(runs[number:]) if overwrite else ()
+        call = partial(perform, each, resume=resume, overwrite=overwrite, tensorboard=log, others=others)
+        jobs.setdefault(run.path, Job(run.path, each, call, after))
+    return list(jobs.values())
 
 
 def _refuse_busy(runs: Sequence[Run]) -> None:

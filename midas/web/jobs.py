@@ -137,8 +137,11 @@ class Jobs:
 
     def failure(self) -> str | None:
         """Give the line in which the last job said why it failed; None if it runs, is done or was stopped."""
-        if not self.running or self.running.poll() in (None, 0, *STOPPED):
+        status = self.running.poll() if self.running else None
+        if status in (None, 0, *STOPPED):
             return None
+        if status < 0:  # its last line tells how far it was
+            return f"its process was killed by signal {-status}, perhaps because memory ran out"
         text = (self.folder / "job.err").read_text(encoding="utf-8", errors="replace")
         lines = [line for line in text.splitlines() if line.strip()]
         return lines[-1].removeprefix("Error: ")[:LAST_LINE] if lines else "it ended without a word"
