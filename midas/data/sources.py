@@ -231,7 +231,7 @@ def _open_file(tree: Tree, name: str, split: str | None) -> Source:
     Args:
         tree: what lies beside it.
         name: of the file in the tree.
-        split: as in `open_source`, for a table of images and an .npz file; other files are taken whole.
+        split: as in `open_source`, for a table and an .npz file; other files are taken whole.
     """
     file, path = tree.files[name], tree.locate(name)
     if _is_image(name, file):
@@ -246,7 +246,7 @@ def _open_file(tree: Tree, name: str, split: str | None) -> Source:
         return parquet.open_file(tree, name)
     foreign.refuse(path, head)
     if pixel_tables.find_layout(file):
-        return pixel_tables.open_file(tree, name)
+        return pixel_tables.open_file(tree, name, split)
     if tables.SUFFIXES.search(name):
         beside = archives.open_folder(file.path.parent) if file.path else tree
         images = _find_images(beside)

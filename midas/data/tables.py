@@ -23,7 +23,7 @@ from midas.data.archives import Tree
 from midas.data.entries import Entry, Source
 from midas.data.images import Page, UnreadableImage, decode_pages
 from midas.data.labels import clean
-from midas.data.trees import IMAGE_SUFFIXES, Images, choose_part, part_of
+from midas.data.trees import IMAGE_SUFFIXES, PART_TITLES, Images, choose_part, part_of
 from midas.errors import printable, some
 
 SUFFIXES = re.compile(r"\.(csv|tsv|txt|json|jsonl)(\.gz)?$", re.IGNORECASE)
@@ -37,7 +37,6 @@ LABEL_TITLES = (
 # Those that are no characters: a class in a table of 0 and 1 may well be called "y", "digit" or "letter".
 SURE_TITLES = ("label", "labels", "class", "target", "category", "class_name", "label_name", "class_id", "label_id")
 FLAGS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
-SPLIT_TITLES = ("split", "usage", "subset", "set", "partition", "part")
 INDEX_TITLE = re.compile(r"(unnamed: \d+)?")  # as pandas writes the numbers of lines
 EXAMPLE = re.compile(r"sample.?submission", re.IGNORECASE)  # of answers in a competition: its labels are none
 
@@ -201,7 +200,7 @@ def _match(cells: list[list[str]], table: str, index: dict[str, list[str]]) -> l
     titles = [name.lower() for name in names]
     are_numbers = all(row[image].strip().isdigit() for row in cells[has_titles:][:200])  # which may count anything
     label = _label_column(titles, width, image, not are_numbers)
-    part = next((titles.index(title) for title in SPLIT_TITLES if title in titles), None)
+    part = next((titles.index(title) for title in PART_TITLES if title in titles), None)
     rows = cells[has_titles:]
     flags = [i for i in range(len(names)) if i != image and names[i] and all(_flag(row[i]) is not None for row in rows)]
     if _are_classes(flags, rows) and (label is None or (label in flags and titles[label] not in SURE_TITLES)):
