@@ -25,6 +25,7 @@ from midas.errors import MidasError, cannot, some
 MAX_INNER = 2**31  # bytes of an archive within an archive
 HEAD, SNIFFED = 32, 20  # bytes by which an image is recognized, and files of a tree that are examined
 COMPLETE = 0.9  # of the lines of a table that is meant to label images, not to describe them
+NOT_CLEAR = "lists images, but it is not clear which column has their labels; to use it, title that column label"
 ARCHIVES = re.compile(r"\.(zip|tar|tar\.(gz|bz2|xz)|tgz|tbz2|txz)$", re.IGNORECASE)
 
 
@@ -152,17 +153,18 @@ def _find_images(tree: Tree) -> list[str]:
 
 def _open_images(tree: Tree, images: list[str], split: str | None, table: str | None = None) -> Source:
     """Open images with the labels of a table beside them, or else of their class folders."""
-    rows, used = tables.find_rows(tree, images, table)
-    unused = tuple[str, ...]()
+    rows, used, unclear = tables.find_rows(tree, images, table)
+    unused = tuple(f"{tree.path}: {name} is left out: it {NOT_CLEAR}" for name in unclear)
     if used:
         found = find_images(tree.path, tree.files, tree.folders, None)
         listed = [row for row in rows if row.image]
         labeled = sum(row.label is not None for row in listed)
         has_most = 2 * labeled >= len(images) and labeled >= COMPLETE * len(listed)
         if table or has_most or not any(found.labels.values()):
-            return tables.open_rows(tree, found, rows, used, split)
+            source = tables.open_rows(tree, found, rows, used, split)
+            return replace(source, notes=(*source.notes, *unused))
         how_many = f"labels {labeled:,} of {len(images):,} images"
-        unused = (f"{tree.path}: labels are those of class folders; {some(used)} {how_many}, and is left out",)
+        unused += (f"{tree.path}: labels are those of class folders; {some(used)} {how_many}, and is left out",)
     found = find_images(tree.path, tree.files, tree.folders, split)
     title, class_names = convention(found.class_folders, found.is_nist)
     notes = (*found.notes, *unused)
@@ -251,7 +253,10 @@ def _open_file(tree: Tree, name: str, split: str | None) -> Source:
         beside = archives.open_folder(file.path.parent) if file.path else tree
         images = _find_images(beside)
         table = path.name if file.path else name
-        if tables.find_rows(beside, images, table)[0]:
+        rows, _, unclear = tables.find_rows(beside, images, table)
+        if unclear:
+            raise MidasError(f"{path}: {NOT_CLEAR}")
+        if rows:
             return _open_images(replace(beside, path=path), images, split, table)
     raise MidasError(
         f"{path}: not a data set; give a zip, a tar, a folder of class folders, an image, or a file of arrays or "
