@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from midas.data import archives, arrays, foreign, idx, parquet, pixel_tables, ta
 from midas.data.archives import DAMAGED, TAR_SUFFIXES, File, Tree, file_digest, reason
 from midas.data.entries import Source, image_source, text_digest, transposed, with_class_names
 from midas.data.images import decode_pages, has_signature
-from midas.data.labels import convention
+from midas.data.labels import convention, is_character
 from midas.data.trees import choose_part, find_images, split_by_name
 from midas.errors import MidasError, cannot, some
 
@@ -187,6 +187,8 @@ def _open_images(tree: Tree, images: list[str], split: str | None, table: str | 
 
 def _open_inner(tree: Tree, names: list[str], split: str | None, depth: int) -> Source:
     """Open the only archive, or the only one of the split, in a folder or archive that has nothing else."""
+    if _are_classes(tree, names):
+        return _open_tree(_merge_classes(tree, names), split, depth + 1)
     if names:
         names, notes = choose_part(tree.path, names, split)
     if len(names) > 1 or (names and depth > 1):
@@ -208,6 +210,29 @@ def _open_inner(tree: Tree, names: list[str], split: str | None, depth: int) -> 
     if inner is None:
         raise MidasError(f"{path}: not an archive; unpack the outer archive")
     return _open_tree(replace(inner, notes=notes), split, depth + 1)
+
+
+def _are_classes(tree: Tree, names: list[str]) -> bool:
+    """Whether archives are one for each class, such as A.zip and B.zip: zip files named by characters in a folder."""
+    stems = {name: Path(name).stem for name in names if name.lower().endswith(".zip") and tree.files[name].path}
+    return len(set(stems.values())) > 1 and len(stems) == len(names) and all(map(is_character, stems.values()))
+
+
+def _merge_classes(tree: Tree, names: list[str]) -> Tree:
+    """Put the archives of classes together, each as the folder of its class.
+
+    Raises:
+        MidasError: one of them is damaged, or not safe to read.
+    """
+    inner = {name[: -len(".zip")]: archives.open_zip(tree.path / name, tree.path / name) for name in names}
+
+    def digest(files: Collection[str]) -> str:
+        chosen = {stem: [name for name in each.files if f"{stem}/{name}" in files] for stem, each in inner.items()}
+        return text_digest(part for stem, each in inner.items() for part in (stem, each.digest(chosen[stem])))
+
+    files = {f"{stem}/{name}": file for stem, each in inner.items() for name, file in each.files.items()}
+    notes = (*tree.notes, *(note for each in inner.values() for note in each.notes))
+    return Tree(tree.path, files, list(inner), digest, notes=notes)
 
 
 def _open_npz(path: Path, split: str | None) -> Source:
