@@ -30,7 +30,7 @@ LABEL_WORDS = ("labels", "label", "targets", "target", "y", "classes", "class", 
 NAME_WORDS = ("class_names", "target_names", "label_names")
 HOW_TO_LABEL = "save them together, as x and y or images and labels in an .npz, or as images.npy and labels.npy"
 MIN_SIDE = 8  # of an image whose pixels lie in one row
-_SUFFIX = re.compile(r"\.np[yz]$", re.IGNORECASE)
+SUFFIX = re.compile(r"\.np[yz]$", re.IGNORECASE)
 Array = np.ndarray | ImageFile | PackedArray
 Load = Callable[[], np.ndarray | PackedArray]
 
@@ -314,7 +314,7 @@ def open_in(tree: Tree, split: str | None) -> Source | None:
     Raises:
         MidasError: they cannot be read, or have no arrays of images.
     """
-    files = [name for name in tree.names if _SUFFIX.search(name)]
+    files = [name for name in tree.names if SUFFIX.search(name)]
     if not files:
         return None
     if any(_holds_several(tree, name) for name in files):
@@ -327,7 +327,7 @@ def open_in(tree: Tree, split: str | None) -> Source | None:
     if len(folders) > 1 and all(map(is_character, folders)) and {each.lower() for each in folders} != {"x", "y"}:
         return _open_folders(tree, files, split)
     digest = tree.digest(files)
-    loaders = {_SUFFIX.sub("", name): partial(_load, tree, name) for name in files}
+    loaders = {SUFFIX.sub("", name): partial(_load, tree, name) for name in files}
     if source := open_arrays(tree.path, loaders, split, digest):
         return source
     raise MidasError(f"{tree.path}: contains {some(files)}; expected X.npy and y.npy, or images.npy and labels.npy")
@@ -371,7 +371,7 @@ def open_file(tree: Tree, name: str, split: str | None = None) -> Source:
     """
     if _holds_several(tree, name):
         return open_npz(tree.locate(name), split, tree.files[name], tree.digest([name]))
-    stems = {_SUFFIX.sub("", each): each for each in tree.names if _SUFFIX.search(each)}
+    stems = {SUFFIX.sub("", each): each for each in tree.names if SUFFIX.search(each)}
     files = {"images": name}
     for pair in find_pairs(list(stems)):
         labels = stems[pair.labels] if pair.labels else None

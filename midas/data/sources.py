@@ -128,7 +128,8 @@ def _open_tree(tree: Tree, split: str | None, depth: int = 0) -> Source:
     """Open whatever a folder or archive contains."""
     source = idx.open_in(tree, split)
     images = _find_images(tree)
-    if images and not source:
+    has_images = bool(images) and not source
+    if has_images:
         source = _open_images(tree, images, split)
     inner = [name for name in tree.names if ARCHIVES.search(name)]
     for form in (arrays, parquet, pixel_tables):
@@ -138,9 +139,17 @@ def _open_tree(tree: Tree, split: str | None, depth: int = 0) -> Source:
     if not source:
         source = _open_inner(tree, inner, split, depth)
     folders = {name.rpartition("/")[0] for name in images}  # an archive in one of these is an entry, which says so
-    left_out = [name for name in inner if images and name.rpartition("/")[0] not in folders]
-    notes = [f"{tree.path}: has images, so archives are left out: {some(left_out)}"] if left_out else []
+    others = [name for name in inner if images and name.rpartition("/")[0] not in folders]
+    others += _tables_of_images(tree) if has_images else []
+    notes = [f"{tree.path}: has images, so other data are left out: {some(others)}"] if others else []
     return replace(source, notes=tuple(dict.fromkeys([*tree.notes, *source.notes, *notes])))
+
+
+def _tables_of_images(tree: Tree) -> list[str]:
+    """Find arrays, Parquet files and, among the first tables, those of pixels."""
+    texts = [] if tree.streamed else [name for name in tree.names if pixel_tables.SUFFIXES.search(name)][:SNIFFED]
+    found = [name for name in texts if pixel_tables.find_layout(tree.files[name])]
+    return [name for name in tree.names if arrays.SUFFIX.search(name) or parquet.SUFFIX.search(name)] + found
 
 
 def _find_images(tree: Tree) -> list[str]:
