@@ -232,10 +232,13 @@ def test_other_data_beside_class_folders_are_named(tmp_path):
         "more/inner.zip": pack(tmp_path / "inner", "zip", tree("0", "1")).read_bytes(),
         "more/pixels.csv": b"\n".join([b",".join([b"1"] * 65)] * 3),
         "x.npy": b"",
+        "labels.xlsx": b"",
     }
     source = open_source(pack(tmp_path / "data", "folder", {**tree("0", "1"), **others, "notes.txt": b"text"}))
     assert source.count == 4
-    assert source.notes[0].endswith("has images, so other data are left out: more/inner.zip, more/pixels.csv, x.npy")
+    other_data, sheets = source.notes
+    assert other_data.endswith("has images, so other data are left out: more/inner.zip, more/pixels.csv, x.npy")
+    assert sheets.endswith("spreadsheets are left out: labels.xlsx; save labels as CSV")
 
 
 def test_archives_too_deep_in_others_are_to_be_unpacked(tmp_path):

@@ -113,6 +113,16 @@ def test_what_is_missing_on_either_side_is_listed(tmp_path):
     assert reasons["Img/none.png"] == "in the table of labels, but no such file"
 
 
+def test_a_table_of_many_more_images_labels_those_that_are_there(tmp_path):
+    more = b"\n".join(b"Img/img%03d.png,B" % number for number in range(3000))
+    path = pack(tmp_path / "data", "folder", {"english.csv": table("image,label") + b"\n" + more, **IMAGES})
+    source = open_source(path)
+    assert source.count == 3004 and [entry.label for entry in source.entries()][:4] == LABELS
+    numbers = "count,class\n" + "1,a\n2,b\n" + "7,c\n" * 50  # that are not names of files
+    path = pack(tmp_path / "numbers", "folder", {"x.csv": numbers.encode(), "1.png": b"", "2.png": b""})
+    assert [entry.label for entry in open_source(path).entries()] == [None, None]
+
+
 def test_a_table_takes_precedence_over_class_folders_if_it_lists_most_images(tmp_path):
     images = {f"{label}/{n}.png": encode(page()) for label in "AB" for n in range(3)}
     most = "file,label\n" + "\n".join(f"{name},X" for name in list(images)[:4])

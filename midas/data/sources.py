@@ -27,6 +27,7 @@ HEAD, SNIFFED = 32, 20  # bytes by which an image is recognized, and files of a 
 COMPLETE = 0.9  # of the lines of a table that is meant to label images, not to describe them
 NOT_CLEAR = "lists images, but it is not clear which column has their labels; to use it, title that column label"
 ARCHIVES = re.compile(r"\.(zip|tar|tar\.(gz|bz2|xz)|tgz|tbz2|txz)$", re.IGNORECASE)
+SPREADSHEETS = re.compile(r"\.(xlsx?|ods)$", re.IGNORECASE)
 
 
 def open_source(
@@ -139,9 +140,11 @@ def _open_tree(tree: Tree, split: str | None, depth: int = 0) -> Source:
     if not source:
         source = _open_inner(tree, inner, split, depth)
     folders = {name.rpartition("/")[0] for name in images}  # an archive in one of these is an entry, which says so
+    sheets = [name for name in tree.names if has_images and SPREADSHEETS.search(name)]
     others = [name for name in inner if images and name.rpartition("/")[0] not in folders]
     others += _tables_of_images(tree) if has_images else []
     notes = [f"{tree.path}: has images, so other data are left out: {some(others)}"] if others else []
+    notes += [f"{tree.path}: spreadsheets are left out: {some(sheets)}; save labels as CSV"] if sheets else []
     return replace(source, notes=tuple(dict.fromkeys([*tree.notes, *source.notes, *notes])))
 
 

@@ -196,7 +196,7 @@ def _match(cells: list[list[str]], table: str, index: dict[str, list[str]]) -> l
     shares = [sum(_resolve(value, place, index) is not None for value in column) / len(sample) for column in columns]
     # A label may be the name of a file, too, as 5 is of 5.png; it has no suffix.
     image = max(range(width), key=lambda i: (shares[i], sum(_stem(value) != value for value in columns[i])))
-    if shares[image] < 0.4:
+    if shares[image] < 0.4 and not _lists_most([row[image] for row in cells], place, index):
         return []
     while _COMMENT.match(cells[0][0]) and not any(_resolve(row[image], place, index) for row in cells[:2]):
         del cells[0]  # what follows are titles, or another comment
@@ -228,6 +228,12 @@ def _match(cells: list[list[str]], table: str, index: dict[str, list[str]]) -> l
         )
         for row, labels in zip(rows, given, strict=True)
     ]
+
+
+def _lists_most(values: list[str], place: str, index: dict[str, list[str]]) -> bool:
+    """Whether values are names of files, of which most do not exist, but among them are most of the images."""
+    listed = {_resolve(value, place, index) for value in values if _stem(value.strip()) != value.strip()} - {None}
+    return len(listed) > 1 and 2 * len(listed) >= len({name for names in index.values() for name in names})
 
 
 def _flag(value: str) -> bool | None:
