@@ -377,7 +377,8 @@ def test_too_many_nested_folders_are_refused(form, tmp_path):
 
 def test_paths_of_other_things_are_refused(tmp_path):
     assert "no such file or folder" in refused(tmp_path / "nowhere.zip")
-    assert "not a data set; give" in refused(written(tmp_path / "notes.txt", b"text"))
+    assert "not a data set; give" in refused(written(tmp_path / "notes.dat", b"text"))
+    assert "lists no images that lie beside it; give" in refused(written(tmp_path / "labels.csv", b"image,label"))
     assert "too long" in refused(tmp_path / ("x" * 300))
 
 

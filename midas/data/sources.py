@@ -286,6 +286,7 @@ def _open_file(tree: Tree, name: str, split: str | None) -> Source:
     foreign.refuse(path, head)
     if pixel_tables.find_layout(file):
         return pixel_tables.open_file(tree, name, split)
+    what = ""
     if tables.SUFFIXES.search(name):
         beside = archives.open_folder(file.path.parent) if file.path else tree
         images = _find_images(beside)
@@ -295,7 +296,8 @@ def _open_file(tree: Tree, name: str, split: str | None) -> Source:
             raise MidasError(f"{path}: {NOT_CLEAR}")
         if rows:
             return _open_images(replace(beside, path=path), images, split, table)
+        what = ", as it has no square images of pixels and lists no images that lie beside it"
     raise MidasError(
-        f"{path}: not a data set; give a zip, a tar, a folder of class folders, an image, or a file of arrays or "
+        f"{path}: not a data set{what}; give a zip, a tar, a folder of class folders, an image, or a file of arrays or "
         "a table (.npz, .npy, IDX, CSV, Parquet)"
     )
