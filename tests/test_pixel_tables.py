@@ -90,9 +90,10 @@ def test_a_column_of_parts_divides_a_table(tmp_path):
     rows = packed("emotion,pixels,Usage").decode().splitlines()
     rows[1:] = [f"{row},{next(parts)}" for row in rows[1:]]
     rows[3] = rows[3].replace(" 0,", ",")
-    (tmp_path / "fer2013.csv").write_text("\n".join(rows))
+    (tmp_path / "fer2013.csv").write_text("\n".join([*rows, "4"]))
     test = open_source(tmp_path / "fer2013.csv", "test")
     training = open_source(tmp_path, "train")
+    assert test.notes == (f"{tmp_path / 'fer2013.csv'}: 1 line in no part of the data set, so left out",)
     assert [entry.label for entry in test.entries()] == ["0", "1"] and test.count == 2
     assert [entry.label for entry in training.entries()] == ["1", None, "3"] and training.digest != test.digest
     found = read(training)

@@ -29,8 +29,8 @@ from midas.data.arrays import MIN_SIDE, array_source
 from midas.data.entries import Entry, Source, join, text_digest
 from midas.data.idx import MAX_IDX, emnist
 from midas.data.levels import UnreadableImage
-from midas.data.trees import PART_TITLES, choose_part
-from midas.errors import MidasError, some
+from midas.data.trees import PART_TITLES, choose_part, part_of
+from midas.errors import MidasError, counted, some
 
 SUFFIXES = re.compile(r"\.(csv|tsv|txt|data|tra|tes)(\.(gz|bz2|xz))?$", re.IGNORECASE)
 HEAD = 2**16  # bytes in which a table of pixels is recognized
@@ -58,7 +58,7 @@ class Layout:
         label: column of the label; None if there is none, or it is not known yet which of `candidates` it is.
         candidates: columns that may be that of the label.
         one_hot: whether the columns after the pixels are the label, one per class.
-        part: column that puts each image into a part of the data set; None if there is none.
+        part: column that says which part of the data set an image belongs to; None if there is none.
         is_packed: whether all pixels are in one column, `first`, separated by spaces or as a list.
     """
 
@@ -228,6 +228,8 @@ def open_file(tree: Tree, name: str, split: str | None = None) -> Source:
     if count * layout.side**2 > MAX_IDX:
         raise MidasError(f"{where}: exceeds the limit of {MAX_IDX >> 20:,} MiB of pixels; split it")
     chosen, notes = choose_part(where, dict.fromkeys(parts), split)
+    if len(chosen) < len(set(parts)) and (lost := sum(part_of(part) is None for part in parts)):
+        notes += (f"{where}: {counted(lost, 'line')} in no part of the data set, so left out",)
     kept = {index for index, part in enumerate(parts) if part in chosen} if parts else range(count)
     digest = text_digest([tree.digest([name]), str(layout), *(chosen if parts else ())])
 
