@@ -12,6 +12,7 @@ import pytest
 from formats import encode, pack, page, tree
 
 from midas.data.archives import File, open_folder, open_tar, open_zip
+from midas.data.datasets import read
 from midas.data.images import UnreadableImage
 from midas.data.sources import open_source
 from midas.data.trees import MAX_MEMBER
@@ -93,6 +94,23 @@ def test_an_archive_in_an_archive_is_read_if_there_is_nothing_else(tmp_path):
         path = pack(tmp_path / "deep", "zip", {"x.zip": deep})
         deep = path.read_bytes()
     with pytest.raises(MidasError, match="contains archives"):
+        open_source(path)
+
+
+def test_archives_named_by_characters_are_classes(tmp_path):
+    """Others may be data sets of their own: cat.zip and dog.zip are refused."""
+    files = {
+        "A.zip": pack(tmp_path / "x", "zip", tree(".")).read_bytes(),
+        "b.zip": pack(tmp_path / "y", "zip", tree("b", images=1)).read_bytes(),
+    }
+    path = pack(tmp_path / "data", "folder", files)
+    source = open_source(path)
+    assert source.class_folders == ("A", "b") and [entry.label for entry in source.entries()] == ["A", "A", "b"]
+    assert read(source).class_names == ("A", "b")
+    (path / "b.zip").write_bytes(pack(tmp_path / "y", "zip", tree("b", images=2)).read_bytes())
+    assert open_source(path).digest != source.digest
+    (path / "b.zip").rename(path / "dog.zip")
+    with pytest.raises(MidasError, match=r"contains archives \(A.zip, dog.zip\); give one of them"):
         open_source(path)
 
 

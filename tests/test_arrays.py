@@ -175,6 +175,23 @@ def test_an_array_without_labels_may_be_a_single_image(shape, tmp_path):
     assert entry.read().shape == shape[:2]
 
 
+@pytest.mark.parametrize("form", ["folder", "zip"])
+def test_files_in_folders_named_by_characters_are_images_of_these_classes(form, tmp_path):
+    files = {"A/0.npy": npy(DIGITS[0]), "A/1.npy": npy(DIGITS[1:3] / 255), "b/0.npy": npy(DIGITS[3])}
+    path = pack(tmp_path / "data", form, files | {"b/1.npy": b"x" * 9, "b/2.npy": npy(np.zeros(3))})
+    source = open_source(path)
+    pages = [(entry.label, page) for entry in source.entries() for page in entry.pages()]
+    assert source.class_folders == ("A", "b") and [(label, name) for label, (name, _) in pages] == [
+        *(("A", "A/0.npy"), ("A", "A/1.npy[1]"), ("A", "A/1.npy[2]")),
+        *(("b", "b/0.npy"), ("b", "b/1.npy"), ("b", "b/2.npy")),
+    ]
+    assert all(np.array_equal(page, digit) for (_, (_, page)), digit in zip(pages, DIGITS, strict=False))
+    reasons = [str(page) for _, (_, page) in pages[4:]]
+    path = pack(tmp_path / "pair", form, {"X/train.npy": npy(DIGITS), "Y/train.npy": npy(LABELS)})
+    assert labels_of(open_source(path)) == TEXTS
+    assert reasons[0].startswith("not a readable array") and reasons[1].startswith("float64 (3,) is not an array")
+
+
 def test_images_with_pixels_beyond_the_range_are_named():
     images = DIGITS / 255
     images[2, 0, 0] = 1e6

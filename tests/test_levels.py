@@ -177,6 +177,14 @@ def test_a_few_pixels_far_beyond_all_others_do_not_make_the_images_blank(kind, o
     assert np.array_equal(alone[1:], PAGE[1:]) and np.array_equal(alone, to_grayscale(images[0], span))
 
 
+def test_a_single_bright_pixel_does_not_make_bytes_of_0_and_1_blank():
+    images = np.stack([PAGE > 127] * 5).astype(np.uint8)
+    images[3, 0, 0] = 255
+    assert find_range([images]) == ((0, 1), [3])
+    images[3] = PAGE
+    assert find_range([images])[0] == (0, 255)
+
+
 def test_an_image_of_one_value_does_not_set_the_range_of_the_others():
     images = np.stack([PAGE / 255, PAGE / 255, np.full(PAGE.shape, 1e6)])
     assert value_range([images]) == (0, 1)

@@ -33,6 +33,14 @@ def table(titles=(), labels=LABELS, last=False, images=DIGITS, number=str, more=
     return file.getvalue().encode()
 
 
+def packed(titles="", row="{label},{pixels}", labels=LABELS):
+    rows = [
+        row.format(label=label, pixels=" ".join(map(str, image.ravel().tolist())))
+        for image, label in zip(DIGITS, labels, strict=True)
+    ]
+    return "\n".join([*([titles] if titles else []), *rows]).encode()
+
+
 def check(path, labels=LABELS, split=None):
     source = open_source(path, split)
     entries = list(source.entries())
@@ -62,6 +70,14 @@ def check(path, labels=LABELS, split=None):
         table(labels=[f"{label}.0" for label in LABELS], number=lambda value: f"{value:.1f}"),
         table(["label", *PIXELS]).replace(b"\n", b"\r\n") + b"\r\n",
         b"\xef\xbb\xbf" + table(["label", *PIXELS]).rstrip(),
+        table(["label", *PIXELS]).replace(b"\n", b"\r"),
+        table(["label", *PIXELS], delimiter="\t").decode().encode("utf-16"),
+        b"# digits, by me\n\n" + table(["label", *PIXELS]),
+        b"# " + table(["label", *PIXELS]),
+        b"sep=;\r\n" + table(delimiter=";"),
+        packed("label,pixels"),
+        packed("emotion\tpixels", row="{label}\t{pixels}").decode().encode("utf-16"),
+        packed("", row='"[{pixels}]",{label}').replace(b" ", b", "),
     ],
 )
 def test_layouts_of_every_kind(data, tmp_path):
@@ -69,11 +85,31 @@ def test_layouts_of_every_kind(data, tmp_path):
     check(tmp_path / "digits.csv")
 
 
+def test_a_column_of_parts_divides_a_table(tmp_path):
+    parts = iter(["Training", "PublicTest", "Training", "PrivateTest", "Training"])
+    rows = packed("emotion,pixels,Usage").decode().splitlines()
+    rows[1:] = [f"{row},{next(parts)}" for row in rows[1:]]
+    rows[3] = rows[3].replace(" 0,", ",")
+    (tmp_path / "fer2013.csv").write_text("\n".join([*rows, "4"]))
+    test = open_source(tmp_path / "fer2013.csv", "test")
+    training = open_source(tmp_path, "train")
+    assert test.notes == (f"{tmp_path / 'fer2013.csv'}: 1 line in no part of the data set, so left out",)
+    assert [entry.label for entry in test.entries()] == ["0", "1"] and test.count == 2
+    assert [entry.label for entry in training.entries()] == ["1", None, "3"] and training.digest != test.digest
+    found = read(training)
+    assert found.labels.tolist() == [0, 1]
+    assert [(each.name, each.reason) for each in found.skipped] == [
+        ("fer2013.csv[2]", "line 4 has 784 values instead of 785")
+    ]
+
+
 def test_labels_may_be_text(tmp_path):
     labels = ["A", "ä", ",", "a b", "12"]
     for titles in (["label", *PIXELS], ()):
         (tmp_path / "x.csv").write_bytes(table(titles, labels))
         check(tmp_path / "x.csv", labels)
+    (tmp_path / "x.csv").write_bytes(packed("letter;pixels", "{label};{pixels}", labels))
+    check(tmp_path / "x.csv", labels)
 
 
 def test_small_images_and_one_hot_labels(tmp_path):
@@ -137,8 +173,8 @@ def test_the_csv_that_midas_writes_is_read_back(tmp_path):
 @pytest.mark.parametrize(
     ("data", "count", "reasons"),
     [
-        (table() + b"1,2,3\n", 5, {5: "line 6 has 3 columns instead of 785"}),
-        (table()[:-300], 4, {4: "line 5 has 6.. columns instead of 785"}),
+        (table() + b"1,2,3\n", 5, {5: "line 6 has 3 values instead of 785"}),
+        (table()[:-300], 4, {4: "line 5 has 6.. values instead of 785"}),
         (
             table(["label", *PIXELS]) + table()[:-2] + b"x\n" + table(),
             14,

@@ -227,10 +227,18 @@ def test_what_is_neither_a_file_nor_a_folder_is_refused(tmp_path):
             open_source(path)
 
 
-def test_an_archive_beside_class_folders_is_named(tmp_path):
-    inner = pack(tmp_path / "inner", "zip", tree("0", "1")).read_bytes()
-    source = open_source(pack(tmp_path / "data", "folder", {**tree("0", "1"), "more/inner.zip": inner}))
-    assert source.count == 4 and source.notes[0].endswith("has images, so archives are left out: more/inner.zip")
+def test_other_data_beside_class_folders_are_named(tmp_path):
+    others = {
+        "more/inner.zip": pack(tmp_path / "inner", "zip", tree("0", "1")).read_bytes(),
+        "more/pixels.csv": b"\n".join([b",".join([b"1"] * 65)] * 3),
+        "x.npy": b"",
+        "labels.xlsx": b"",
+    }
+    source = open_source(pack(tmp_path / "data", "folder", {**tree("0", "1"), **others, "notes.txt": b"text"}))
+    assert source.count == 4
+    other_data, sheets = source.notes
+    assert other_data.endswith("has images, so other data are left out: more/inner.zip, more/pixels.csv, x.npy")
+    assert sheets.endswith("spreadsheets are left out: labels.xlsx; save labels as CSV")
 
 
 def test_archives_too_deep_in_others_are_to_be_unpacked(tmp_path):
@@ -369,7 +377,8 @@ def test_too_many_nested_folders_are_refused(form, tmp_path):
 
 def test_paths_of_other_things_are_refused(tmp_path):
     assert "no such file or folder" in refused(tmp_path / "nowhere.zip")
-    assert "not a data set; give" in refused(written(tmp_path / "notes.txt", b"text"))
+    assert "not a data set; give" in refused(written(tmp_path / "notes.dat", b"text"))
+    assert "lists no images that lie beside it; give" in refused(written(tmp_path / "labels.csv", b"image,label"))
     assert "too long" in refused(tmp_path / ("x" * 300))
 
 

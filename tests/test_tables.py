@@ -47,6 +47,8 @@ def test_a_table_beside_a_folder_of_images(form, tmp_path):
         ("x.csv", b"\xef\xbb\xbf" + table("image,label").replace(b"\n", b"\r\n")),
         ("x.csv", table("image,label").decode().encode("utf-16")),
         ("x.csv", table("image,what_it_shows")),
+        ("x.csv", b"# labels, by me\n#\n" + table("image,label").replace(b"\n", b"\r")),
+        ("x.csv", b"sep=;\r\n" + table("image;label", delimiter=";")),
         ("x.csv.gz", gzip.compress(table("image,label"), mtime=0)),
         ("Img/x.tsv", table("file\tcategory", "{}.png", "\t")),
         ("labels.txt", table("", "Img/{}.png", " ")),
@@ -109,6 +111,16 @@ def test_what_is_missing_on_either_side_is_listed(tmp_path):
     reasons = {each.name: each.reason for each in dataset.skipped}
     assert len(dataset) == 4 and set(reasons) == {"Img/none.png", "Img/img003.png", "Img/z.png"}
     assert reasons["Img/none.png"] == "in the table of labels, but no such file"
+
+
+def test_a_table_of_many_more_images_labels_those_that_are_there(tmp_path):
+    more = b"\n".join(b"Img/img%03d.png,B" % number for number in range(3000))
+    path = pack(tmp_path / "data", "folder", {"english.csv": table("image,label") + b"\n" + more, **IMAGES})
+    source = open_source(path)
+    assert source.count == 3004 and [entry.label for entry in source.entries()][:4] == LABELS
+    numbers = "count,class\n" + "1,a\n2,b\n" + "7,c\n" * 50  # that are not names of files
+    path = pack(tmp_path / "numbers", "folder", {"x.csv": numbers.encode(), "1.png": b"", "2.png": b""})
+    assert [entry.label for entry in open_source(path).entries()] == [None, None]
 
 
 def test_a_table_takes_precedence_over_class_folders_if_it_lists_most_images(tmp_path):
@@ -180,6 +192,25 @@ def test_columns_that_describe_images_are_no_classes(tmp_path):
     data = "\n".join(["file,inverted,blurred", *(row.replace(",1,", ",0,", 1) for row in rows)]).encode()
     source = open_source(pack(tmp_path / "classes", "folder", {"x.csv": data, **images}))
     assert {entry.label for entry in source.entries()} == {"A", "B"}
+
+
+WORDS = "#--- words.txt of IAM ---\n" + "".join(f"{name} ok 154 408 768 27 51 AT A\n" for name in NAMES)
+CLASSES = "image,y,digit\n" + "".join(f"{name},1,{flag}\n" for name, flag in zip(NAMES, "1110", strict=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "data"), [("words.txt", WORDS), ("x.csv", CLASSES), ("x.csv", CLASSES.replace("y,digit", "pages,pens"))]
+)
+def test_a_table_of_images_in_which_the_labels_are_not_clear_is_left_out_with_a_note(name, data, tmp_path):
+    """Lines with boxes are no labels; nor are 0 and 1 in a column "y", where most images have several classes."""
+    path = pack(tmp_path / "data", "folder", {name: data.encode(), **IMAGES})
+    source = open_source(path)
+    assert found(source) == dict.fromkeys(NAMES) and source.notes == (
+        f"{path}: {name} is left out: it lists images, but it is not clear which column has their labels; "
+        "to use it, title that column label",
+    )
+    with pytest.raises(MidasError, match=rf"{name}: lists images, but it is not clear"):
+        open_source(path / name)
 
 
 def test_a_label_that_is_a_quotation_mark_does_not_lose_the_lines_after_it(tmp_path):

@@ -57,6 +57,11 @@ def test_images_get_the_name_of_their_folder_as_label():
     assert found.class_folders == ("A", "b", "empty")
 
 
+def test_blanks_around_the_name_of_a_class_do_not_make_another_one():
+    found = find_images(PATH, ["A/0.png", " A /1.png", "b /2.png"], [" A ", "A", "b "], None)
+    assert list(found.labels.values()) == ["A", "A", "b"] and found.class_folders == ("A", "b") and not found.unclear
+
+
 def test_hidden_files_are_ignored():
     found = find_images(PATH, ["0/a.png", "0/._a.png", "__MACOSX/0/b.png", ".git/x/c.png"], [], None)
     assert found.labels == {"0/a.png": "0"} and found.class_folders == ("0",)

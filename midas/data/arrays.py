@@ -18,8 +18,9 @@ import numpy as np
 
 from midas.data.archives import File, Tree, reason, zip_member
 from midas.data.entries import Entry, Source, join
-from midas.data.labels import clean
-from midas.data.levels import find_range, to_grayscale
+from midas.data.images import Page
+from midas.data.labels import clean, convention, is_character
+from midas.data.levels import UnreadableImage, find_range, to_grayscale
 from midas.data.memmap import ImageFile, PackedArray, blocks, is_large
 from midas.data.trees import MAX_TOTAL, MissingPartError, check_members, choose_part, part_of
 from midas.errors import MidasError, counted, printable, some
@@ -29,7 +30,7 @@ LABEL_WORDS = ("labels", "label", "targets", "target", "y", "classes", "class", 
 NAME_WORDS = ("class_names", "target_names", "label_names")
 HOW_TO_LABEL = "save them together, as x and y or images and labels in an .npz, or as images.npy and labels.npy"
 MIN_SIDE = 8  # of an image whose pixels lie in one row
-_SUFFIX = re.compile(r"\.np[yz]$", re.IGNORECASE)
+SUFFIX = re.compile(r"\.np[yz]$", re.IGNORECASE)
 Array = np.ndarray | ImageFile | PackedArray
 Load = Callable[[], np.ndarray | PackedArray]
 
@@ -308,12 +309,12 @@ def open_in(tree: Tree, split: str | None) -> Source | None:
     """Open the NumPy files of a tree; None if there are none.
 
     An .npz file of several arrays is opened as `open_npz` does; of the others, and of .npy files, each holds images or
-    labels.
+    labels. Where all lie in folders named by characters, they hold images of these classes.
 
     Raises:
         MidasError: they cannot be read, or have no arrays of images.
     """
-    files = [name for name in tree.names if _SUFFIX.search(name)]
+    files = [name for name in tree.names if SUFFIX.search(name)]
     if not files:
         return None
     if any(_holds_several(tree, name) for name in files):
@@ -322,11 +323,44 @@ def open_in(tree: Tree, split: str | None) -> Source | None:
             way_out = f"give one of them, as {tree.path}/{chosen[0]}"
             raise MidasError(f"{tree.path}: contains several data sets ({some(chosen)}); {way_out}")
         return join(tree.path, [open_file(tree, name, split) for name in chosen], notes)
+    folders = {Path(name).parent.name for name in files}
+    if len(folders) > 1 and all(map(is_character, folders)) and {each.lower() for each in folders} != {"x", "y"}:
+        return _open_folders(tree, files, split)
     digest = tree.digest(files)
-    loaders = {_SUFFIX.sub("", name): partial(_load, tree, name) for name in files}
+    loaders = {SUFFIX.sub("", name): partial(_load, tree, name) for name in files}
     if source := open_arrays(tree.path, loaders, split, digest):
         return source
     raise MidasError(f"{tree.path}: contains {some(files)}; expected X.npy and y.npy, or images.npy and labels.npy")
+
+
+def _open_folders(tree: Tree, files: list[str], split: str | None) -> Source:
+    """Open files that hold an image or several, with the folders they lie in as classes."""
+    chosen, notes = choose_part(tree.path, files, split)
+    classes = {name: clean(Path(name).parent.name) for name in chosen}
+    class_folders = tuple(sorted(set(classes.values())))
+
+    def entries() -> Iterator[Entry]:
+        for name, label in classes.items():
+            yield Entry(printable(name), label, partial(_pages, tree, name))
+
+    return Source(
+        str(tree.path),
+        class_folders,
+        tree.digest(chosen),
+        entries,
+        len(chosen),
+        notes=notes,
+        class_names=convention(class_folders)[1],
+    )
+
+
+def _pages(tree: Tree, name: str) -> Iterator[Page]:
+    """Yield the images of a file, or why it cannot be read."""
+    try:
+        source = array_source(tree.locate(name), _load(tree, name), None, None, "")
+    except MidasError as error:
+        raise UnreadableImage(str(error).removeprefix(f"{tree.locate(name)}: ")) from error
+    return (page for entry in source.entries() for _, page in entry.pages())
 
 
 def open_file(tree: Tree, name: str, split: str | None = None) -> Source:
@@ -337,7 +371,7 @@ def open_file(tree: Tree, name: str, split: str | None = None) -> Source:
     """
     if _holds_several(tree, name):
         return open_npz(tree.locate(name), split, tree.files[name], tree.digest([name]))
-    stems = {_SUFFIX.sub("", each): each for each in tree.names if _SUFFIX.search(each)}
+    stems = {SUFFIX.sub("", each): each for each in tree.names if SUFFIX.search(each)}
     files = {"images": name}
     for pair in find_pairs(list(stems)):
         labels = stems[pair.labels] if pair.labels else None

@@ -29,12 +29,18 @@ NAME_TITLES = ("name", "names", "char", "character", "class_name", "label_name",
 
 
 def clean(text: str) -> str:
-    """Give a label as it is shown and compared: composed (Unicode NFC), and on one line.
+    """Give a label as it is shown and compared: composed (Unicode NFC), without blanks around it, on one line.
 
     >>> clean("e\N{COMBINING ACUTE ACCENT}") == "\N{LATIN SMALL LETTER E WITH ACUTE}"
     True
+    >>> clean(" A "), clean(" ")
+    ('A', ' ')
     """
-    return printable(unicodedata.normalize("NFC", text))
+    return printable(_composed(text))
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text.strip() or text)  # a blank alone may be a label
 
 
 def is_character(text: str) -> bool:
@@ -43,7 +49,7 @@ def is_character(text: str) -> bool:
     >>> [is_character(name) for name in ("A", "Sample011", "Img")]
     [True, True, False]
     """
-    return len(unicodedata.normalize("NFC", text)) == 1 or convention([text])[1] is not None
+    return len(_composed(text)) == 1 or convention([text])[1] is not None
 
 
 def may_hold_label(name: str) -> bool:

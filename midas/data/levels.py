@@ -81,9 +81,10 @@ def find_range(images: Iterable[np.ndarray]) -> tuple[tuple[float, float], list[
     found = [np.zeros((0, 6))]
     for block in images:
         colors = block[..., :-1] if block.ndim == 4 and block.shape[3] in (2, 4) else block
-        if colors.dtype == np.uint8 and colors.max(initial=0) > FAINT * 255:
-            return BYTES, []
         values = colors.reshape(len(colors), -1)
+        bright = np.count_nonzero(values.max(axis=1, initial=0) > FAINT * 255)
+        if values.dtype == np.uint8 and 2 * bright > len(values):
+            return BYTES, []
         rows = max(1, PART // max(values.shape[1], 1))
         found += [_extremes(values[start : start + rows]) for start in range(0, len(values), rows)]
     lowest, low, top, highest, is_odd, is_even = np.concatenate(found).T

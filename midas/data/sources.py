@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,14 +18,16 @@ from midas.data import archives, arrays, foreign, idx, parquet, pixel_tables, ta
 from midas.data.archives import DAMAGED, TAR_SUFFIXES, File, Tree, file_digest, reason
 from midas.data.entries import Source, image_source, text_digest, transposed, with_class_names
 from midas.data.images import decode_pages, has_signature
-from midas.data.labels import convention
+from midas.data.labels import convention, is_character
 from midas.data.trees import choose_part, find_images, split_by_name
 from midas.errors import MidasError, cannot, some
 
 MAX_INNER = 2**31  # bytes of an archive within an archive
 HEAD, SNIFFED = 32, 20  # bytes by which an image is recognized, and files of a tree that are examined
 COMPLETE = 0.9  # of the lines of a table that is meant to label images, not to describe them
+NOT_CLEAR = "lists images, but it is not clear which column has their labels; to use it, title that column label"
 ARCHIVES = re.compile(r"\.(zip|tar|tar\.(gz|bz2|xz)|tgz|tbz2|txz)$", re.IGNORECASE)
+SPREADSHEETS = re.compile(r"\.(xlsx?|ods)$", re.IGNORECASE)
 
 
 def open_source(
@@ -127,7 +129,8 @@ def _open_tree(tree: Tree, split: str | None, depth: int = 0) -> Source:
     """Open whatever a folder or archive contains."""
     source = idx.open_in(tree, split)
     images = _find_images(tree)
-    if images and not source:
+    has_images = bool(images) and not source
+    if has_images:
         source = _open_images(tree, images, split)
     inner = [name for name in tree.names if ARCHIVES.search(name)]
     for form in (arrays, parquet, pixel_tables):
@@ -137,9 +140,19 @@ def _open_tree(tree: Tree, split: str | None, depth: int = 0) -> Source:
     if not source:
         source = _open_inner(tree, inner, split, depth)
     folders = {name.rpartition("/")[0] for name in images}  # an archive in one of these is an entry, which says so
-    left_out = [name for name in inner if images and name.rpartition("/")[0] not in folders]
-    notes = [f"{tree.path}: has images, so archives are left out: {some(left_out)}"] if left_out else []
+    sheets = [name for name in tree.names if has_images and SPREADSHEETS.search(name)]
+    others = [name for name in inner if images and name.rpartition("/")[0] not in folders]
+    others += _tables_of_images(tree) if has_images else []
+    notes = [f"{tree.path}: has images, so other data are left out: {some(others)}"] if others else []
+    notes += [f"{tree.path}: spreadsheets are left out: {some(sheets)}; save labels as CSV"] if sheets else []
     return replace(source, notes=tuple(dict.fromkeys([*tree.notes, *source.notes, *notes])))
+
+
+def _tables_of_images(tree: Tree) -> list[str]:
+    """Find arrays, Parquet files and, among the first tables, those of pixels."""
+    texts = [] if tree.streamed else [name for name in tree.names if pixel_tables.SUFFIXES.search(name)][:SNIFFED]
+    found = [name for name in texts if pixel_tables.find_layout(tree.files[name])]
+    return [name for name in tree.names if arrays.SUFFIX.search(name) or parquet.SUFFIX.search(name)] + found
 
 
 def _find_images(tree: Tree) -> list[str]:
@@ -152,17 +165,18 @@ def _find_images(tree: Tree) -> list[str]:
 
 def _open_images(tree: Tree, images: list[str], split: str | None, table: str | None = None) -> Source:
     """Open images with the labels of a table beside them, or else of their class folders."""
-    rows, used = tables.find_rows(tree, images, table)
-    unused = tuple[str, ...]()
+    rows, used, unclear = tables.find_rows(tree, images, table)
+    unused = tuple(f"{tree.path}: {name} is left out: it {NOT_CLEAR}" for name in unclear)
     if used:
         found = find_images(tree.path, tree.files, tree.folders, None)
         listed = [row for row in rows if row.image]
         labeled = sum(row.label is not None for row in listed)
         has_most = 2 * labeled >= len(images) and labeled >= COMPLETE * len(listed)
         if table or has_most or not any(found.labels.values()):
-            return tables.open_rows(tree, found, rows, used, split)
+            source = tables.open_rows(tree, found, rows, used, split)
+            return replace(source, notes=(*source.notes, *unused))
         how_many = f"labels {labeled:,} of {len(images):,} images"
-        unused = (f"{tree.path}: labels are those of class folders; {some(used)} {how_many}, and is left out",)
+        unused += (f"{tree.path}: labels are those of class folders; {some(used)} {how_many}, and is left out",)
     found = find_images(tree.path, tree.files, tree.folders, split)
     title, class_names = convention(found.class_folders, found.is_nist)
     notes = (*found.notes, *unused)
@@ -185,6 +199,8 @@ def _open_images(tree: Tree, images: list[str], split: str | None, table: str | 
 
 def _open_inner(tree: Tree, names: list[str], split: str | None, depth: int) -> Source:
     """Open the only archive, or the only one of the split, in a folder or archive that has nothing else."""
+    if _are_classes(tree, names):
+        return _open_tree(_merge_classes(tree, names), split, depth + 1)
     if names:
         names, notes = choose_part(tree.path, names, split)
     if len(names) > 1 or (names and depth > 1):
@@ -206,6 +222,29 @@ def _open_inner(tree: Tree, names: list[str], split: str | None, depth: int) -> 
     if inner is None:
         raise MidasError(f"{path}: not an archive; unpack the outer archive")
     return _open_tree(replace(inner, notes=notes), split, depth + 1)
+
+
+def _are_classes(tree: Tree, names: list[str]) -> bool:
+    """Whether archives are one for each class, such as A.zip and B.zip: zip files named by characters in a folder."""
+    stems = {name: Path(name).stem for name in names if name.lower().endswith(".zip") and tree.files[name].path}
+    return len(set(stems.values())) > 1 and len(stems) == len(names) and all(map(is_character, stems.values()))
+
+
+def _merge_classes(tree: Tree, names: list[str]) -> Tree:
+    """Put the archives of classes together, each as the folder of its class.
+
+    Raises:
+        MidasError: one of them is damaged, or not safe to read.
+    """
+    inner = {name[: -len(".zip")]: archives.open_zip(tree.path / name, tree.path / name) for name in names}
+
+    def digest(files: Collection[str]) -> str:
+        chosen = {stem: [name for name in each.files if f"{stem}/{name}" in files] for stem, each in inner.items()}
+        return text_digest(part for stem, each in inner.items() for part in (stem, each.digest(chosen[stem])))
+
+    files = {f"{stem}/{name}": file for stem, each in inner.items() for name, file in each.files.items()}
+    notes = (*tree.notes, *(note for each in inner.values() for note in each.notes))
+    return Tree(tree.path, files, list(inner), digest, notes=notes)
 
 
 def _open_npz(path: Path, split: str | None) -> Source:
@@ -231,7 +270,7 @@ def _open_file(tree: Tree, name: str, split: str | None) -> Source:
     Args:
         tree: what lies beside it.
         name: of the file in the tree.
-        split: as in `open_source`, for a table of images and an .npz file; other files are taken whole.
+        split: as in `open_source`, for a table and an .npz file; other files are taken whole.
     """
     file, path = tree.files[name], tree.locate(name)
     if _is_image(name, file):
@@ -246,14 +285,19 @@ def _open_file(tree: Tree, name: str, split: str | None) -> Source:
         return parquet.open_file(tree, name)
     foreign.refuse(path, head)
     if pixel_tables.find_layout(file):
-        return pixel_tables.open_file(tree, name)
+        return pixel_tables.open_file(tree, name, split)
+    what = ""
     if tables.SUFFIXES.search(name):
         beside = archives.open_folder(file.path.parent) if file.path else tree
         images = _find_images(beside)
         table = path.name if file.path else name
-        if tables.find_rows(beside, images, table)[0]:
+        rows, _, unclear = tables.find_rows(beside, images, table)
+        if unclear:
+            raise MidasError(f"{path}: {NOT_CLEAR}")
+        if rows:
             return _open_images(replace(beside, path=path), images, split, table)
+        what = ", as it has no square images of pixels and lists no images that lie beside it"
     raise MidasError(
-        f"{path}: not a data set; give a zip, a tar, a folder of class folders, an image, or a file of arrays or "
+        f"{path}: not a data set{what}; give a zip, a tar, a folder of class folders, an image, or a file of arrays or "
         "a table (.npz, .npy, IDX, CSV, Parquet)"
     )

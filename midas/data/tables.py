@@ -23,7 +23,7 @@ from midas.data.archives import Tree
 from midas.data.entries import Entry, Source
 from midas.data.images import Page, UnreadableImage, decode_pages
 from midas.data.labels import clean
-from midas.data.trees import IMAGE_SUFFIXES, Images, choose_part, part_of
+from midas.data.trees import IMAGE_SUFFIXES, PART_TITLES, Images, choose_part, part_of
 from midas.errors import printable, some
 
 SUFFIXES = re.compile(r"\.(csv|tsv|txt|json|jsonl)(\.gz)?$", re.IGNORECASE)
@@ -37,8 +37,8 @@ LABEL_TITLES = (
 # Those that are no characters: a class in a table of 0 and 1 may well be called "y", "digit" or "letter".
 SURE_TITLES = ("label", "labels", "class", "target", "category", "class_name", "label_name", "class_id", "label_id")
 FLAGS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
-SPLIT_TITLES = ("split", "usage", "subset", "set", "partition", "part")
 INDEX_TITLE = re.compile(r"(unnamed: \d+)?")  # as pandas writes the numbers of lines
+_COMMENT = re.compile("#|sep=")  # Excel writes the delimiter as sep=;
 EXAMPLE = re.compile(r"sample.?submission", re.IGNORECASE)  # of answers in a competition: its labels are none
 
 
@@ -61,7 +61,7 @@ class Row:
     no_label: str = ""
 
 
-def find_rows(tree: Tree, images: list[str], only: str | None = None) -> tuple[list[Row], list[str]]:
+def find_rows(tree: Tree, images: list[str], only: str | None = None) -> tuple[list[Row], list[str], list[str]]:
     """Find the tables that label the images of a tree.
 
     Args:
@@ -70,16 +70,18 @@ def find_rows(tree: Tree, images: list[str], only: str | None = None) -> tuple[l
         only: take this table only.
 
     Returns:
-        The lines of all of them, each image in one line only, and their names.
+        The lines of all of them, each image in one line only, their names, and the names of tables that list images,
+        too, but in which it is not clear what the labels are.
     """
     names = [only] if only else [name for name in tree.names if SUFFIXES.search(name) and not EXAMPLE.search(name)]
-    rows, used = list[Row](), []
+    rows, used, unclear = list[Row](), [], []
     if names and images and len(names) <= MAX_TABLES:
         index = _index(images)
         for name in names:
-            if found := _match(_cells(tree, name), name, index):
-                rows += found
-                used.append(name)
+            found = _match(_cells(tree, name), name, index)
+            rows += found or []
+            used += [name] if found else []
+            unclear += [name] if found is None else []
     lines: dict[str, Row] = {}
     for row in rows:
         name = row.image or row.given
@@ -88,7 +90,7 @@ def find_rows(tree: Tree, images: list[str], only: str | None = None) -> tuple[l
             lines[name] = replace(other, label=None, no_label=_not_one([other.label, row.label], used))
         elif not (other.label or other.no_label):
             lines[name] = row
-    return list(lines.values()), used
+    return list(lines.values()), used, unclear
 
 
 def _not_one(labels: list[str], used: list[str]) -> str:
@@ -182,8 +184,8 @@ def _shared(parts: list[str], others: list[str]) -> int:
 # ---- reading tables
 
 
-def _match(cells: list[list[str]], table: str, index: dict[str, list[str]]) -> list[Row]:
-    """Find the columns of images and labels; [] if the table does not label images."""
+def _match(cells: list[list[str]], table: str, index: dict[str, list[str]]) -> list[Row] | None:
+    """Find the columns of images and labels; [] if the table does not list images, None if the labels are not clear."""
     width = Counter(map(len, cells)).most_common(1)[0][0] if cells else 0  # others are comments, or damaged
     cells = [row for row in cells if len(row) == width]
     if width < 2:
@@ -194,24 +196,27 @@ def _match(cells: list[list[str]], table: str, index: dict[str, list[str]]) -> l
     shares = [sum(_resolve(value, place, index) is not None for value in column) / len(sample) for column in columns]
     # A label may be the name of a file, too, as 5 is of 5.png; it has no suffix.
     image = max(range(width), key=lambda i: (shares[i], sum(_stem(value) != value for value in columns[i])))
-    if shares[image] < 0.4:
+    if shares[image] < 0.4 and not _lists_most([row[image] for row in cells], place, index):
         return []
+    while _COMMENT.match(cells[0][0]) and not any(_resolve(row[image], place, index) for row in cells[:2]):
+        del cells[0]  # what follows are titles, or another comment
     has_titles = _resolve(cells[0][image], place, index) is None
     names = [clean(cell.strip()) for cell in cells[0]] if has_titles else []
     titles = [name.lower() for name in names]
     are_numbers = all(row[image].strip().isdigit() for row in cells[has_titles:][:200])  # which may count anything
     label = _label_column(titles, width, image, not are_numbers)
-    part = next((titles.index(title) for title in SPLIT_TITLES if title in titles), None)
+    part = next((titles.index(title) for title in PART_TITLES if title in titles), None)
     rows = cells[has_titles:]
     flags = [i for i in range(len(names)) if i != image and names[i] and all(_flag(row[i]) is not None for row in rows)]
-    if _are_classes(flags, rows) and (label is None or (label in flags and titles[label] not in SURE_TITLES)):
+    may_be_class = len(flags) > 1 and label in flags and titles[label] not in SURE_TITLES
+    if _are_classes(flags, rows) and (label is None or may_be_class):
         given = [[names[i] for i in flags if _flag(row[i])] for row in rows]
-    elif label is not None:
+    elif label is not None and not may_be_class:
         whole = all(re.fullmatch(r"-?\d+\.0+", row[label].strip()) for row in rows)
         texts = [clean(row[label].strip().partition(".")[0] if whole else row[label].strip()) for row in rows]
         given = [[text] if text else [] for text in texts]
     else:
-        return []
+        return None
     of_table = part_of(table.rpartition("/")[2])
     return [
         Row(
@@ -223,6 +228,12 @@ def _match(cells: list[list[str]], table: str, index: dict[str, list[str]]) -> l
         )
         for row, labels in zip(rows, given, strict=True)
     ]
+
+
+def _lists_most(values: list[str], place: str, index: dict[str, list[str]]) -> bool:
+    """Whether values are names of files, of which most do not exist, but among them are most of the images."""
+    listed = {_resolve(value, place, index) for value in values if _stem(value.strip()) != value.strip()} - {None}
+    return len(listed) > 1 and 2 * len(listed) >= len({name for names in index.values() for name in names})
 
 
 def _flag(value: str) -> bool | None:
@@ -256,7 +267,11 @@ def _cells(tree: Tree, name: str) -> list[list[str]]:
         lines = [line for line in text.splitlines() if line.strip()]
         delimiters = [each for each in "\t,;|" if 2 * sum(each in line for line in lines) > len(lines)]
         if not delimiters:
-            return [line.split(maxsplit=1) for line in lines]
+            words = [line.split() for line in lines]
+            have_columns = 2 * sum(sum(map(str.isdecimal, row[1:])) > 1 for row in words) > len(
+                words
+            )  # words.txt of IAM
+            return words if have_columns else [line.split(maxsplit=1) for line in lines]
         delimiter = next((each for each in delimiters if each in lines[0]), delimiters[0])
         read = partial(csv.reader, delimiter=delimiter, skipinitialspace=True)
         cells = list(read(io.StringIO(text, newline="")))

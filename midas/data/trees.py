@@ -30,6 +30,7 @@ HIDDEN = re.compile(r"(^|/)(\.|(__MACOSX|@eaDir)(/|$))")  # the last one: previe
 # The part of a data set that a word in the name of a folder or file stands for.
 PARTS = {"train": "train", "training": "train", "test": "test", "testing": "test", "t10k": "test"}
 PARTS |= dict.fromkeys(("val", "valid", "validation", "dev"), "val")
+PART_TITLES = ("split", "usage", "subset", "set", "partition", "part")  # of a column in a table
 _PART = re.compile(rf"(?:^|[^a-z])[xy]?({'|'.join(PARTS)})(?:set|data|images?|imgs?|labels?)?(?![a-z])")
 LARGE = re.compile(r"idx[1-4]|\.(npy|npz|csv|tsv|parquet|zip|tar)\b", re.IGNORECASE)  # files of more than one image
 NIST = re.compile(  # the folders within a class folder of NIST Special Database 19
