@@ -159,6 +159,14 @@ def test_an_image_with_two_labels_does_not_lose_the_others(tmp_path):
     assert len(dataset) == 3
 
 
+def test_of_several_lines_on_an_image_those_with_a_label_count(tmp_path):
+    data = table("image,label") + b"\nImg/img001-001.png,\nImg/img001-002.png,b\nImg/img001-002.png,c"
+    data = data.replace(b"Img/img002-001.png,A", b"Img/img002-001.png,\nImg/img002-001.png,A")
+    source = open_source(pack(tmp_path / "d", "folder", {"x.csv": data, **IMAGES}))
+    assert found(source) == EXPECTED | {"img001-002": None}
+    assert read(source).skipped[0].reason == "3 labels (a, b, c) in x.csv; give it one"
+
+
 def one_hot(rows, titles="filename, A, a, y"):
     lines = [", ".join([f"{name}.png", *flags]) for name, flags in zip(NAMES, rows, strict=True)]
     return "\n".join([titles, *lines]).encode()

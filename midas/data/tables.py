@@ -44,21 +44,26 @@ EXAMPLE = re.compile(r"sample.?submission", re.IGNORECASE)  # of answers in a co
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a table.
+    """A line of a table, or those of one image together.
 
     Attributes:
         image: the name of the image in the tree; None if there is no such file.
         given: its name as the table has it.
-        label: its label; None if it has none, or several.
+        labels: its labels, each once; a usable image has exactly one.
         part: the part of the data set that the table puts it into; None if it does not.
-        no_label: why it has no label; empty if it has one.
+        tables: names of the tables that list it.
     """
 
     image: str | None
     given: str
-    label: str | None
+    labels: tuple[str, ...]
     part: str | None
-    no_label: str = ""
+    tables: tuple[str, ...]
+
+    @property
+    def label(self) -> str | None:
+        """Its label; None if it has none, or several."""
+        return self.labels[0] if len(self.labels) == 1 else None
 
 
 def find_rows(tree: Tree, images: list[str], only: str | None = None) -> tuple[list[Row], list[str], list[str]]:
@@ -84,19 +89,10 @@ def find_rows(tree: Tree, images: list[str], only: str | None = None) -> tuple[l
             unclear += [name] if found is None else []
     lines: dict[str, Row] = {}
     for row in rows:
-        name = row.image or row.given
-        other = lines.setdefault(name, row)
-        if other.label and row.label and other.label != row.label:
-            lines[name] = replace(other, label=None, no_label=_not_one([other.label, row.label], used))
-        elif not (other.label or other.no_label):
-            lines[name] = row
+        first = lines.setdefault(row.image or row.given, row)
+        labels, listing = dict.fromkeys(first.labels + row.labels), dict.fromkeys(first.tables + row.tables)
+        lines[row.image or row.given] = replace(first, labels=tuple(labels), tables=tuple(listing))
     return list(lines.values()), used, unclear
-
-
-def _not_one(labels: list[str], used: list[str]) -> str:
-    """Say that an image has several labels, or none."""
-    found = f"{len(labels)} labels ({some(labels)})" if labels else "no label"
-    return f"{found} in {some(used)}; give it one"
 
 
 def open_rows(tree: Tree, found: Images, rows: list[Row], used: list[str], split: str | None) -> Source:
@@ -113,7 +109,7 @@ def open_rows(tree: Tree, found: Images, rows: list[Row], used: list[str], split
     chosen, notes = choose_part(tree.path, {parts[name] or "" for name, row in listed.items() if row.label}, split)
     labels = {name: listed[name].label if name in listed else label for name, label in found.labels.items()}
     labels = {name: label for name, label in labels.items() if not split or (parts[name] or "") in chosen}
-    no_label = {row.image: row.no_label for row in rows if row.image and row.no_label}
+    no_label = {name: _not_one(row) for name, row in listed.items() if row.label is None}
     missing = {row.given: row for row in rows if not row.image and (row.part or "") in (*chosen, "")}
     note = f"{tree.path}: labels are those of {some(used)}"
 
@@ -125,6 +121,12 @@ def open_rows(tree: Tree, found: Images, rows: list[Row], used: list[str], split
     digest = tree.digest([*labels, *used])
     count = len(labels) + len(missing)
     return Source(str(tree.path), (), digest, entries, count, notes=(*tree.notes, *notes, note))
+
+
+def _not_one(row: Row) -> str:
+    """Say that an image has several labels, or none."""
+    found = f"{len(row.labels)} labels ({some(row.labels)})" if row.labels else "no label"
+    return f"{found} in {some(row.tables)}; give it one"
 
 
 def tree_entries(
@@ -222,9 +224,9 @@ def _match(cells: list[list[str]], table: str, index: dict[str, list[str]]) -> l
         Row(
             _resolve(row[image], place, index),
             row[image].strip(),
-            labels[0] if len(labels) == 1 else None,
+            tuple(labels),
             (part_of(row[part]) if part is not None else None) or of_table,
-            "" if len(labels) == 1 else _not_one(labels, [table]),
+            (table,),
         )
         for row, labels in zip(rows, given, strict=True)
     ]
