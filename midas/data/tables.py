@@ -192,67 +192,79 @@ def _match(cells: list[list[str]], table: str, index: dict[str, list[str]]) -> l
     cells = [row for row in cells if len(row) == width]
     if width < 2:
         return []
-    place = table.rpartition("/")[0]
-    sample = cells[:: max(1, len(cells) // 200)]
-    columns = [[row[i] for row in sample] for i in range(width)]
-    shares = [sum(_resolve(value, place, index) is not None for value in column) / len(sample) for column in columns]
-    # A label may be the name of a file, too, as 5 is of 5.png; it has no suffix.
-    image = max(range(width), key=lambda i: (shares[i], sum(_stem(value) != value for value in columns[i])))
-    if shares[image] < 0.4 and not _lists_most([row[image] for row in cells], place, index):
+    folder, _, file_name = table.rpartition("/")
+    resolve = partial(_resolve, place=folder, index=index)
+    image = _image_column(cells, resolve, index)
+    if image is None:
         return []
-    while _COMMENT.match(cells[0][0]) and not any(_resolve(row[image], place, index) for row in cells[:2]):
+    while _COMMENT.match(cells[0][0]) and not any(resolve(row[image]) for row in cells[:2]):
         del cells[0]  # what follows are titles, or another comment
-    has_titles = _resolve(cells[0][image], place, index) is None
-    names = [clean(cell.strip()) for cell in cells[0]] if has_titles else []
-    titles = [name.lower() for name in names]
-    are_numbers = all(row[image].strip().isdigit() for row in cells[has_titles:][:200])  # which may count anything
-    label = _label_column(titles, width, image, not are_numbers)
-    part = next((titles.index(title) for title in PART_TITLES if title in titles), None)
+    has_titles = resolve(cells[0][image]) is None
+    titles = [clean(cell.strip()) for cell in cells[0]] if has_titles else []
     rows = cells[has_titles:]
-    flags = [i for i in range(len(names)) if i != image and names[i] and all(_flag(row[i]) is not None for row in rows)]
-    may_be_class = len(flags) > 1 and label in flags and titles[label] not in SURE_TITLES
-    if _are_classes(flags, rows) and (label is None or may_be_class):
-        given = [[names[i] for i in flags if _flag(row[i])] for row in rows]
-    elif label is not None and not may_be_class:
-        whole = all(re.fullmatch(r"-?\d+\.0+", row[label].strip()) for row in rows)
-        texts = [clean(row[label].strip().partition(".")[0] if whole else row[label].strip()) for row in rows]
-        given = [[text] if text else [] for text in texts]
-    else:
+    labels = _labels(rows, titles, image)
+    if labels is None:
         return None
-    of_table = part_of(table.rpartition("/")[2])
+    lower, of_table = [title.lower() for title in titles], part_of(file_name)
+    part = next((lower.index(title) for title in PART_TITLES if title in lower), None)
     return [
         Row(
-            _resolve(row[image], place, index),
+            resolve(row[image]),
             row[image].strip(),
-            tuple(labels),
-            (part_of(row[part]) if part is not None else None) or of_table,
+            tuple(given),
+            of_table if part is None else part_of(row[part]) or of_table,
             (table,),
         )
-        for row, labels in zip(rows, given, strict=True)
+        for row, given in zip(rows, labels, strict=True)
     ]
 
 
-def _lists_most(values: list[str], place: str, index: dict[str, list[str]]) -> bool:
-    """Whether values are names of files, of which most do not exist, but among them are most of the images."""
-    listed = {_resolve(value, place, index) for value in values if _stem(value.strip()) != value.strip()} - {None}
-    return len(listed) > 1 and 2 * len(listed) >= len({name for names in index.values() for name in names})
+def _image_column(
+    cells: list[list[str]], resolve: Callable[[str], str | None], index: dict[str, list[str]]
+) -> int | None:
+    """Find the column whose values name images; None if there is none.
+
+    Most values may name no file, if those that do name most of the images.
+    """
+    columns = list(zip(*cells[:: max(1, len(cells) // 200)], strict=True))
+    shares = [float(np.mean([resolve(value) is not None for value in column])) for column in columns]
+    # A label may be the name of a file, too, as 5 is of 5.png; it has no suffix.
+    image = max(range(len(columns)), key=lambda i: (shares[i], sum(_stem(value) != value for value in columns[i])))
+    if shares[image] >= 0.4:
+        return image
+    values = [row[image].strip() for row in cells]
+    listed = {resolve(value) for value in values if _stem(value) != value} - {None}
+    count = len({name for names in index.values() for name in names})
+    return image if len(listed) > 1 and 2 * len(listed) >= count else None
 
 
-def _flag(value: str) -> bool | None:
-    return FLAGS.get(value.strip().lower())
+def _labels(rows: list[list[str]], titles: list[str], image: int) -> list[list[str]] | None:
+    """Find the labels of each line, in a column of them or a column for each class; None if they are not clear."""
+    flags = [
+        i
+        for i, title in enumerate(titles)
+        if i != image and title and all(row[i].strip().lower() in FLAGS for row in rows)
+    ]
+    of_classes = [[titles[i] for i in flags if FLAGS[row[i].strip().lower()]] for row in rows]
+    lower = [title.lower() for title in titles]
+    label = _label_column(rows, lower, image)
+    if label is None or (len(flags) > 1 and label in flags and lower[label] not in SURE_TITLES):
+        most_have_one = 2 * sum(len(each) == 1 for each in of_classes) >= len(rows)
+        return of_classes if len(flags) > 1 and most_have_one else None
+    texts = [row[label].strip() for row in rows]
+    if all(re.fullmatch(r"-?\d+\.0+", text) for text in texts):
+        texts = [text.partition(".")[0] for text in texts]
+    return [[clean(text)] if text else [] for text in texts]
 
 
-def _are_classes(flags: list[int], rows: list[list[str]]) -> bool:
-    """Whether columns of 0 and 1 are those of classes: most lines have a 1 in one of them."""
-    return len(flags) > 1 and 2 * sum(sum(_flag(row[i]) is True for i in flags) == 1 for row in rows) >= len(rows)
-
-
-def _label_column(titles: list[str], width: int, image: int, any_title: bool) -> int | None:
+def _label_column(rows: list[list[str]], titles: list[str], image: int) -> int | None:
+    """Find the column of the labels by its title, or as the only one beside names of images that are no numbers."""
     for title in LABEL_TITLES:
         if title in titles and titles.index(title) != image:
             return titles.index(title)
-    others = [i for i in range(width) if i != image and not (titles and INDEX_TITLE.fullmatch(titles[i]))]
-    return others[0] if len(others) == 1 and any_title else None
+    others = [i for i in range(len(rows[0])) if i != image and not (titles and INDEX_TITLE.fullmatch(titles[i]))]
+    may_count_anything = all(row[image].strip().isdigit() for row in rows[:200])
+    return others[0] if len(others) == 1 and not may_count_anything else None
 
 
 def _cells(tree: Tree, name: str) -> list[list[str]]:
@@ -260,26 +272,13 @@ def _cells(tree: Tree, name: str) -> list[list[str]]:
     try:
         with tree.files[name].open() as file:
             data = file.read(MAX_TABLE + 1)
-        if len(data) > MAX_TABLE or (b"\0" in data[:1000] and data[:2] not in (b"\xff\xfe", b"\xfe\xff")):
-            return []
         text = _text(data)
+        if len(data) > MAX_TABLE or "\0" in text[:1000]:
+            return []
         suffix = SUFFIXES.search(name)
         if suffix and suffix[1].lower().startswith("json"):
             return _from_json(text, suffix[1].lower())
-        lines = [line for line in text.splitlines() if line.strip()]
-        delimiters = [each for each in "\t,;|" if 2 * sum(each in line for line in lines) > len(lines)]
-        if not delimiters:
-            words = [line.split() for line in lines]
-            have_columns = 2 * sum(sum(map(str.isdecimal, row[1:])) > 1 for row in words) > len(
-                words
-            )  # words.txt of IAM
-            return words if have_columns else [line.split(maxsplit=1) for line in lines]
-        delimiter = next((each for each in delimiters if each in lines[0]), delimiters[0])
-        read = partial(csv.reader, delimiter=delimiter, skipinitialspace=True)
-        cells = list(read(io.StringIO(text, newline="")))
-        if any("\n" in cell for row in cells for cell in row):  # a label that is a quotation mark joins lines
-            cells = [next(read([line], quoting=csv.QUOTE_NONE if line.count('"') % 2 else 0)) for line in lines]
-        return cells
+        return _from_lines(text)
     except Exception:  # a file that only looks like a table; images without a label are reported
         return []
 
@@ -289,6 +288,22 @@ def _text(data: bytes) -> str:
         return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError:
         return data.decode("cp1252", "replace")
+
+
+def _from_lines(text: str) -> list[list[str]]:
+    """Split lines at the delimiter that most of them have or, if there is none, at the first blank."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    delimiters = [each for each in "\t,;|" if 2 * sum(each in line for line in lines) > len(lines)]
+    if not delimiters:
+        words = [line.split() for line in lines]
+        have_boxes = [sum(map(str.isdecimal, row[1:])) > 1 for row in words]  # words.txt of IAM
+        return words if 2 * sum(have_boxes) > len(words) else [line.split(maxsplit=1) for line in lines]
+    delimiter = next((each for each in delimiters if each in lines[0]), delimiters[0])
+    read = partial(csv.reader, delimiter=delimiter, skipinitialspace=True)
+    cells = list(read(io.StringIO(text, newline="")))
+    if any("\n" in cell for row in cells for cell in row):  # a label that is a quotation mark joins lines
+        cells = [next(read([line], quoting=csv.QUOTE_NONE if line.count('"') % 2 else 0)) for line in lines]
+    return cells
 
 
 def _from_json(text: str, suffix: str) -> list[list[str]]:
