@@ -151,3 +151,11 @@ def test_a_folder_of_notes_is_no_class_without_images():
     assert found.class_folders == ("cat", "dog") and found.notes == (f"{PATH}: without images, so left out: notes",)
     assert find_images(PATH, [*files, "fox/lost.txt"], ["wolf"], None).class_folders == ("cat", "dog", "wolf")
     assert find_images(PATH, ["A/0.png", "B/0.png", "C/lost.txt"], [], None).class_folders == ("A", "B", "C")
+
+
+def test_the_note_on_parts_of_class_folders_is_kept_where_these_lie_in_several_places():
+    folders = ["digits/0", "digits/1", "letters/a", "letters/b"]
+    files = [f"{folder}/{part}/1.png" for folder in folders for part in ("train", "val")]
+    found = find_images(PATH, files, [], "test")
+    assert found.class_folders == ("0", "1", "a", "b")
+    assert found.notes == ("data.zip: has no test part; its validation part is taken",)

@@ -242,8 +242,8 @@ def find_images(path: Path, files: Iterable[str], folders: Iterable[str], split:
     roots = {_parent(parent) for parent in parents.values() if parent not in outer}
     places = len(roots)
     if places > 1 and split:
-        chosen, notes = choose_part(path, sorted(roots), split)
-        roots = set(chosen)
+        chosen, of_places = choose_part(path, sorted(roots), split)
+        roots, notes = set(chosen), notes + of_places
         around = {"", *(folder for root in roots for folder in _ancestors(root))}  # images there have no label
         parents = {name: parent for name, parent in parents.items() if _parent(parent) in roots or parent in around}
     folders_of_images = set(parents.values())
