@@ -237,20 +237,16 @@ def find_images(path: Path, files: Iterable[str], folders: Iterable[str], split:
     is_nist = all(NIST.fullmatch(parent) for parent in parents.values())
     if is_nist:
         parents = _nist_part(path, parents, split)
-    parents, notes = _inner_part(path, parents, split)
+    parents, of_inner = _inner_part(path, parents, split)
     outer = _outer(parents)
-    roots = {_parent(parent) for parent in parents.values() if parent not in outer}
-    places = len(roots)
-    if places > 1 and split:
-        chosen, of_places = choose_part(path, sorted(roots), split)
-        roots, notes = set(chosen), notes + of_places
-        around = {"", *(folder for root in roots for folder in _ancestors(root))}  # images there have no label
-        parents = {name: parent for name, parent in parents.items() if _parent(parent) in roots or parent in around}
+    places = {_parent(parent) for parent in parents.values() if parent not in outer}
+    parents, of_places = _outer_part(path, parents, places, split)
+    notes = of_inner + of_places
     folders_of_images = set(parents.values())
     parents |= {name: _parent(name) for name in unknown if _parent(name) in folders_of_images}
     parents = dict(sorted(parents.items()))
     classes, of_classes, unclear = _class_folders(path, folders_of_images - outer)
-    if _are_no_classes({_last(folder) for folder in classes.values()}, places):
+    if _are_no_classes({_last(folder) for folder in classes.values()}, len(places)):
         return Images(dict.fromkeys(parents), (), notes)
     titles = _titles(set(classes.values()))
     labels = {name: titles.get(classes.get(parent, parent)) for name, parent in parents.items()}
@@ -341,6 +337,18 @@ def _inner_part(path: Path, parents: dict[str, str], split: str | None) -> tuple
     chosen, notes = choose_part(path, sorted(folders), split)
     kept = {name: parent for name, parent in parents.items() if parent in chosen or parent not in folders}
     return {name: _parent(parent) if parent in folders else parent for name, parent in kept.items()}, notes
+
+
+def _outer_part(
+    path: Path, parents: dict[str, str], places: set[str], split: str | None
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Choose images of a part among several places with class folders, such as train/A, train/b, test/A and test/b."""
+    if len(places) < 2 or not split:
+        return parents, ()
+    chosen, notes = choose_part(path, sorted(places), split)
+    around = {"", *(folder for place in chosen for folder in _ancestors(place))}  # images there have no label
+    kept = {name: parent for name, parent in parents.items() if _parent(parent) in chosen or parent in around}
+    return kept, notes
 
 
 def _are_no_classes(names: set[str], places: int) -> bool:
