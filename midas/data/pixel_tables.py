@@ -78,12 +78,12 @@ def find_layout(file: File) -> Layout | None:
     """Recognize a table of pixels by its first lines; None if it is none."""
     lines = _plain_lines(_decoded(file.head(HEAD)))
     start = next((index for index, line in enumerate(lines) if not _is_comment(line)), len(lines))
-    lines = [line for line in lines[start : start + 3] if line.strip()]
+    lines = [line for line in lines[start : start + 3] if line.strip()][:2]
     if not lines:
         return None
     found = next((each for each in (b",", b";", b"\t") if each in lines[0]), None)
     delimiter = found or b" "
-    first, second = (_cells(lines[min(index, len(lines) - 1)], delimiter) for index in (0, 1))
+    first, second = _cells(lines[0], delimiter), _cells(lines[-1], delimiter)
     has_titles = len(lines) > 1 and _are_titles(first, second)
     columns = len(second)
     if columns < MIN_SIDE**2:
@@ -118,13 +118,14 @@ def _titles(cells: list[bytes]) -> list[str]:
 
 
 def _cells(line: bytes, delimiter: bytes) -> list[bytes]:
-    text = line.rstrip(b"\r").decode("latin-1")
-    if delimiter == b" ":
-        return [cell.encode("latin-1") for cell in text.split()]
     try:
-        return [cell.encode("latin-1") for cell in next(csv.reader([text], delimiter=delimiter.decode()), [])]
+        return [cell.encode("latin-1") for cell in _split(line.decode("latin-1"), delimiter)]
     except csv.Error:  # no table
         return []
+
+
+def _split(line: str, delimiter: bytes) -> list[str]:
+    return line.split() if delimiter == b" " else next(csv.reader([line], delimiter=delimiter.decode()), [])
 
 
 def _are_titles(first: list[bytes], second: list[bytes]) -> bool:
@@ -139,7 +140,7 @@ def _are_titles(first: list[bytes], second: list[bytes]) -> bool:
 
 def _packed(lines: list[bytes], start: int, delimiter: bytes) -> Layout | None:
     """Recognize a table that has all pixels in one column; the label is titled, or the only other column."""
-    first, second = (_cells(lines[min(index, len(lines) - 1)], delimiter) for index in (0, 1))
+    first, second = _cells(lines[0], delimiter), _cells(lines[-1], delimiter)
     numbers = [cell.translate(_PLAIN).split() for cell in second]
     pixels = next((index for index, each in enumerate(numbers) if len(each) >= MIN_SIDE**2), None)
     if pixels is None or len(first) != len(second) or not all(map(_NUMBER.fullmatch, numbers[pixels])):
@@ -324,7 +325,7 @@ def _parse(file: File, layout: Layout, count: int, where: Path) -> tuple[np.ndar
     images = np.empty((count, layout.side**2), np.uint8)
     labels, bad, done = list[str](), dict[int, str](), 0
     for block in _body(file, layout, where):
-        pixels, of_block, wrong = _parse_block(*(_spread(block, layout) if layout.is_packed else (block, layout)))
+        pixels, of_block, wrong = _parse_block(block, layout)
         if done + len(pixels) > count:
             raise MidasError(f"{where}: changed while it was read")
         if images.dtype == np.uint8 and pixels.dtype != np.uint8:
@@ -359,10 +360,12 @@ def _plain_numbers(labels: list[str]) -> list[str]:
 
 
 def _parse_block(block: bytes, layout: Layout) -> tuple[np.ndarray, list[str], dict[int, str]]:
-    end, labels = layout.first + layout.side**2, list[str]()
+    if layout.is_packed:
+        block, layout = _spread(block, layout)
     values = _parse_numbers(block, layout)
     if values is None:
         return _parse_cells(block, layout)
+    end, labels = layout.first + layout.side**2, list[str]()
     if layout.label is not None:
         labels = list(map(str, values[:, layout.label].tolist()))
     elif layout.one_hot:
@@ -384,29 +387,22 @@ def _parse_numbers(block: bytes, layout: Layout) -> np.ndarray | None:
 
 def _parse_cells(block: bytes, layout: Layout) -> tuple[np.ndarray, list[str], dict[int, str]]:
     """Parse lines of any numbers, with labels of any text; black images stand for lines in which something is wrong."""
-    text = block.decode("utf-8", "replace")
-    lines = text.split("\n")[:-1]
+    lines = block.decode("utf-8", "replace").split("\n")[:-1]
     end = layout.first + layout.side**2
-    values, labels, wrong = np.zeros((len(lines), layout.side**2), np.float32), list[str](), dict[int, str]()
+    values, wrong = np.zeros((len(lines), layout.side**2), np.float32), dict[int, str]()
+    labels = [""] * len(lines) if _has_label(layout) else []
     for row, line in enumerate(lines):
-        label = ""
         try:
-            cells = (
-                line.split()
-                if layout.delimiter == b" "
-                else next(csv.reader([line], delimiter=layout.delimiter.decode()))
-            )
+            cells = _split(line, layout.delimiter)
             if len(cells) != layout.columns:
                 wrong[row] = f"has {len(cells)} values instead of {layout.columns}"
-            else:
-                values[row] = cells[layout.first : end]
-                label = (
-                    str(np.array(cells[end:], np.float32).argmax())
-                    if layout.one_hot
-                    else cells[layout.label or 0].strip()
-                )
+                continue
+            values[row] = cells[layout.first : end]
+            if layout.one_hot:
+                labels[row] = str(np.array(cells[end:], np.float32).argmax())
+            elif layout.label is not None:
+                labels[row] = cells[layout.label].strip()
         except (ValueError, csv.Error) as error:
             wrong[row] = f"is not one of pixels ({reason(error)})"
-        labels += [label] if _has_label(layout) else []
     is_bytes = ((values >= 0) & (values <= 255) & (values == np.floor(values))).all()
     return values.astype(np.uint8) if is_bytes else values, labels, wrong
