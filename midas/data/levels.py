@@ -112,16 +112,20 @@ def _extremes(values: np.ndarray) -> np.ndarray:
     is_finite = np.isfinite(values)
     values[~is_finite] = 0
     few = min(MAX_HOT, values.shape[1] // PIXELS_PER_HOT)
-    sides = []
-    for signed in (values, -values):
-        highest = signed.max(axis=1, initial=0)
-        top, are_few = highest.copy(), np.count_nonzero(signed > highest[:, None] / HOT, axis=1) <= few
-        for index in np.flatnonzero(are_few & (highest > 0)):
-            top[index] = max(np.partition(signed[index], -1 - few)[-1 - few], 0)
-        sides.append((top, highest))
-    (top, highest), (low, lowest) = sides
+    top, highest = _highest(values, few)
+    low, lowest = _highest(-values, few)
     is_even = values.max(axis=1, initial=-np.inf) <= values.min(axis=1, initial=np.inf)
     return np.stack([-lowest, -low, top, highest, ~is_finite.all(axis=1), is_even], axis=1)
+
+
+def _highest(values: np.ndarray, few: int) -> tuple[np.ndarray, np.ndarray]:
+    """Find the highest value of each image, at least 0: without a few far beyond all others, and with them."""
+    highest = values.max(axis=1, initial=0)
+    has_hot = (highest > 0) & (np.count_nonzero(values > highest[:, None] / HOT, axis=1) <= few)
+    top = highest.copy()
+    if has_hot.any():
+        top[has_hot] = np.partition(values[has_hot], -1 - few, axis=1)[:, -1 - few].clip(0)
+    return top, highest
 
 
 def _white(highest: float) -> float:
