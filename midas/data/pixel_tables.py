@@ -293,19 +293,14 @@ def _scan(file: File, layout: Layout, where: Path) -> tuple[int, list[list[bytes
     """Count the lines, collect some from all over the file, and the part of each line if there is a column of parts."""
     count, samples, parts = 0, list[list[bytes]](), list[str]()
     for block in _body(file, layout, where):
-        lines = block.count(b"\n")
-        count += lines
+        lines = block.split(b"\n")[:-1]
+        count += len(lines)
         if layout.part is not None:
-            rows = (_cells(line, layout.delimiter) for line in block.split(b"\n")[:lines])
-            parts += [
-                cells[layout.part].decode("utf-8", "replace") if len(cells) > layout.part else "" for cells in rows
-            ]
+            rows = (_cells(line, layout.delimiter) for line in lines)
+            parts += [row[layout.part].decode("utf-8", "replace") if len(row) > layout.part else "" for row in rows]
         if layout.candidates:
-            some_lines = block[: 2**18].split(b"\n")[:lines]
-            some_lines = some_lines[: -1 if len(some_lines) > SAMPLES else None][:: max(1, len(some_lines) // SAMPLES)]
-            samples += (
-                [cells[0], cells[-1]] for cells in (_cells(line, layout.delimiter) for line in some_lines) if cells
-            )
+            rows = (_cells(line, layout.delimiter) for line in lines[:: max(1, len(lines) // SAMPLES)])
+            samples += [[row[0], row[-1]] for row in rows if row]
     return count, samples, parts
 
 
