@@ -103,15 +103,10 @@ def _without_ticks(ink: np.ndarray, printed: list[Line]) -> np.ndarray:
         left, top, right, bottom = line.box
         slack = line.thickness + 2
         on_line = (x + width >= left - slack) & (x <= right + slack) & (y < top) & (abs(y + height - bottom) <= slack)
-        found = [
-            number
-            for number in np.flatnonzero(on_line & (height >= TICK * line.thickness)).tolist()
-            if _upper_width(parts, stats[number], number) <= line.thickness + 1
-        ]
-        found.sort(key=lambda number: x[number])
-        heights, middles = height[found], (x + width / 2)[found]
-        steps = np.diff(middles)
-        if len(found) >= TICKS and np.ptp(heights) <= 0.1 * heights.max() + 1:
+        tall = np.flatnonzero(on_line & (height >= TICK * line.thickness)).tolist()
+        found = [each for each in tall if _upper_width(parts, stats[each], each) <= line.thickness + 1]
+        if len(found) >= TICKS and np.ptp(height[found]) <= 0.1 * height[found].max() + 1:
+            steps = np.diff(np.sort((x + width / 2)[found]))
             cells = steps / steps.min()
             ticks[found] = bool((abs(cells - cells.round()) <= EVEN * cells.round()).all())
     return np.where(ticks[parts], np.uint8(0), ink)
@@ -207,28 +202,16 @@ def find_circles(ink: np.ndarray) -> np.ndarray | None:
     inked = (ink > INK).view(np.uint8)
     _, parts, stats, _ = cv2.connectedComponentsWithStats(inked, connectivity=8, ltype=cv2.CV_32S)
     x, y, width, height, area = stats.T
-    longer = np.maximum(width, height)
-    may_be = (
-        (longer >= SMALLEST) & (longer - np.minimum(width, height) <= 0.06 * longer) & (area < WIRE * width * height)
-    )
-    round_ones = [
-        number
-        for number in np.flatnonzero(may_be & (np.arange(len(stats)) > 0)).tolist()
-        if _is_circle(parts, stats[number], number)
-    ]
-    right, bottom = x + width, y + height
-    holding = [
-        longer[number]
-        for number in round_ones
-        if (
-            (x > x[number])
-            & (y > y[number])
-            & (right < right[number])
-            & (bottom < bottom[number])
-            & (longer >= ENCLOSED * longer[number])
-        ).any()
-    ]
-    found = [number for number in round_ones if any(abs(longer[number] - size) <= 0.1 * size for size in holding)]
+    right, bottom, longer = x + width, y + height, np.maximum(width, height)
+    may_be = (longer >= SMALLEST) & (abs(width - height) <= 0.06 * longer) & (area < WIRE * width * height)
+    may_be[0] = False
+    circles = [number for number in np.flatnonzero(may_be).tolist() if _is_circle(parts, stats[number], number)]
+    sizes = []  # of circles round a character
+    for number in circles:
+        is_inside = (x > x[number]) & (y > y[number]) & (right < right[number]) & (bottom < bottom[number])
+        if (longer[is_inside] >= ENCLOSED * longer[number]).any():
+            sizes.append(longer[number])
+    found = [number for number in circles if any(abs(longer[number] - size) <= 0.1 * size for size in sizes)]
     return np.isin(parts, found) if found else None
 
 
