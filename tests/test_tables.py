@@ -167,6 +167,13 @@ def test_of_several_lines_on_an_image_those_with_a_label_count(tmp_path):
     assert read(source).skipped[0].reason == "3 labels (a, b, c) in x.csv; give it one"
 
 
+def test_numbers_that_pandas_wrote_as_fractions_where_some_are_missing(tmp_path):
+    labels = ["3.0", "", "7.0", "3.0"]
+    data = "image,label\n" + "\n".join(f"{name}.png,{label}" for name, label in zip(NAMES, labels, strict=True))
+    source = open_source(pack(tmp_path / "d", "folder", {"x.csv": data.encode(), **IMAGES}))
+    assert list(found(source).values()) == ["3", None, "7", "3"]
+
+
 def one_hot(rows, titles="filename, A, a, y"):
     lines = [", ".join([f"{name}.png", *flags]) for name, flags in zip(NAMES, rows, strict=True)]
     return "\n".join([titles, *lines]).encode()

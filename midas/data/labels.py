@@ -43,6 +43,17 @@ def _composed(text: str) -> str:
     return unicodedata.normalize("NFC", text.strip() or text)  # a blank alone may be a label
 
 
+def plain_numbers(labels: list[str]) -> list[str]:
+    """Write labels such as 3.0 and 3.000000000e+00 as 3, provided that all are such numbers or empty.
+
+    >>> plain_numbers(["3.0", "", "7.0"]), plain_numbers(["3.0", "A"])
+    (['3', '', '7'], ['3.0', 'A'])
+    """
+    if all(re.fullmatch(r"-?\d+\.0*(e\+00)?", label) for label in set(labels) - {""}):
+        return [label.partition(".")[0] for label in labels]
+    return labels
+
+
 def is_character(text: str) -> bool:
     """Whether a folder name can only stand for a class: it is one character, or a code of one.
 

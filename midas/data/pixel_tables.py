@@ -28,6 +28,7 @@ from midas.data.archives import DAMAGED, File, Tree, reason
 from midas.data.arrays import MIN_SIDE, array_source
 from midas.data.entries import Entry, Source, join, text_digest
 from midas.data.idx import MAX_IDX, emnist
+from midas.data.labels import plain_numbers
 from midas.data.levels import UnreadableImage
 from midas.data.trees import PART_TITLES, choose_part, part_of
 from midas.errors import MidasError, counted, some
@@ -330,7 +331,7 @@ def _parse(file: File, layout: Layout, count: int, where: Path) -> tuple[np.ndar
         first = done + 1 + layout.start  # line of the file, from 1
         bad |= {done + row: f"line {first + row} {what}" for row, what in wrong.items()}
         done += len(pixels)
-    return images.reshape(count, layout.side, layout.side), _plain_numbers(labels), bad
+    return images.reshape(count, layout.side, layout.side), plain_numbers(labels), bad
 
 
 def _spread(block: bytes, layout: Layout) -> tuple[bytes, Layout]:
@@ -345,13 +346,6 @@ def _spread(block: bytes, layout: Layout) -> tuple[bytes, Layout]:
         lines.append(line + b"\n")
     label_column = None if layout.label is None else 0
     return b"".join(lines), Layout(b",", layout.start, layout.side**2 + 1, 1, layout.side, label_column)
-
-
-def _plain_numbers(labels: list[str]) -> list[str]:
-    """Write labels such as 3.0 and 3.000000000e+00 as 3."""
-    if all(re.fullmatch(r"-?\d+\.0*(e\+00)?", label) for label in set(labels) - {""}):
-        return [label.partition(".")[0] for label in labels]
-    return labels
 
 
 def _parse_block(block: bytes, layout: Layout) -> tuple[np.ndarray, list[str], dict[int, str]]:

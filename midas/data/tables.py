@@ -22,7 +22,7 @@ import numpy as np
 from midas.data.archives import Tree
 from midas.data.entries import Entry, Source
 from midas.data.images import Page, UnreadableImage, decode_pages
-from midas.data.labels import clean
+from midas.data.labels import clean, plain_numbers
 from midas.data.trees import IMAGE_SUFFIXES, PART_TITLES, Images, choose_part, part_of
 from midas.errors import printable, some
 
@@ -251,9 +251,7 @@ def _labels(rows: list[list[str]], titles: list[str], image: int) -> list[list[s
     if label is None or (len(flags) > 1 and label in flags and lower[label] not in SURE_TITLES):
         most_have_one = 2 * sum(len(each) == 1 for each in of_classes) >= len(rows)
         return of_classes if len(flags) > 1 and most_have_one else None
-    texts = [row[label].strip() for row in rows]
-    if all(re.fullmatch(r"-?\d+\.0+", text) for text in texts):
-        texts = [text.partition(".")[0] for text in texts]
+    texts = plain_numbers([row[label].strip() for row in rows])
     return [[clean(text)] if text else [] for text in texts]
 
 
