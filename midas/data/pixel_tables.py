@@ -232,7 +232,8 @@ def open_file(tree: Tree, name: str, split: str | None = None) -> Source:
     chosen, notes = choose_part(where, dict.fromkeys(parts), split)
     if len(chosen) < len(set(parts)) and (lost := sum(part_of(part) is None for part in parts)):
         notes += (f"{where}: {counted(lost, 'line')} in no part of the data set, so left out",)
-    kept = {index for index, part in enumerate(parts) if part in chosen} if parts else range(count)
+    wanted = set(chosen)
+    kept = {index for index, part in enumerate(parts) if part in wanted} if parts else range(count)
     digest = text_digest([tree.digest([name]), str(layout), *(chosen if parts else ())])
 
     def entries() -> Iterator[Entry]:

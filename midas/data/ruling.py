@@ -108,7 +108,7 @@ def _without_ticks(ink: np.ndarray, printed: list[Line]) -> np.ndarray:
         if len(found) >= TICKS and np.ptp(height[found]) <= 0.1 * height[found].max() + 1:
             steps = np.diff(np.sort((x + width / 2)[found]))
             cells = steps / steps.min()
-            ticks[found] = bool((abs(cells - cells.round()) <= EVEN * cells.round()).all())
+            ticks[found] |= bool((abs(cells - cells.round()) <= EVEN * cells.round()).all())
     return np.where(ticks[parts], np.uint8(0), ink)
 
 
