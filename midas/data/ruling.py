@@ -107,7 +107,7 @@ def _without_ticks(ink: np.ndarray, printed: list[Line]) -> np.ndarray:
         found = [each for each in tall if _upper_width(parts, stats[each], each) <= line.thickness + 1]
         if len(found) >= TICKS and np.ptp(height[found]) <= 0.1 * height[found].max() + 1:
             steps = np.diff(np.sort((x + width / 2)[found]))
-            cells = steps / steps.min()
+            cells = steps / max(steps.min(), 1)
             ticks[found] |= bool((abs(cells - cells.round()) <= EVEN * cells.round()).all())
     return np.where(ticks[parts], np.uint8(0), ink)
 
