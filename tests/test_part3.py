@@ -66,7 +66,7 @@ def test_other_true_labels_change_nothing_but_the_score(tmp_path, monkeypatch):
 
 def test_training_takes_no_test_set_and_does_not_use_file_names(tmp_path):
     assert set(inspect.signature(train).parameters) == {
-        *("experiment", "run", "data", "init_checkpoint", "report", "tensorboard", "overwrite", "others", "moment")
+        *("experiment", "run", "data", "init_checkpoint", "report", "tensorboard", "obsolete", "moment")
     }
     named, data = Run(tmp_path / "named"), mislabeled(10)
     renamed = dataclasses.replace(data, names=np.array([f"{i:03d}" for i in range(len(data))])[::-1])
