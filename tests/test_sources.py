@@ -495,7 +495,9 @@ def test_idx(separator, zipped, tmp_path):
         images = tmp_path / f"{part}-images{separator}idx3-ubyte{ending}"
         images.write_bytes(idx(DIGITS[:count], zipped))
         (tmp_path / f"{part}-labels{separator}idx1-ubyte{ending}").write_bytes(idx(LABELS[:count], zipped))
+    written(tmp_path / "preview.png", encode(page()))
     assert [open_source(tmp_path, split).count for split in ("train", "test", None)] == [4, 2, 6]
+    assert f"{tmp_path}: has IDX files, so images are left out: preview.png" in open_source(tmp_path, "train").notes
     for source in (open_source(tmp_path, "train"), open_source(images.with_name(images.name.replace("t10k", "train")))):
         assert [entry.label for entry in source.entries()] == ["1", "0", "2", "1"]
         assert all((entry.read() == digit).all() for entry, digit in zip(source.entries(), DIGITS, strict=True))

@@ -143,6 +143,9 @@ def test_parts_come_from_a_column_from_the_table_or_from_folders(tmp_path):
     )
     path = pack(tmp_path / "c", "folder", {"x.csv": column, **IMAGES})
     assert [open_source(path, split).count for split in ("train", "test", None)] == [3, 1, 4]
+    path = pack(tmp_path / "p", "folder", {"x.csv": column.replace(b"test", b""), **IMAGES, "new.png": encode(page())})
+    source = open_source(path, "train")
+    assert source.count == 3 and any("in no part" in note and "img002-002.png, new" in note for note in source.notes)
     tables = {"train.csv": table("", "{}").split(b"\n")[:3], "test.csv": table("", "{}").split(b"\n")[3:]}
     path = pack(tmp_path / "t", "folder", {**{name: b"\n".join(rows) for name, rows in tables.items()}, **IMAGES})
     assert [open_source(path, split).count for split in ("train", "test")] == [3, 1]

@@ -20,7 +20,7 @@ from midas.data.entries import Source, image_source, text_digest, transposed, wi
 from midas.data.images import decode_pages, has_signature
 from midas.data.labels import convention, is_character
 from midas.data.trees import choose_part, find_images, split_by_name
-from midas.errors import MidasError, cannot, some
+from midas.errors import MidasError, cannot, printable, some
 
 MAX_INNER = 2**31  # bytes of an archive within an archive
 HEAD, SNIFFED = 32, 20  # bytes by which an image is recognized, and files of a tree that are examined
@@ -144,6 +144,8 @@ def _open_tree(tree: Tree, split: str | None, depth: int = 0) -> Source:
     others = [name for name in inner if images and name.rpartition("/")[0] not in folders]
     others += _tables_of_images(tree) if has_images else []
     notes = [f"{tree.path}: has images, so other data are left out: {some(others)}"] if others else []
+    if images and not has_images:
+        notes += [f"{tree.path}: has IDX files, so images are left out: {some(map(printable, images))}"]
     notes += [f"{tree.path}: spreadsheets are left out: {some(sheets)}; save labels as CSV"] if sheets else []
     return replace(source, notes=tuple(dict.fromkeys([*tree.notes, *source.notes, *notes])))
 

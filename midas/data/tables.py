@@ -108,6 +108,8 @@ def open_rows(tree: Tree, found: Images, rows: list[Row], used: list[str], split
     parts = {name: (listed[name].part if name in listed else None) or part_of(name) for name in found.labels}
     chosen, notes = choose_part(tree.path, {parts[name] or "" for name, row in listed.items() if row.label}, split)
     labels = {name: listed[name].label if name in listed else label for name, label in found.labels.items()}
+    if split and "" not in chosen and (lost := [name for name in labels if not parts[name]]):
+        notes += (f"{tree.path}: in no part of the data set, so left out: {some(map(printable, lost))}",)
     labels = {name: label for name, label in labels.items() if not split or (parts[name] or "") in chosen}
     no_label = {name: _not_one(row) for name, row in listed.items() if row.label is None}
     missing = {row.given: row for row in rows if not row.image and (row.part or "") in (*chosen, "")}
