@@ -310,27 +310,42 @@ def _from_json(text: str, suffix: str) -> list[list[str]]:
     """Read the forms of JSON in which programs write labels; an object per image may lack some keys."""
     value = [json.loads(line) for line in text.splitlines() if line.strip()] if suffix == "jsonl" else json.loads(text)
     if isinstance(value, dict):
-        members = list(value.values())
-        are_columns = any(str(key).lower() in SURE_TITLES for key in value)
-        if {"images", "annotations", "categories"} <= value.keys():  # COCO
-            files, names = ({each["id"]: each for each in value[key]} for key in ("images", "categories"))
-            return [
-                [str(files[each["image_id"]]["file_name"]), str(names[each["category_id"]]["name"])]
-                for each in value["annotations"]
-            ]
-        if are_columns and all(isinstance(each, dict | list) for each in members):
-            columns = [list(each.values()) if isinstance(each, dict) else each for each in members]
-            value = [dict(zip(value, row, strict=True)) for row in zip(*columns, strict=True)]
-        elif members and all(isinstance(each, dict) for each in members):  # {"file": {"label": …}}
-            value = [{"": name, **row} for name, row in value.items()]
-        elif records := next((each for each in members if _are_records(each)), None):  # {"data": [{…}]}
-            value = records
-        elif members and all(isinstance(each, list) for each in members):  # {"label": ["file", …]}
-            return [[str(name), label] for label, names in value.items() for name in names]
-        else:
-            return [[str(key), str(label)] for key, label in value.items() if isinstance(label, str | int)]
+        if {"images", "annotations", "categories"} <= value.keys():
+            return _from_coco(value)
+        records = _records(value)
+        if records is None:
+            return _pairs(value)
+        value = records
     titles = list(dict.fromkeys(title for row in value for title in row))
     return [titles, *(["" if row.get(title) is None else str(row[title]) for title in titles] for row in value)]
+
+
+def _from_coco(value: dict[str, Any]) -> list[list[str]]:
+    """Pair the files of a COCO data set with the names of their categories."""
+    files, names = ({each["id"]: each for each in value[key]} for key in ("images", "categories"))
+    return [
+        [str(files[each["image_id"]]["file_name"]), str(names[each["category_id"]]["name"])]
+        for each in value["annotations"]
+    ]
+
+
+def _records(value: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """List the objects, one per image, that an object holds as columns, by file or under a key; None if it does not."""
+    members = list(value.values())
+    are_columns = any(str(key).lower() in SURE_TITLES for key in value)
+    if are_columns and all(isinstance(each, dict | list) for each in members):
+        columns = [list(each.values()) if isinstance(each, dict) else each for each in members]
+        return [dict(zip(value, row, strict=True)) for row in zip(*columns, strict=True)]
+    if members and all(isinstance(each, dict) for each in members):
+        return [{"": name, **row} for name, row in value.items()]
+    return next((each for each in members if _are_records(each)), None)
+
+
+def _pairs(value: dict[str, Any]) -> list[list[str]]:
+    """Pair files with labels, from {"label": ["file", …]} or {"file": "label"}."""
+    if value and all(isinstance(each, list) for each in value.values()):
+        return [[str(name), label] for label, names in value.items() for name in names]
+    return [[str(key), str(label)] for key, label in value.items() if isinstance(label, str | int)]
 
 
 def _are_records(value: Any) -> bool:
