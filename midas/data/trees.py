@@ -361,7 +361,8 @@ def _nist_part(path: Path, parents: dict[str, str], split: str | None) -> dict[s
 
     train_4a has copies of the images of all other parts, so it is read only in their place.
     """
-    parts = {parent: NIST.fullmatch(parent)["part"].lower() for parent in set(parents.values())}  # type: ignore[index]
+    matches = {parent: NIST.fullmatch(parent) for parent in set(parents.values())}
+    parts = {parent: match["part"].lower() for parent, match in matches.items() if match}  # all match
     found = set(parts.values())
     copies, test = {part for part in found if part.startswith("train")}, found & {"hsf_4"}
     others = found - copies - test
