@@ -254,7 +254,7 @@ def readers(baseline: Baseline) -> dict[str, list[Any]]:
 
 
 def furnish(out: Path, baseline: Baseline) -> dict[Path, str]:
-    """Fill a folder with what an earlier session could have left there, and return its digests."""
+    """Fill a folder with what earlier commands could have left there, and return its digests."""
     shutil.copytree(baseline.sandbox.runs, out, dirs_exist_ok=True)
     for name in ("pixels.csv", "report.html"):
         (out / name).write_text("earlier", encoding="utf-8")

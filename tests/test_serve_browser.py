@@ -156,7 +156,7 @@ def test_collecting(page, folder):
         draw(page, "#collect-pad", SEVEN)
         page.locator("#collect-save").click()
         expect(page.locator("#collect-count")).to_have_text(f"{count} of 3 drawings")
-    expect(page.locator("#prompt")).to_contain_text("All drawings are there")
+    expect(page.locator("#prompt")).to_contain_text("All drawings are collected")
     assert sorted(path.parent.name for path in files.glob("*/*.png")) == ["A", "B", "plus"]
 
 

@@ -44,7 +44,7 @@ def test_a_person_collects_trains_tries_and_exports(tmp_path):
             expect(page.locator("#collect-count")).to_have_text(f"{count} of {wanted} drawings")
             draw(page, "#collect-pad", by_hand(page.locator("#prompt b").inner_text(), rng), steps=2)
             page.keyboard.press("Enter")
-        expect(page.locator("#prompt")).to_contain_text("All drawings are there")
+        expect(page.locator("#prompt")).to_contain_text("All drawings are collected")
 
         page.get_by_role("link", name="Train").click()
         page.fill("#train-form [name=epochs]", "40")

@@ -110,9 +110,10 @@ executor_options = [
 workspace_options = [*executor_options, data_dir_option, runs_dir_option, cache_dir_option]
 SIZE = click.IntRange(14, 512)
 size_option = click.option("--size", type=SIZE, default=28, show_default=True, help="Side of the glyphs in pixels.")
+TTA = click.IntRange(1, 1000)
 tta_option = click.option(
     "--tta",
-    type=click.IntRange(1, 1000),
+    type=TTA,
     help="Test-time augmentation: average over this many augmented copies of each image.  [default: the network's own]",
 )
 classes_option = click.option(
@@ -192,7 +193,7 @@ _RECIPES = {
     "quick": "quick: a quarter of the time.",
     "plateau": "plateau: ReduceLROnPlateau.",
     "cosine": "cosine: warm-up and cosine decay.",
-    "fast": "fast: 99 % within seconds.",
+    "fast": "fast: 99.4 % in 4 epochs.",
     "best": "best: the most accurate.",
 }
 
@@ -328,5 +329,10 @@ def protocol_options(ensemble: bool) -> Decorator:
             "--repeats", type=click.IntRange(1), default=1, show_default=True, help="Number of splits into folds."
         ),
         *([ensemble_option] if ensemble else []),
-        tta_option,
+        click.option(
+            "--tta",
+            type=TTA,
+            default=1,
+            help="Also score with test-time augmentation: over this many copies of each image.  [default: without]",
+        ),
     )

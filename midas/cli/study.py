@@ -77,7 +77,7 @@ def cross_validate(
     folds: int,
     repeats: int,
     ensemble: int,
-    tta: int | None,
+    tta: int,
     resume: bool,
     overwrite: bool,
     as_json: bool,
@@ -91,7 +91,7 @@ def cross_validate(
     from midas.studies import cross_validation, study
 
     workspace, experiment = _prepare(data, settings)
-    protocol = cross_validation.Protocol(folds, repeats, ensemble, tta or 1)
+    protocol = cross_validation.Protocol(folds, repeats, ensemble, tta)
     start = study.init_checkpoint_of(experiment, workspace)
     run = cross_validation.cross_validate(experiment, workspace, protocol, resume, overwrite, start)
     result = run.cross_validation
@@ -108,7 +108,7 @@ def compare_models(
     data: str | None,
     folds: int,
     repeats: int,
-    tta: int | None,
+    tta: int,
     resume: bool,
     overwrite: bool,
     as_json: bool,
@@ -123,7 +123,7 @@ def compare_models(
     from midas.studies import cross_validation, study
 
     workspace, experiment = _prepare(data, settings)
-    protocol = cross_validation.Protocol(folds, repeats, 1, tta or 1)
+    protocol = cross_validation.Protocol(folds, repeats, 1, tta)
     start = study.init_checkpoint_of(experiment, workspace)
     results = [
         cross_validation.cross_validate(each, workspace, protocol, resume, overwrite, start).cross_validation

@@ -23,7 +23,7 @@ init_option = click.option(
     show_default=True,
     help="Initialization of the weights.",
 )
-from_option = click.option("--from", "from_checkpoint", help="Start from this checkpoint instead.")
+from_option = click.option("--from", "from_checkpoint", help="With --init pretrained: start from this checkpoint.")
 
 
 @command("train", epilog="Example: midas train my_symbols/ --name symbols")
@@ -71,7 +71,7 @@ def train_part1(**settings: Any) -> None:
 @click.option(
     "--pretrained-on",
     type=click.Choice(["digits", "part1"]),
-    help="The ten digits of Part 1, or its 62 classes with a new last layer.  [default: digits]",
+    help="With --init pretrained: Part 1's ten digits, or its 62 classes with a new last layer.  [default: digits]",
 )
 @from_option
 @training_options("part2")

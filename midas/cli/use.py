@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 @click.option(
     "--reject",
     is_flag=True,
-    help="Answer 'unsure' ('?' in text) where the network is; loses 1 % of the correct answers.",
+    help="Answer 'unsure' ('?' in text) below the network's own threshold; loses 1 % of the correct answers.",
 )
 @click.option("--reject-below", type=click.FloatRange(0, 1), help="Answer 'unsure' below this probability.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values instead of a table.")

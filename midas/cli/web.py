@@ -40,7 +40,7 @@ from midas.cli.options import apply, common, runs_dir_option
 def serve(
     port: int, host: str, checkpoints: tuple[str, ...], collections: Path, data: tuple[str, ...], runs_dir: Path
 ) -> None:
-    """Serve a page to read, collect, train and check labels.
+    """Serve a page: read, collect, train, check labels.
 
     Prints the address of the page when it can be opened, and runs until Ctrl-C. POST /api/predict with an image in the
     multipart field 'image' answers as 'midas predict --json' does.

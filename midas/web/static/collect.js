@@ -48,7 +48,7 @@ function buttons() {
 
 function show() {
   byId("prompt").replaceChildren(...(asked === null
-    ? ["All drawings are there. Ask for more of each in a collection of the same name, or train a network."]
+    ? ["All drawings are collected. For more, create a collection of the same name with a higher number, or train a network."]
     : ["Draw", make("b", {}, asked)]));
   byId("collect-name").textContent = state.name;
   byId("collect-folder").textContent = state.folder;

@@ -112,7 +112,7 @@ function characterAnswer(answer) {
   const glyph = make("figure", {}, make("span", {}, make("img", { src: answer.glyph, alt: "The normalized glyph", class: "ink" })),
     make("figcaption", {}, "As the network sees it"));
   const smallest = answer.smallest && [
-    make("p", { class: "explain" }, "Smallest outputs: it was trained on wrong labels as if they were correct, so the class that it holds for the least probable is an answer, too."),
+    make("p", { class: "explain" }, "Smallest outputs: it was trained on wrong labels as if they were correct, so its least probable class may be the correct one."),
     bars(answer.smallest, "smallest")];
   return make("article", { class: "answer", "data-network": answer.network, "data-label": first.label,
     "data-spoken": `${first.label}, ${percent(first.probability)}` },
@@ -124,7 +124,7 @@ function characterAnswer(answer) {
 
 function rest(card, found) {
   const map = make("figure", {}, make("span", {}, make("img", { src: found.map, alt: `The parts of the drawing that speak for ${found.label}`, class: "map" })),
-    make("figcaption", {}, `Blue speaks for ${found.label}, orange against it`));
+    make("figcaption", {}, `Blue: evidence for ${found.label}; orange: evidence against it`));
   card.querySelector(".sees").append(map);
   const changes = found.strokes.flatMap((each, index) => each.label === found.label ? []
     : [make("li", {}, `Without stroke ${index + 1}: ${each.label}, ${percent(each.probability)}`)]);
@@ -132,7 +132,7 @@ function rest(card, found) {
     ? make("ul", { class: "explain" }, ...changes)
     : make("p", { class: "explain" }, `Without any one of its ${found.strokes.length} strokes, it would still be ${found.label}.`));
   const near = found.nearest
-    ? [make("p", { class: "explain" }, "Most alike among the training images that the run kept, with label and similarity:"),
+    ? [make("p", { class: "explain" }, "Most similar training images kept by the run, with label and similarity:"),
       make("ul", { class: "near" }, ...found.nearest.map(each => make("li", {},
         make("span", {}, make("img", { src: each.image, alt: "", class: "ink" })), `${each.label} ${each.similarity.toFixed(2)}`)))]
     : [];
