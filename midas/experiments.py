@@ -34,6 +34,7 @@ MODEL_NAMES = (
     "vgg",
     "resnet",
     "placed",
+    "deeper-placed",
 )
 # Allowed values of the settings that are words.
 CHOICES = {
@@ -123,6 +124,8 @@ class Experiment:
         learning_rate: initial (plateau) or peak (cosine) learning rate.
         weight_decay: decoupled from the gradient (Loshchilov and Hutter 2019).
         label_smoothing: fraction of the target that is spread over all classes.
+        teachers: architectures of networks that are trained first, in the same way on the same images; what they
+            predict on average then counts as a target, too (`learning.distillation`).
         schedule: "plateau" (ReduceLROnPlateau) or "cosine" (linear warm-up over a tenth, then cosine decay).
         patience: epochs without a lower validation loss before the plateau schedule reduces the learning rate.
         min_delta: by how much a validation loss must be lower to count as lower, there and in choosing the epoch.
@@ -155,6 +158,7 @@ class Experiment:
     learning_rate: float = 2e-3
     weight_decay: float = 0.0
     label_smoothing: float = 0.0
+    teachers: tuple[str, ...] = ()
     schedule: str = "plateau"
     patience: int = 4
     min_delta: float = 1e-4
@@ -190,6 +194,10 @@ class Experiment:
             raise MidasError("folds need val_fraction 0 and no test set: one accuracy is measured, not two")
         if not 0 <= self.label_smoothing < 1 or (self.label_smoothing and self.is_complementary):
             raise MidasError("label_smoothing must lie in [0, 1), and be 0 unless the loss is 'cross-entropy'")
+        if unknown := [name for name in self.teachers if name not in MODEL_NAMES]:
+            raise MidasError(f"teachers must be among {', '.join(MODEL_NAMES)}, not {unknown[0]!r}")
+        if self.teachers and self.is_complementary:
+            raise MidasError("teachers need the loss 'cross-entropy'")
         if self.freeze_backbone and self.init == "random":
             raise MidasError("freeze_backbone needs init 'pretrained': a random backbone must be trained")
         if self.learning_rate <= 0 or self.weight_decay < 0:
@@ -199,6 +207,11 @@ class Experiment:
     def run_path(self) -> str:
         """Where the run lies below the root of the runs, e.g. "part2/random/seed-0"."""
         return f"{self.part}/{self.name}/seed-{self.seed}"
+
+    @property
+    def all_epochs(self) -> int:
+        """Maximum number of epochs, those of the teachers included."""
+        return self.epochs * (1 + len(self.teachers))
 
     @property
     def is_complementary(self) -> bool:

@@ -18,6 +18,7 @@ SETTABLE = (
     "freeze_backbone",
     "weight_decay",
     "label_smoothing",
+    "teachers",
     "patience",
     "min_delta",
     "stop_patience",
@@ -86,6 +87,14 @@ _ADAMW = {
     "weight_decay": 0.02,
     "stop_patience": None,
 }
+_PLACED = {
+    **_ADAMW,
+    "model": "placed",
+    "size": 36,
+    "label_smoothing": 0.1,
+    "epochs": 150,
+    "augmentation": Augmentation(other_pens=0.33),
+}
 _DEEPER = {**_ADAMW, "model": "deeper", "batch_size": 256, "epochs": 12, "tta": 8, "augmentation": _AFFINE}
 _FAST = {
     **_COSINE,
@@ -100,14 +109,8 @@ _PLATEAU_OR_COSINE: dict[str, dict[str, Any]] = {"plateau": {}, "cosine": _COSIN
 _RECIPES: dict[str, dict[str, dict[str, Any]]] = {
     "part1": {
         **_PLATEAU_OR_COSINE,
-        "best": {
-            **_ADAMW,
-            "model": "placed",
-            "size": 36,
-            "label_smoothing": 0.1,
-            "epochs": 150,
-            "augmentation": Augmentation(other_pens=0.33),
-        },
+        "best": _PLACED,
+        "distilled": {**_PLACED, "teachers": ("placed", "deeper-placed")},
     },
     "part2": {**_PLATEAU_OR_COSINE, "fast": _FAST, "best": _DEEPER},
     "part3": {"cosine": {}},
@@ -243,7 +246,7 @@ def with_setting(experiment: Experiment, assignment: str) -> Experiment:
         new = {"augmentation": {**strengths, strength: value}} if is_strength else {name: value}
         return Experiment.from_json({**experiment.to_json(), **new})
     except (ValueError, MidasError) as error:
-        reason = error if isinstance(error, MidasError) else "write a number, true, false or null"
+        reason = error if isinstance(error, MidasError) else "write a number, true, false, null or a list in JSON"
         raise MidasError(f"--set {assignment}: {name} cannot be {text!r} ({reason})") from error
 
 

@@ -240,6 +240,7 @@ class Result(Scores):
         epochs: epochs trained.
         best_epoch: the epoch whose network is used.
         train_seconds: of all epochs.
+        teacher_seconds: of all epochs of the teachers; None without any.
         best_val_loss, best_val_accuracy: of that epoch; None without a validation set.
         sample: whether it was trained on the embedded sample.
         limit: images trained on, if limited.
@@ -257,6 +258,7 @@ class Result(Scores):
     epochs: int
     best_epoch: int
     train_seconds: float
+    teacher_seconds: float | None = None
     best_val_loss: float | None = None
     best_val_accuracy: float | None = None
     sample: bool = False
@@ -317,7 +319,7 @@ class CrossValidationResult:
         scores: for each way to predict.
         errors: kinds of errors, with the whole ensemble and all augmented copies.
         epochs: mean number trained.
-        train_seconds: mean of the trainings.
+        train_seconds: mean of the trainings, their teachers included.
         model, parameters, macs, sample: of the networks.
     """
 

@@ -7,6 +7,7 @@ metrics.jsonl     one object per epoch
 best.keras        the epoch of the lowest validation loss, or a later one whose loss is not higher by min_delta
 last.keras        the last epoch, with the state of optimizer and loss, from which an interrupted run resumes
 data.json         counts of the training set and the test set
+teacher-1, ...    run directories of the networks that this one learns from
 samples.npz       some training images: as they came, preprocessed, augmented
 predictions.npz   what was scored: probabilities, labels, names, images; of some images the features
 result.json       written last; without it the run is unfinished
@@ -133,9 +134,11 @@ class Run:
         write_json(self / "experiment.json", experiment)
 
     def clear(self) -> None:
-        """Delete the files of the run, and nothing else in the directory; result.json goes first."""
+        """Delete the files of the run and its teachers, and nothing else in the directory; result.json goes first."""
         for name in FILES:
             (self / name).unlink(missing_ok=True)
+        for folder in self.path.glob("teacher-*"):
+            Run(folder).clear()
 
     # ---- records
 
@@ -143,6 +146,11 @@ class Run:
     def experiment(self) -> Experiment:
         """What was asked for."""
         return Experiment.from_json(read_json(self / "experiment.json"))
+
+    @property
+    def teachers(self) -> list[Run]:
+        """The runs, in directories below this one, of the networks that this one learns from."""
+        return [Run(self / f"teacher-{number}") for number in range(1, len(self.experiment.teachers) + 1)]
 
     @property
     def card(self) -> Card:
@@ -340,6 +348,8 @@ def find_comparisons(root: str | Path) -> list[Path]:
 def find_runs(root: str | Path) -> list[Run]:
     """List the runs below a root, finished or not, by path; runs on the sample and quick ones have their own roots.
 
+    Teachers lie below other runs, and are not listed.
+
     Raises:
         MidasError: the root cannot be read; for a folder below it, that is a warning.
     """
@@ -353,7 +363,12 @@ def find_runs(root: str | Path) -> list[Run]:
             raise refusal from error
         logging.getLogger(__name__).warning("%s; skipping it", printable(str(refusal)))
 
-    paths = sorted(Path(folder) for folder, _, names in os.walk(root, onerror=refuse) if "experiment.json" in names)
+    paths = []
+    for folder, below, names in os.walk(root, onerror=refuse):
+        if "experiment.json" in names:
+            paths.append(Path(folder))
+            below.clear()
+    paths.sort()
     return [Run(path) for path in paths if path.relative_to(root).parts[:1] not in [(name,) for name in OTHER_ROOTS]]
 
 

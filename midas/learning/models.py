@@ -15,6 +15,7 @@ from midas.data.glyphs import Glyphs
 from midas.experiments import MODEL_NAMES
 
 BORDER = 2  # pixels on each side that `fast` crops: in MNIST they hardly ever have ink
+DEEPER, DEEPER_SIZE = (24, 48, 96), 28  # filters of `deeper`, and the largest images that `deeper-placed` looks at
 MOMENTUM = 0.9  # of batch normalization: Keras's 0.99 needs hundreds of steps, and an epoch here can have thirty
 
 
@@ -158,6 +159,22 @@ def _placed(x: Any, place: Any, classes: int) -> Any:
     for filters, kernel in ((32, 5), (64, 3), (128, 3)):
         x = layers.Conv2D(filters, kernel, padding="same", activation="relu")(x)
         x = _batch_normalization()(layers.MaxPooling2D()(x))
+    return _placed_head(x, place, classes)
+
+
+def _deeper_placed(x: Any, place: Any, classes: int) -> Any:
+    """The convolutions of `deeper`, on at most 28x28 pixels, with the inputs and the dense layers of `placed`."""
+    if x.shape[1] > DEEPER_SIZE:
+        x = layers.Resizing(DEEPER_SIZE, DEEPER_SIZE)(x)
+    for filters in DEEPER:
+        for _ in range(2):
+            x = _normalized(layers.Conv2D(filters, 3, padding="same", use_bias=False)(x))
+        x = layers.MaxPooling2D()(x)
+    return _placed_head(x, place, classes)
+
+
+def _placed_head(x: Any, place: Any, classes: int) -> Any:
+    """`_dense_head`, with the size and position on the page as further inputs."""
     x = layers.Dropout(0.2)(layers.Flatten()(x))
     x = layers.concatenate([x, layers.Dense(32, activation="relu")(place)])
     x = _batch_normalization()(layers.Dense(256, activation="relu")(x))
@@ -172,7 +189,7 @@ SEQUENTIAL: dict[str, Callable[[int], list]] = {
     "compact": _compact,
     "fast": _fast,
     "deep": _deep,
-    "deeper": lambda classes: _deep(classes, (24, 48, 96)),
+    "deeper": lambda classes: _deep(classes, DEEPER),
     "baseline": _baseline,
     "original": lambda classes: _large_kernels(classes, width=1000, dropout=0.5),
     "experimental": lambda classes: _large_kernels(classes, width=500, dropout=0.7),
@@ -180,7 +197,10 @@ SEQUENTIAL: dict[str, Callable[[int], list]] = {
     "vgg": _vgg,
 }
 FUNCTIONAL: dict[str, Callable[[Any, int], Any]] = {"resnet": _resnet}
-PLACED: dict[str, Callable[[Any, Any, int], Any]] = {"placed": _placed}  # these also take the place on the page
+PLACED: dict[str, Callable[[Any, Any, int], Any]] = {  # these also take the place on the page
+    "placed": _placed,
+    "deeper-placed": _deeper_placed,
+}
 
 
 def build(name: str, size: int, classes: int) -> keras.Model:

@@ -16,7 +16,7 @@ import numpy as np
 from midas.data.datasets import DIGITS, Dataset
 from midas.errors import MidasError
 from midas.experiments import Experiment
-from midas.learning import backend, losses, models, provenance
+from midas.learning import backend, distillation, losses, models, provenance
 from midas.learning.backend import set_seed
 from midas.learning.callbacks import (
     AtomicCheckpoint,
@@ -40,7 +40,11 @@ MIN_RATE = 1 / 200  # of the learning rate: neither schedule goes below it
 PLATEAU_FACTOR = 0.5
 VALIDATION_BATCH = 512
 SAVE_EVERY = 3.0  # seconds of training that an interruption may cost, or one epoch if that takes longer
+TEACHER_SEEDS = 1000  # added to the seed for each teacher
 EMBEDDED = 1000  # scored images, drawn at random, whose features are kept
+
+Report = Callable[[EpochRecord, int], None]
+Moment = Callable[[EpochRecord, int, float], None]
 
 
 @dataclass(frozen=True)
@@ -67,19 +71,21 @@ def train(
     run: Run,
     data: Dataset,
     init_checkpoint: str | os.PathLike | None = None,
-    report: Callable[[EpochRecord, int], None] = lambda record, epochs: None,
+    report: Report = lambda record, epochs: None,
     tensorboard: str | os.PathLike | None = None,
     obsolete: Sequence[Run] = (),
-    moment: Callable[[EpochRecord, int, float], None] = lambda record, epochs, share: None,
+    moment: Moment = lambda record, epochs, share: None,
 ) -> Training:
     """Train, or resume an interrupted training. Never sees test data; `score` evaluates after model selection.
+
+    Teachers are trained first, in run directories below this one.
 
     Args:
         experiment: what to train.
         run: the run directory, already checked; an interrupted training in it is resumed.
         data: training set; the validation set is split off first.
         init_checkpoint: what a pretrained initialization starts from.
-        report: called after each epoch with its record and the number of epochs.
+        report: called after each epoch with its record and the number of epochs, those of the teachers included.
         tensorboard: folder for TensorBoard's logs, or None.
         obsolete: runs to delete, which may include this one, once the training is known to be able to start.
         moment: called within epochs, as `callbacks.EpochRecorder` says.
@@ -92,21 +98,90 @@ def train(
         raise ValueError(f"a {experiment.init} initialization cannot start from {init_checkpoint}")
     if tensorboard and not importlib.util.find_spec("tensorboard"):
         raise MidasError("--tensorboard needs the package tensorboard: pip install tensorboard")
-    if backend.strategy() and experiment.loss in losses.WHOLE_BATCH:
-        raise MidasError(f"the loss {experiment.loss!r} needs the whole batch on one device; choose one with --devices")
     set_seed(experiment.seed)
-    training, validation = split(data, experiment)
-    classification.check_size(len(validation), len(data.class_names), experiment.data)
+    training, validation = prepare(experiment, data)
     start, initialization = initialize(experiment, data.class_names, init_checkpoint)
     for old in obsolete:  # not before everything that can be refused is known to be right
         old.clear()
     run.start(experiment)
     _describe(run, experiment, data, training, start, initialization)
+    teachers = [
+        _teach(index, experiment, teacher, training, *_numbered(index, experiment, report, moment))
+        for index, teacher in enumerate(run.teachers)
+    ]
     model, records = _resume(run, experiment, start, steps_per_epoch(training, experiment))
     trained = Training(experiment, run, training, validation, initialization)
     if len(records) < experiment.epochs and not out_of_patience(records, experiment.stop_patience):
-        _fit(model, trained, records, report, tensorboard, moment)
+        if teachers:
+            distillation.learn_from(teachers, model)
+        _fit(model, trained, records, *_numbered(len(teachers), experiment, report, moment), tensorboard)
     return trained
+
+
+def prepare(experiment: Experiment, data: Dataset) -> tuple[Dataset, Dataset]:
+    """Check that data and settings can be trained with, and split the data.
+
+    Returns:
+        The training set and the validation set.
+
+    Raises:
+        MidasError: they cannot.
+    """
+    if backend.strategy() and experiment.loss in losses.WHOLE_BATCH:
+        raise MidasError(f"the loss {experiment.loss!r} needs the whole batch on one device; choose one with --devices")
+    needing = [name for name in experiment.teachers if name in models.PLACED]
+    if needing and experiment.model not in models.PLACED:
+        raise MidasError(
+            f"the teacher {needing[0]} takes the place on the page, and {experiment.model} does not; choose another "
+            f"teacher, or --model {needing[0]}"
+        )
+    training, validation = split(data, experiment)
+    classification.check_size(len(validation), len(data.class_names), experiment.data)
+    return training, validation
+
+
+def _numbered(index: int, experiment: Experiment, report: Report, moment: Moment) -> tuple[Report, Moment]:
+    """Number the epochs of the teachers, which come first, and those of the network itself as one sequence.
+
+    Args:
+        index: of the teacher; their number for the network itself.
+        experiment: trains the network.
+        report: takes epochs so numbered.
+        moment: takes epochs so numbered.
+
+    Returns:
+        What to call in their place.
+    """
+    epochs = experiment.all_epochs
+
+    def numbered(record: EpochRecord) -> EpochRecord:
+        return replace(record, epoch=index * experiment.epochs + record.epoch)
+
+    return (
+        lambda record, _: report(numbered(record), epochs),
+        lambda record, _, share: moment(numbered(record), epochs, share),
+    )
+
+
+def _teach(
+    index: int, experiment: Experiment, run: Run, training: Dataset, report: Report, moment: Moment
+) -> keras.Model:
+    """Train a teacher like the network itself, on its training set only, from random weights of another seed."""
+    teacher = replace(
+        experiment,
+        model=experiment.teachers[index],
+        teachers=(),
+        init="random",
+        init_checkpoint=None,
+        freeze_backbone=False,
+        val_fraction=0.0,
+        folds=None,
+        limit=None,
+        seed=experiment.seed + TEACHER_SEEDS * (index + 1),
+    )
+    train(teacher, run, training, report=report, moment=moment)
+    with backend.scope():
+        return Classifier.load(run.path).network
 
 
 def score(training: Training, test: Dataset | None = None, cross_validation: Run | None = None) -> Result:
@@ -128,7 +203,7 @@ def score(training: Training, test: Dataset | None = None, cross_validation: Run
     set_seed(experiment.seed)
     network, records = Classifier.load(run.path), run.epochs()
     predictions = _predict(network, scored, experiment.seed, cross_validation)
-    best = best_epoch(records, experiment.min_delta)
+    best, teachers = best_epoch(records, experiment.min_delta), run.teachers
     more: dict[str, Any] = {}
     if experiment.part == "part3":
         more["argmin_accuracy"] = float((predictions.probabilities.argmin(1) == scored.labels).mean())
@@ -144,7 +219,8 @@ def score(training: Training, test: Dataset | None = None, cross_validation: Run
         **vars(classification.score(predictions.probabilities, scored.labels, network.class_names)),
         epochs=len(records),
         best_epoch=best.epoch,
-        train_seconds=round(sum(record.epoch_seconds for record in records), 1),
+        train_seconds=_seconds(run),
+        teacher_seconds=sum(map(_seconds, teachers)) if teachers else None,
         best_val_loss=best.val_loss,
         best_val_accuracy=best.val_accuracy,
         sample=network.card.sample,
@@ -160,6 +236,10 @@ def score(training: Training, test: Dataset | None = None, cross_validation: Run
     run.write(replace(run.environment, finished_utc=provenance.now()))
     run.write(result)
     return result
+
+
+def _seconds(run: Run) -> float:
+    return round(sum(record.epoch_seconds for record in run.epochs()), 1)
 
 
 def _choose(training: Training, test: Dataset | None, cross_validation: Run | None) -> tuple[Dataset, str]:
@@ -357,9 +437,9 @@ def _fit(
     model: keras.Model,
     training: Training,
     records: list[EpochRecord],
-    report: Callable[[EpochRecord, int], None],
+    report: Report,
+    moment: Moment,
     tensorboard: str | os.PathLike | None,
-    moment: Callable[[EpochRecord, int, float], None],
 ) -> None:
     """Train for the remaining epochs."""
     experiment, run, validation = training.experiment, training.run, training.validation

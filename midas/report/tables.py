@@ -211,6 +211,7 @@ RESULT_DETAILS = (
     Column("top-3 accuracy", "top3", _with_unit),
     Column("accuracy, case ignored", "case_merged_accuracy", _with_unit),
     Column("zero-shot macro F1", "zero_shot_macro_f1", _four),
+    Column("training of its teachers, s", "teacher_seconds", "{:.0f}".format),
     Column("best epoch", "best_epoch"),
     Column("validation loss of the best epoch", "best_val_loss", _four),
     Column("validation accuracy of the best epoch", "best_val_accuracy", _with_unit),

@@ -266,7 +266,7 @@ def _summarize(run: Run, experiment: Experiment, protocol: Protocol, data: Datas
             scores=tuple(scores),
             errors=classification.error_kinds(calibrated[:, 0], data.labels, data.class_names),
             epochs=mean(result.epochs for result in results),
-            train_seconds=round(mean(result.train_seconds for result in results), 1),
+            train_seconds=round(mean(result.train_seconds + (result.teacher_seconds or 0) for result in results), 1),
             model=network.card.model,
             parameters=network.card.parameters or 0,
             macs=network.card.macs or 0,

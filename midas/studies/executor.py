@@ -117,7 +117,7 @@ class Display:
         if not running:
             return
         now = [
-            f"{path.parent.name}/{path.name} {self._epochs_of(path)}/{self.jobs[path].experiment.epochs}"
+            f"{path.parent.name}/{path.name} {self._epochs_of(path)}/{self.jobs[path].experiment.all_epochs}"
             for path in running
         ]
         self.workspace.jobs(self._time_left(), now, len(self.done), len(self.jobs))
@@ -125,7 +125,7 @@ class Display:
     def _time_left(self) -> str:
         """Estimate by the epochs that were trained since the beginning; "" before the first."""
         done = self._epochs_done()
-        total = sum(job.experiment.epochs for job in self.jobs.values())
+        total = sum(job.experiment.all_epochs for job in self.jobs.values())
         if done <= self.at_first:
             return ""
         seconds = int((time.monotonic() - self.began) * (total - done) / (done - self.at_first))
@@ -137,9 +137,10 @@ class Display:
     def _epochs_of(self, path: Path) -> int:
         """Count the epochs that a job needs no more: all of them if it is done."""
         if path in self.done or Run(path).finished:
-            return self.jobs[path].experiment.epochs
+            return self.jobs[path].experiment.all_epochs
         with contextlib.suppress(OSError):
-            return (path / "metrics.jsonl").read_bytes().count(b"\n")
+            files = [*path.glob("metrics.jsonl"), *path.glob("teacher-*/metrics.jsonl")]
+            return sum(file.read_bytes().count(b"\n") for file in files)
         return 0
 
 

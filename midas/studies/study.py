@@ -240,10 +240,9 @@ def _prepare(experiments: Sequence[Experiment], workspace: Workspace, resume: bo
 def _check_start(experiment: Experiment, data: Dataset, workspace: Workspace) -> None:
     """Refuse what `trainer.train` refuses before it deletes an old run, unless that needs a run to be trained first."""
     workspace.start()
-    from midas.learning.input_pipeline import split
-    from midas.learning.trainer import initialize
+    from midas.learning.trainer import initialize, prepare
 
-    split(data, experiment)
+    prepare(experiment, data)
     if experiment.init == "pretrained" and not _pretraining(experiment, workspace):
         initialize(experiment, data.class_names, init_checkpoint_of(experiment, workspace))
 
