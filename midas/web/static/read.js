@@ -124,7 +124,7 @@ function characterAnswer(answer) {
 
 function rest(card, found) {
   const map = make("figure", {}, make("span", {}, make("img", { src: found.map, alt: `The parts of the drawing that speak for ${found.label}`, class: "map" })),
-    make("figcaption", {}, `Blue: evidence for ${found.label}; orange: evidence against it`));
+    make("figcaption", {}, `Blue speaks for ${found.label}, orange against it`));
   card.querySelector(".sees").append(map);
   const changes = found.strokes.flatMap((each, index) => each.label === found.label ? []
     : [make("li", {}, `Without stroke ${index + 1}: ${each.label}, ${percent(each.probability)}`)]);
