@@ -11,6 +11,7 @@ import midas
 from midas.data import sample
 from midas.data.datasets import open_any, read, save
 from midas.errors import MidasError
+from midas.files import write_json
 from midas.learning.classifier import Classifier
 from midas.runs import Run
 from midas.studies import evaluation
@@ -92,6 +93,15 @@ def test_seeds_are_summarized_one_by_one_and_as_an_ensemble(tmp_path):
     assert found["together"]["accuracy"] == pytest.approx(accuracy) and "0+1" in table
     alone, table = evaluation.summarize_seeds(runs[:1])
     assert alone["path"] == str(runs[0].path) and len(table.splitlines()) == 2
+
+
+def test_seeds_that_scored_images_of_their_own_have_a_mean(tmp_path):
+    runs = [fabricated(tmp_path, "part1", seed=seed, scored="training") for seed in (0, 1)]
+    for run, accuracy in zip(runs, (0.5, 0.75), strict=True):
+        write_json(run / "experiment.json", dataclasses.replace(run.experiment, val_fraction=0.0, limit=60))
+        write_json(run / "result.json", dataclasses.replace(run.result, accuracy=accuracy))
+    found, table = evaluation.summarize_seeds([Run(run.path) for run in runs])
+    assert found["accuracy"] == 0.625 and found["n"] == 60 and "together" not in found and len(table.splitlines()) == 3
 
 
 @pytest.mark.parametrize(

@@ -201,7 +201,8 @@ def summarize_seeds(runs: Sequence[Run], width: int | None = None) -> tuple[dict
     if len(runs) == 1:
         return {**results[0], **about}, tables.results_table(rows, width)
     found: dict[str, Any] = {"runs": results, "path": str(runs[0].path.parent), **about}
-    if runs[0].experiment.val_fraction and not runs[0].experiment.test:  # each has scored its own validation set
+    experiment = runs[0].experiment
+    if (experiment.val_fraction or experiment.limit) and not experiment.test:  # each has scored images of its own
         found |= {"accuracy": mean(run.result.accuracy for run in runs), "n": runs[0].result.n}
     else:
         found["together"] = analysis.score_together(runs)
