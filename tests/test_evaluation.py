@@ -132,3 +132,15 @@ def test_transposed_images_are_noticed(tmp_path):
     assert notes["upright"] == notes["other"] == () and "--transpose swaps them" in notes["swapped"][0]
     mended = evaluation.evaluate(network, open_any(tmp_path / "swapped.npz", "test", transpose=True), "mended")
     assert mended.scores.accuracy > 0.9 and mended.notes == ()
+
+
+def test_swapped_images_may_be_read_as_the_same_classes(tmp_path):
+    images, labels = sample.digits("test")
+    network, path = midas.load("part1"), tmp_path / "swapped.npz"
+    np.savez(path, x=images[:80].transpose(0, 2, 1), y=labels[:80])
+    found, mended = (
+        evaluation.evaluate(network, open_any(path, "test", transpose=swap), "data", restrict=True)
+        for swap in (False, True)
+    )
+    right = [f"{100 * each.scores.accuracy:.0f}" for each in (mended, found)]
+    assert "swapped, {} instead of {} % of 80 images".format(*right) in found.notes[0]
