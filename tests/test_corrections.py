@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -131,6 +132,18 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(folder, tmp_pat
     apply_corrections(source, [], out)  # an empty folder is as good as none
     with pytest.raises(MidasError, match="not empty"):
         apply_corrections(source, [], out)
+
+
+def test_the_copy_may_go_to_the_current_folder_an_empty_one_or_where_a_link_leads(folder, tmp_path, monkeypatch):
+    source = open_any(folder, "train")
+    for name in ("here", "empty", "target"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    monkeypatch.chdir(tmp_path / "here")
+    for out, written in ((Path(), "here"), (tmp_path / "empty", "empty"), (tmp_path / "link", "target")):
+        apply_corrections(source, [], out)
+        assert contents(tmp_path / written) == contents(folder)
+    assert (tmp_path / "link").is_symlink()
 
 
 def test_lists_that_cannot_be_read(tmp_path):

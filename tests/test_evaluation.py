@@ -11,6 +11,7 @@ import midas
 from midas.data import sample
 from midas.data.datasets import open_any, read, save
 from midas.errors import MidasError
+from midas.files import write_json
 from midas.learning.classifier import Classifier
 from midas.runs import Run
 from midas.studies import evaluation
@@ -94,6 +95,15 @@ def test_seeds_are_summarized_one_by_one_and_as_an_ensemble(tmp_path):
     assert alone["path"] == str(runs[0].path) and len(table.splitlines()) == 2
 
 
+def test_seeds_that_scored_images_of_their_own_have_a_mean(tmp_path):
+    runs = [fabricated(tmp_path, "part1", seed=seed, scored="training") for seed in (0, 1)]
+    for run, accuracy in zip(runs, (0.5, 0.75), strict=True):
+        write_json(run / "experiment.json", dataclasses.replace(run.experiment, val_fraction=0.0, limit=60))
+        write_json(run / "result.json", dataclasses.replace(run.result, accuracy=accuracy))
+    found, table = evaluation.summarize_seeds([Run(run.path) for run in runs])
+    assert found["accuracy"] == 0.625 and found["n"] == 60 and "together" not in found and len(table.splitlines()) == 3
+
+
 @pytest.mark.parametrize(
     ("scored", "n", "what"),
     [
@@ -122,3 +132,15 @@ def test_transposed_images_are_noticed(tmp_path):
     assert notes["upright"] == notes["other"] == () and "--transpose swaps them" in notes["swapped"][0]
     mended = evaluation.evaluate(network, open_any(tmp_path / "swapped.npz", "test", transpose=True), "mended")
     assert mended.scores.accuracy > 0.9 and mended.notes == ()
+
+
+def test_swapped_images_may_be_read_as_the_same_classes(tmp_path):
+    images, labels = sample.digits("test")
+    network, path = midas.load("part1"), tmp_path / "swapped.npz"
+    np.savez(path, x=images[:80].transpose(0, 2, 1), y=labels[:80])
+    found, mended = (
+        evaluation.evaluate(network, open_any(path, "test", transpose=swap), "data", restrict=True)
+        for swap in (False, True)
+    )
+    right = [f"{100 * each.scores.accuracy:.0f}" for each in (mended, found)]
+    assert "swapped, {} instead of {} % of 80 images".format(*right) in found.notes[0]

@@ -1,4 +1,5 @@
 import time
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 
@@ -57,6 +58,15 @@ def test_a_note_without_a_process_stops_nothing(tmp_path):
             write_json(tmp_path / "job.json", Job("train", "x", "nowhere", (), process))
             assert Jobs(tmp_path).is_running()
             Jobs(tmp_path).stop()  # would otherwise interrupt these tests
+
+
+def test_asking_twice_at_once_is_no_job(tmp_path):
+    jobs = Jobs(tmp_path)
+    with ThreadPoolExecutor() as pool:
+        with jobs.turn, jobs._lock():  # as one that asks does
+            other = pool.submit(jobs.is_running)
+            wait([other], timeout=0.2)
+        assert not other.result()
 
 
 def test_a_damaged_note_of_the_last_job_counts_as_none(tmp_path):

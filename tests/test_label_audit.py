@@ -76,7 +76,7 @@ def test_the_suspects_end_with_the_last_label_that_is_rather_wrong(share_correct
     assert label_audit.action(found) == (f"{len(listed)} images to check, expected precision {100 * expected:.1f} %.")
 
 
-def test_files_and_list_of_clean_labels_are_empty(tmp_path):
+def test_files_and_list_of_clean_labels_are_empty_and_deleted_if_nothing_can_be_said(tmp_path):
     _, given_labels, probabilities = generate(np.eye(CLASSES))
     found = label_noise.audit(probabilities, given_labels, independent=True)
     n = len(given_labels)
@@ -87,6 +87,10 @@ def test_files_and_list_of_clean_labels_are_empty(tmp_path):
     assert (tmp_path / "labels.csv").read_text(encoding="utf-8").count("\n") == 1
     text = label_audit.table(summary, 20)
     assert text.startswith("No image to check.\nclean: ") and "looks like" not in text
+    assert sorted(each.name for each in tmp_path.iterdir()) == sorted(summary["files"])
+    random = label_noise.audit(probabilities, np.random.default_rng(1).integers(0, CLASSES, n), independent=True)
+    summary = label_audit.write(random, data, label_audit.describe(random, data), 20, tmp_path)
+    assert [each.name for each in tmp_path.iterdir()] == summary["files"] == ["audit.json"]
 
 
 # ---- the command

@@ -17,10 +17,8 @@ def test_expectation_maximization_finds_the_transition():
     predicted = np.where(rng.random(len(truth)) < 0.94, truth, rng.integers(0, 4, len(truth)))
     probabilities = np.full((len(truth), 4), 0.02)
     probabilities[np.arange(len(truth)), predicted] = 0.94
-    found, expected = noise_transition.estimate_transition(probabilities, given_labels, share_correct=0.6)
+    found = noise_transition.estimate_transition(probabilities, given_labels, share_correct=0.6)
     assert np.abs(found - transition).max() < 0.03
-    np.testing.assert_allclose(expected.sum(), len(truth))
-    np.testing.assert_allclose(expected.sum(axis=0), np.bincount(given_labels))
 
 
 def test_p_values_of_uniform_noise_are_uniform():

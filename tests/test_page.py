@@ -179,6 +179,14 @@ def test_a_page_of_unchanged_runs_is_left_as_it_is(tmp_path, monkeypatch):
     assert write_report([made], tmp_path / "report.html")["runs"]
 
 
+def test_a_page_is_up_to_date_only_if_its_numbers_are(tmp_path):
+    made = run(tmp_path)
+    (tmp_path / "report.json").mkdir()
+    with pytest.raises(MidasError, match=r"report\.json: cannot be written"):
+        write_report([made], tmp_path / "report.html")
+    assert not (tmp_path / "report.html").exists()
+
+
 def test_progress_is_told_by_runs(tmp_path):
     calls = []
     write_report([run(tmp_path)], tmp_path / "report.html", progress=lambda *numbers: calls.append(numbers))

@@ -9,6 +9,7 @@ from test_export_networks import network
 
 from midas.data import pens
 from midas.data.glyphs import Glyphs
+from midas.data.memmap import ImageFile
 from midas.learning.pen_adaptation import MEASURED, adapt, pen_statistics
 from midas.records import Card, PenStatistics
 
@@ -23,12 +24,15 @@ def rings(*widths, side=28):
     return np.stack([cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA) for image in images])
 
 
-def test_statistics_are_quantiles_of_the_training_set():
+def test_statistics_are_quantiles_of_the_training_set(tmp_path, monkeypatch):
     images = rings(*[2.0] * 30, *[5.0] * 270)
     found = pen_statistics(images)
     assert found.finest == pytest.approx(2, abs=0.3) and found.finest <= found.fine
     outlier = np.concatenate([rings(1.0), np.repeat(rings(4.0), MEASURED, axis=0)])
     assert pen_statistics(outlier).finest == pytest.approx(4, abs=0.3)
+    outlier.tofile(tmp_path / "images")
+    monkeypatch.setattr("midas.data.memmap.MAX_IN_MEMORY", 1000)
+    assert pen_statistics(ImageFile(tmp_path / "images", outlier.shape)) == pen_statistics(outlier)
     assert pen_statistics(images[:0]) is None and pen_statistics(np.zeros_like(images)) is None
 
 

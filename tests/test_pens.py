@@ -14,6 +14,14 @@ def test_widths_are_those_of_the_pens():
     assert pens.widths(np.zeros((0, 28, 28), np.uint8)).shape == (0,)
 
 
+def test_widths_are_measured_in_blocks(monkeypatch):
+    glyphs = np.concatenate([rings(2, 6, 3, 5), np.full((3, 28, 28), 255, np.uint8)])  # some touch their neighbors
+    at_once = pens.widths(glyphs)
+    for block in (1, 2 * 28**2, 6 * 28**2):
+        monkeypatch.setattr(pens, "BLOCK", block)
+        assert np.array_equal(pens.widths(glyphs), at_once)
+
+
 @pytest.fixture
 def plain(monkeypatch):
     """Redraw without pressure, slant and scanning."""

@@ -170,6 +170,21 @@ def test_the_csv_that_midas_writes_is_read_back(tmp_path):
     save(dataset, tmp_path / "again.npz")
 
 
+def test_lines_may_be_longer_than_the_head_of_a_file(tmp_path):
+    large = DIGITS[:2].repeat(3, axis=1).repeat(3, axis=2)
+    titles = ["label", *(f"pixel{i}" for i in range(84**2))]  # alone 76 KB
+    np.savetxt(tmp_path / "floats.csv", large.reshape(2, -1) / 255, delimiter=",")
+    for name, labels in (("in", LABELS[:2]), ("other", LABELS[2:4])):  # they begin with the same titles
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "train.csv").write_bytes(table(titles, labels, images=large))
+    for path, labels in ((tmp_path / "floats.csv", [None] * 2), (tmp_path / "in", LABELS[:2]), (tmp_path, LABELS[:4])):
+        entries = list(open_source(path).entries())
+        assert [entry.label for entry in entries] == labels
+        assert all(
+            np.abs(entry.read().astype(int) - image).max() <= 1 for entry, image in zip(entries, large, strict=False)
+        )
+
+
 @pytest.mark.parametrize(
     ("data", "count", "reasons"),
     [
@@ -191,7 +206,17 @@ def test_lines_that_do_not_fit_are_named_and_do_not_lose_the_others(data, count,
     assert len(dataset) == count and dataset.class_names == ("0", "1", "2", "3")[: len(set(LABELS[:count]))]
 
 
-@pytest.mark.parametrize("data", [b"", b"a,b\n1,2\n", b"1," * 16 + b"2\n", b"\0" * 3000, b"1," * 901 + b"1\n"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"a,b\n1,2\n",
+        b"1," * 16 + b"2\n",
+        b"\0" * 3000,
+        b"1," * 901 + b"1\n",
+        pytest.param(b"1," * 2**23, id="one endless line"),
+    ],
+)
 def test_other_files_are_no_tables_of_pixels(data, tmp_path):
     (tmp_path / "x.csv").write_bytes(data)
     with pytest.raises(MidasError, match="not a data set"):

@@ -13,6 +13,7 @@ from writing import write_line, write_page
 
 from midas.cli import main
 from midas.cli.console import emit_list
+from midas.cli.settings import choose_classes
 from midas.data.sample import draw
 from midas.files import to_json
 
@@ -103,6 +104,10 @@ def test_classes_are_names_ranges_lists_or_a_file(folder, tmp_path):
         assert reason in predict(folder / "W.png", "--classes", wrong, status=1).stderr
     (folder / "binary.txt").write_bytes(b"W\xff")
     assert "not text in UTF-8" in predict(folder / "W.png", "--classes", folder / "binary.txt", status=1).stderr
+
+
+def test_a_list_of_classes_may_be_longer_than_a_file_name():
+    assert choose_classes(",".join("012" * 200), "0123") == ["0", "1", "2"]
 
 
 def test_unsure_answers(folder):

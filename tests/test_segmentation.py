@@ -145,6 +145,16 @@ def test_a_blank_page_and_one_of_noise_are_refused():
         find_characters(cv2.resize(specks, None, fx=3, fy=3, interpolation=cv2.INTER_NEAREST))
 
 
+def test_a_form_of_empty_boxes_is_blank():
+    page = np.full((120, 400), 255, np.uint8)
+    for left in (20, 140, 260):
+        for inset in (0, 5):  # a double line: each outer box holds an inner one
+            cv2.rectangle(page, (left + inset, 20 + inset), (left + 90 - inset, 100 - inset), 0, 2)
+    with pytest.raises(UnreadableImage, match="blank: empty boxes"):
+        find_characters(page)
+    assert not shows_several(page)
+
+
 def test_single_drawings_show_one_character():
     assert not [
         character for character in CHARACTERS for writer in (1, 7, 23) if shows_several(draw(character, writer))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -210,7 +211,8 @@ def choose_classes(text: str | None, class_names: Sequence[str]) -> list[str] | 
     """
     if text is None:
         return None
-    listed = _lines(Path(text)) if Path(text).is_file() else [text]
+    is_file = os.path.isfile(text)  # noqa: PTH113 - Path.is_file fails for a name that is too long
+    listed = _lines(Path(text)) if is_file else [text]
     words = [word.strip() for line in listed for word in ([line] if line in class_names else line.split(","))]
     chosen = [name for word in words if word for name in _range(word, list(class_names))]
     if not chosen:

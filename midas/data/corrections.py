@@ -15,7 +15,6 @@ from __future__ import annotations
 import csv
 import itertools
 import re
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from midas.data.labels import name_classes
 from midas.data.levels import UnreadableImage
 from midas.data.reading import Progress
 from midas.errors import MidasError, cannot
-from midas.files import refuse_nonempty, temporary_name, writing
+from midas.files import atomic_directory, refuse_nonempty, writing
 from midas.records import Skipped
 
 RELABEL, KEEP, DROP = DECISIONS = ("relabel", "keep", "drop")
@@ -119,8 +118,8 @@ def apply_corrections(
 ) -> Corrected:
     """Write a corrected copy of a data set: class folders with the files as they are, or PNG files of what has none.
 
-    Of a file with several pages that do not all keep one label, each page becomes a PNG file. The folder appears when
-    it is complete.
+    Of a file with several pages that do not all keep one label, each page becomes a PNG file. The folder appears, or
+    is filled, when the copy is complete.
 
     Args:
         source: the data set, or its training part.
@@ -139,27 +138,19 @@ def apply_corrections(
     listed = list(corrections)
     parts = [_plan(source, listed, "train" if test else "")] + ([_plan(test, [], "test")] if test else [])
     total, done, unreadable = sum(len(part.outputs) for part in parts), 0, []
-    temporary = temporary_name(out)
-    try:
-        with writing(out):
-            temporary.mkdir(parents=True)
-            ignores_case = temporary.with_name(temporary.name.upper()).exists()
-            folders = _folders(parts, ignores_case)
-            for part in parts:
-                for name, content in _contents(part, folders):
-                    done += 1
-                    progress(done, total)
-                    if isinstance(content, UnreadableImage):
-                        unreadable.append(Skipped(name, str(content)))
-                        continue
-                    path = temporary / part.folder / name
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    path.write_bytes(content)
-            if out.exists():
-                out.rmdir()
-            temporary.rename(out)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with atomic_directory(out) as temporary, writing(out):
+        ignores_case = temporary.with_name(temporary.name.upper()).exists()
+        folders = _folders(parts, ignores_case)
+        for part in parts:
+            for name, content in _contents(part, folders):
+                done += 1
+                progress(done, total)
+                if isinstance(content, UnreadableImage):
+                    unreadable.append(Skipped(name, str(content)))
+                    continue
+                path = temporary / part.folder / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
     decisions = Counter(each.decision for each in listed)
     return Corrected(
         path=str(out),

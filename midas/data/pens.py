@@ -8,12 +8,17 @@ another threshold, for whole batches and without a skeleton. A threshold that va
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
+if TYPE_CHECKING:
+    from midas.data.memmap import ImageFile
+
 SCALE = 2  # to which glyphs are enlarged, as strokes can be finer than a pixel
 INK = 128  # gray level from which a pixel of an enlarged glyph counts as ink
+BLOCK = 2**22  # pixels of glyphs whose strokes are measured together
 PAD = 3  # black rows between stacked images
 WIDTHS = (0.22, 1.35)  # range of a new pen's width, of the present one
 PRESSURE = 0.2  # standard deviation of the width along the strokes, of the new width
@@ -26,13 +31,13 @@ BLUR = (0.3, 1.2)  # range of the standard deviation in pixels of 36x36
 CONTRAST = (1.0, 3.0)  # range by which ink gets stronger, as in a scan with a threshold
 
 
-def widths(images: np.ndarray) -> np.ndarray:
+def widths(images: np.ndarray | ImageFile) -> np.ndarray:
     """Measure the width of the strokes of each glyph, in pixels; 0 where there is no ink.
 
     Across a stroke of width w, the distance to its nearest edge is w / 4 in the mean.
 
     Args:
-        images: uint8 (n, side, side), light ink on black.
+        images: uint8 (n, side, side), light ink on black, in memory or in a file.
 
     Returns:
         float (n,).
@@ -41,10 +46,14 @@ def widths(images: np.ndarray) -> np.ndarray:
     >>> widths(images).round(1).tolist()  # less than 4 because of the ends
     [3.5]
     """
-    count = len(images)
-    if not count:
-        return np.zeros(0)
-    depth = cv2.distanceTransform(_inked(images, 1), cv2.DIST_L2, 3).reshape(count, -1)
+    block = max(1, BLOCK // images.shape[1] ** 2)
+    starts = range(0, len(images), block)
+    return np.concatenate([np.zeros(0), *(_widths(images[start : start + block]) for start in starts)])
+
+
+def _widths(images: np.ndarray) -> np.ndarray:
+    """Do as `widths` does, for at least one glyph in memory."""
+    depth = cv2.distanceTransform(_inked(images, 1), cv2.DIST_L2, 3).reshape(len(images), -1)
     ink = np.count_nonzero(depth, axis=1)
     mean = depth.sum(axis=1, dtype=np.float64) / np.maximum(ink, 1)
     # Distances are to the middle of the first pixel without ink, which lies half a pixel beyond the edge.

@@ -34,8 +34,9 @@ from midas.data.trees import PART_TITLES, choose_part, part_of
 from midas.errors import MidasError, counted, some
 
 SUFFIXES = re.compile(r"\.(csv|tsv|txt|data|tra|tes)(\.(gz|bz2|xz))?$", re.IGNORECASE)
-HEAD = 2**16  # bytes in which a table of pixels is recognized
-BLOCK = 2**22  # bytes that are parsed together
+HEAD = 2**16  # bytes in which a table of pixels is recognized, unless its lines are longer
+LINES = 32  # bytes per pixel of an image: titles, and several lines, by which copies of a file are found
+BLOCK = 2**22  # bytes that are parsed together; of longer lines, a table is not recognized
 SAMPLES = 64  # lines of each block, by which the column of the labels is found
 LABEL_TITLES = ("label", "class", "target", "category", "character", "char", "letter", "digit", "symbol", "labels", "y")
 HOW_TO_LABEL = "add a column titled label"
@@ -77,9 +78,7 @@ class Layout:
 
 def find_layout(file: File) -> Layout | None:
     """Recognize a table of pixels by its first lines; None if it is none."""
-    lines = _plain_lines(_decoded(file.head(HEAD)))
-    start = next((index for index, line in enumerate(lines) if not _is_comment(line)), len(lines))
-    lines = [line for line in lines[start : start + 3] if line.strip()][:2]
+    start, lines = _first_lines(file)
     if not lines:
         return None
     found = next((each for each in (b",", b";", b"\t") if each in lines[0]), None)
@@ -98,6 +97,20 @@ def find_layout(file: File) -> Layout | None:
     return _from_titles(delimiter, titles, start, columns) or _from_count(delimiter, start, columns)
 
 
+def _first_lines(file: File) -> tuple[int, list[bytes]]:
+    """Give the number of comments at the start of a file, and up to two complete lines after them."""
+    size = HEAD
+    while True:
+        head = file.head(size)
+        lines = _plain_lines(_decoded(head))
+        start = next((index for index, line in enumerate(lines) if not _is_comment(line)), len(lines))
+        is_whole, has_more = len(head) < size, start < len(lines)
+        found = [line for line in lines[start : None if is_whole else -1][:3] if line.strip()][:2]
+        if len(found) == 2 or is_whole or not has_more or size >= BLOCK:
+            return start, found
+        size *= 2
+
+
 def _decoded(head: bytes) -> bytes:
     """Convert the start of a file to UTF-8 without byte order mark, if it has one."""
     if head[:2] in UTF_16:
@@ -111,7 +124,7 @@ def _plain_lines(text: bytes) -> list[bytes]:
 
 def _is_comment(line: bytes) -> bool:
     """Whether a line at the start is a comment, and not one of titles that numpy.savetxt put after a #."""
-    return bool(_COMMENT.match(line)) and len(re.split(rb"[\s,;]+", line)) < MIN_SIDE**2
+    return bool(_COMMENT.match(line)) and len(re.split(rb"[\s,;]+", line, maxsplit=MIN_SIDE**2)) < MIN_SIDE**2
 
 
 def _titles(cells: list[bytes]) -> list[str]:
@@ -196,7 +209,8 @@ def open_in(tree: Tree, split: str | None) -> Source | None:
     """
     layouts = {name: find_layout(tree.files[name]) for name in tree.names if SUFFIXES.search(name)}
     found = {name: layout for name, layout in layouts.items() if layout}
-    copies = {(name.rpartition("/")[2], tree.files[name].head(HEAD)): name for name in reversed(found)}
+    heads = {name: hash(tree.files[name].head(max(HEAD, LINES * layout.side**2))) for name, layout in found.items()}
+    copies = {(name.rpartition("/")[2], heads[name]): name for name in reversed(found)}
     found = {name: layout for name, layout in found.items() if name in copies.values()}
     labeled = [name for name, layout in found.items() if _has_label(layout)]
     chosen, notes = choose_part(tree.path, labeled or found, split)

@@ -199,6 +199,8 @@ def _without_printed(ink: np.ndarray) -> tuple[np.ndarray, float]:
     if len(frames := _frames(components, boxes, kept)):
         ink = ink * ~np.isin(components, frames)
         kept = np.setdiff1d(kept, frames)
+        if not len(kept):
+            raise UnreadableImage("blank: empty boxes")
     typical = _typical_side(boxes[kept])
     if is_ruled or len(frames) or _sides(boxes[kept]).max() > RULED * typical:
         ink = remove_ruling(ink, typical)

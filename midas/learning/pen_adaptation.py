@@ -35,7 +35,8 @@ def pen_statistics(images: np.ndarray | ImageFile) -> PenStatistics | None:
         The statistics; None if there is no image with ink.
     """
     chosen = np.arange(0, len(images), max(1, len(images) // MEASURED))
-    widths = [width for width in pens.widths(images[chosen]) if width]
+    measured = images[chosen] if isinstance(images, np.ndarray) else images.take(chosen)  # which may stay in the file
+    widths = [width for width in pens.widths(measured) if width]
     return PenStatistics(*np.quantile(widths, (FINEST, FINE)).tolist()) if widths else None
 
 

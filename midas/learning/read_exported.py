@@ -25,15 +25,13 @@ INK = 32  # of 255, with the paper at 0: fainter pixels do not widen the glyph
 def read_gray(path: str) -> np.ndarray:
     """Decode an image to gray levels, uint8 (height, width)."""
     if not Path(path).is_file():
-        raise SystemExit(f"{path}: no such file; check the name")
+        raise ValueError("no such file; check the name")
     try:
         image = cv2.imread(path, cv2.IMREAD_UNCHANGED)
     except cv2.error:  # too many pixels
         image = None
     if image is None or image.dtype != np.uint8 or (image.ndim == 3 and image.shape[2] != 3) or max(image.shape) <= 16:
-        raise SystemExit(
-            f"{path}: not an image of 8 bits without transparency, or at most 16 pixels; read it with midas"
-        )
+        raise ValueError("not an image of 8 bits without transparency, or at most 16 pixels; read it with midas")
     return np.asarray(cv2.imread(path, cv2.IMREAD_GRAYSCALE))  # not cvtColor, which rounds differently
 
 
@@ -176,16 +174,19 @@ def load_network() -> tuple[Callable[[dict[str, np.ndarray]], np.ndarray], list[
 
 
 def main() -> None:
-    """Print the label of each image, its probability, and the next two guesses."""
+    """Print the label of each image, its probability, and the next two guesses; or why it cannot be read."""
     if len(sys.argv) < 2:
         raise SystemExit(__doc__)
     size, class_names, pen = read_card()
     network, names = load_network()
+    status = 0
     for path in sys.argv[1:]:
         try:
             glyph, place = normalize(read_gray(path), size)
         except ValueError as error:
-            raise SystemExit(f"{path}: {error}") from error
+            print(f"{path}: {error}", file=sys.stderr)
+            status = 1
+            continue
         inputs = {"glyph": thicken(glyph, *pen)[None], "place": place[None]}
         try:
             (probabilities,) = network({name: inputs[name] for name in names})
@@ -195,6 +196,7 @@ def main() -> None:
             raise SystemExit(f"{HERE}: card.json is not that of the network; export it again") from error
         best = np.argsort(-probabilities)[:3]
         print(*(f"{class_names[i]} {100 * probabilities[i]:5.1f} % " for i in best), path)
+    sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -162,7 +162,7 @@ def audit(probabilities: np.ndarray, given_labels: np.ndarray, independent: bool
     share = _limit(estimate_share_correct(agrees, confident, classes), noisy)
     p_predicted = calibrate_confidence(agrees, predictions.rank, confident, share.estimate, classes)
     calibrated = class_probabilities(probabilities, predictions.classes, p_predicted, share.estimate, independent)
-    transition, _ = estimate_transition(calibrated, given_labels, share.estimate)
+    transition = estimate_transition(calibrated, given_labels, share.estimate)
     posterior = complementary.posterior(calibrated, given_labels, transition)
     counts = np.zeros((classes, classes), int)
     np.add.at(counts, (predictions.classes[confident], given_labels[confident]), 1)

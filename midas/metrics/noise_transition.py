@@ -85,16 +85,14 @@ def class_probabilities(
     return found
 
 
-def estimate_transition(
-    probabilities: np.ndarray, given_labels: np.ndarray, share_correct: float
-) -> tuple[np.ndarray, np.ndarray]:
+def estimate_transition(probabilities: np.ndarray, given_labels: np.ndarray, share_correct: float) -> np.ndarray:
     """Maximize sum_i ln sum_j p_ij T[j, label_i] over transition matrices T by expectation maximization.
 
     With the class probabilities p fixed there is one maximum. `PRIOR_IMAGES` per class, correctly labeled for
     `share_correct` and uniformly wrong otherwise, are added; they matter only where a class has few images.
 
     Returns:
-        T, and the expected number of images by true class and given label, without those added; both float (K, K).
+        T, float (K, K).
     """
     classes = probabilities.shape[1]
     groups = [probabilities[given_labels == label] for label in range(classes)]
@@ -109,7 +107,7 @@ def estimate_transition(
         transition = transition / transition.sum(axis=1, keepdims=True)
         if np.abs(transition - before).max() < 1e-6:
             break
-    return transition, expected
+    return transition
 
 
 def uniform_noise_test(counts: np.ndarray) -> tuple[float | None, float | None]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from midas.data.corrections import RELABEL
 from midas.errors import counted
-from midas.files import write_csv, write_json
+from midas.files import write_csv, write_json, writing
 from midas.metrics.label_noise import (
     CLEAN,
     COMPLEMENTARY,
@@ -284,7 +284,7 @@ def write(found: Audit, dataset: Dataset, summary: dict[str, Any], max_suspects:
     """Write the audit's files to a folder.
 
     They are audit.json, labels.csv (probably wrong labels, corrected), audit.png (the suspects) and transition.png;
-    audit.json alone if the audit is inconclusive.
+    audit.json alone if the audit is inconclusive, and then those of an earlier audit are deleted.
 
     Returns:
         The summary with the names of the files.
@@ -296,6 +296,10 @@ def write(found: Audit, dataset: Dataset, summary: dict[str, Any], max_suspects:
     if found.conclusive:
         _write_labels(found, dataset, out / "labels.csv")
         files += ["labels.csv", *_write_figures(found, dataset, max_suspects, out)]
+    elif (out / "audit.json").exists():
+        for name in ("labels.csv", "audit.png", "transition.png"):
+            with writing(out / name):
+                (out / name).unlink(missing_ok=True)
     summary = {**summary, "files": files}
     write_json(out / "audit.json", summary)
     return summary

@@ -140,9 +140,9 @@ def write_report(
     from midas.report.sections import render  # which needs Matplotlib
 
     page = render(report, seed_groups, [group[0] for group in analyzed_groups], inputs)
-    with atomic(path) as temporary:
-        write_text(temporary, page)
     write_json(numbers, report)
+    with atomic(path) as temporary:  # last, as it says which files both are made from
+        write_text(temporary, page)
     progress(len(entries), len(entries))
     return plain(report)
 

@@ -73,9 +73,9 @@ def evaluate(
         MidasError: the data cannot be read, or have classes that the network does not know or may not predict; or their
             probabilities are too many for this machine.
     """
-    dataset, probabilities = _predict(network, source, data, classes, restrict, strict, progress)
+    dataset, probabilities, allowed = _predict(network, source, data, classes, restrict, strict, progress)
     scores = classification.score(probabilities, dataset.labels, network.class_names)
-    notes = _transposition(network, dataset, probabilities, data)
+    notes = _transposition(network, dataset, probabilities, allowed, data)
     if classes is None and not restrict:
         notes += _fewer_classes(network, dataset, data)
     return Evaluation(scores, dataset.skipped, notes)
@@ -89,8 +89,13 @@ def _predict(
     restrict: bool,
     strict: bool,
     progress: Progress | None,
-) -> tuple[Dataset, np.ndarray]:
-    """Read and predict labeled images: the data, with labels that count the network's classes, and probabilities."""
+) -> tuple[Dataset, np.ndarray, np.ndarray | None]:
+    """Read and predict labeled images.
+
+    Returns:
+        The data, with labels that count the network's classes; probabilities; and the classes that may be predicted,
+        None for all.
+    """
     classification.check_size(source.count, len(network.class_names), data)
     dataset = datasets.read(source, network.size, strict, progress)
     outputs = network.outputs_of(dataset.class_names, data)
@@ -98,7 +103,8 @@ def _predict(
         raise MidasError(f"{data}: has the class {missing[0]!r}, which may not be predicted; add it to the classes")
     allowed = outputs if restrict else network.answers(classes).allowed
     probabilities = network.probabilities(dataset.glyphs, allowed)
-    return dataclasses.replace(dataset, labels=outputs[dataset.labels], class_names=network.class_names), probabilities
+    dataset = dataclasses.replace(dataset, labels=outputs[dataset.labels], class_names=network.class_names)
+    return dataset, probabilities, allowed
 
 
 def _fewer_classes(network: Classifier, dataset: Dataset, data: str) -> tuple[str, ...]:
@@ -109,7 +115,9 @@ def _fewer_classes(network: Classifier, dataset: Dataset, data: str) -> tuple[st
     return (f"{data}: has {count} of the network's {known} classes; --restrict, or --classes, predicts only these",)
 
 
-def _transposition(network: Classifier, dataset: Dataset, probabilities: np.ndarray, data: str) -> tuple[str, ...]:
+def _transposition(
+    network: Classifier, dataset: Dataset, probabilities: np.ndarray, allowed: np.ndarray | None, data: str
+) -> tuple[str, ...]:
     """Note that images are probably transposed: the network reads far more of them right with axes swapped."""
     if (probabilities.argmax(axis=1) == dataset.labels).mean() > SUSPICIOUS:
         return ()
@@ -118,7 +126,7 @@ def _transposition(network: Classifier, dataset: Dataset, probabilities: np.ndar
     swapped = Glyphs.without_places(np.ascontiguousarray(np.asarray(glyphs.images).transpose(0, 2, 1)))
     upright, turned = (
         float((outputs.argmax(axis=1) == labels).mean())
-        for outputs in (probabilities[chosen], network.probabilities(swapped))
+        for outputs in (probabilities[chosen], network.probabilities(swapped, allowed))
     )
     if turned - upright < MUCH_BETTER:
         return ()
@@ -179,8 +187,8 @@ def analyze_network(
     out = out or (run.path if run else None)
     if out is None:
         raise MidasError("give a folder for the figures with --out: only a run has one of its own")
-    dataset, probabilities = _predict(network, source, data, classes, False, strict, progress)
-    epochs, notes = run.epochs() if run else [], _transposition(network, dataset, probabilities, data)
+    dataset, probabilities, allowed = _predict(network, source, data, classes, False, strict, progress)
+    epochs, notes = run.epochs() if run else [], _transposition(network, dataset, probabilities, allowed, data)
     about = {"checkpoint": one_or_several(checkpoints), "data": data, "notes": notes}
     found = analysis.analyze(dataset.predictions(probabilities), network.class_names, epochs, out, about)
     return found, out, dataset
@@ -201,7 +209,8 @@ def summarize_seeds(runs: Sequence[Run], width: int | None = None) -> tuple[dict
     if len(runs) == 1:
         return {**results[0], **about}, tables.results_table(rows, width)
     found: dict[str, Any] = {"runs": results, "path": str(runs[0].path.parent), **about}
-    if runs[0].experiment.val_fraction and not runs[0].experiment.test:  # each has scored its own validation set
+    experiment = runs[0].experiment
+    if (experiment.val_fraction or experiment.limit) and not experiment.test:  # each has scored images of its own
         found |= {"accuracy": mean(run.result.accuracy for run in runs), "n": runs[0].result.n}
     else:
         found["together"] = analysis.score_together(runs)

@@ -125,15 +125,16 @@ class Jobs:
 
     def is_running(self) -> bool:
         """Whether a job runs."""
-        if self.running:
-            return self.running.poll() is None
-        if not (self.folder / "job.lock").exists():
-            return False
-        try:
-            with self._lock():
+        with self.turn:  # asking takes the lock for a moment, which would look like a job to another thread
+            if self.running:
+                return self.running.poll() is None
+            if not (self.folder / "job.lock").exists():
                 return False
-        except Busy:
-            return True
+            try:
+                with self._lock():
+                    return False
+            except Busy:
+                return True
 
     def failure(self) -> str | None:
         """Give the line in which the last job said why it failed; None if it runs, is done or was stopped."""
