@@ -34,6 +34,14 @@ def test_networks_have_dropout_and_give_logits(name):
     assert takes_places(model) == (name in PLACED)
 
 
+@pytest.mark.parametrize("name", MODEL_NAMES)
+def test_networks_do_not_train_unless_told_to(name):
+    model = build(name, 36, 10)
+    glyphs = Glyphs.without_places(np.random.default_rng(0).integers(0, 256, (2, 36, 36), np.uint8))
+    given = inputs(model, glyphs)
+    assert np.array_equal(model(given), model(given, training=False))
+
+
 def test_an_unknown_architecture_is_a_key_error():
     with pytest.raises(KeyError):
         build("perceptron", 28, 10)

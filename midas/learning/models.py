@@ -165,7 +165,7 @@ def _placed(x: Any, place: Any, classes: int) -> Any:
 def _deeper_placed(x: Any, place: Any, classes: int) -> Any:
     """The convolutions of `deeper`, on at most 28x28 pixels, with the inputs and the dense layers of `placed`."""
     if x.shape[1] > DEEPER_SIZE:
-        x = layers.Resizing(DEEPER_SIZE, DEEPER_SIZE)(x)
+        x = keras.ops.image.resize(x, (DEEPER_SIZE, DEEPER_SIZE))  # layers.Resizing makes training=True the default
     for filters in DEEPER:
         for _ in range(2):
             x = _normalized(layers.Conv2D(filters, 3, padding="same", use_bias=False)(x))
