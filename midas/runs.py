@@ -137,8 +137,8 @@ class Run:
         """Delete the files of the run and its teachers, and nothing else in the directory; result.json goes first."""
         for name in FILES:
             (self / name).unlink(missing_ok=True)
-        for folder in self.path.glob("teacher-*"):
-            Run(folder).clear()
+        for file in self.path.glob("teacher-[1-9]/experiment.json"):
+            Run(file.parent).clear()
 
     # ---- records
 

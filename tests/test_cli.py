@@ -393,7 +393,7 @@ def test_any_setting_can_be_changed_and_is_in_the_name(monkeypatch, data, tmp_pa
         assert f"--set {wrong}: " in one_line(invoke(data, tmp_path, "train-part1", "--set", wrong), status=2)
     for wrong in ("augmentation.rotation=-1", "label_smoothing=2", "weight_decay=much", "freeze_backbone=True"):
         line = one_line(invoke(data, tmp_path, "train-part1", "--set", wrong), status=2)
-        assert "cannot be" in line and ("write a number, true, false or null" in line) == wrong[-1].isalpha()
+        assert "cannot be" in line and ("write a number, true, false, null or a list" in line) == wrong[-1].isalpha()
 
 
 def test_deforming_keeps_to_the_recipe_s_limits(monkeypatch):

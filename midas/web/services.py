@@ -88,7 +88,7 @@ class Services:
         """
         path = self.data_set(key)
         words = re.sub(r"[^\w]+", "-", Path(key).stem).strip("-")[:40]
-        name = f"{words}-{text_digest([key])[:8]}"  # no two data sets share a folder
+        name = f"{words}-{text_digest([str(Path(path).resolve())])[:8]}"  # no two data sets share a folder
         return self.audits.setdefault(path, Audit(path, self.settings.runs_dir / "audits" / name))
 
     @classmethod

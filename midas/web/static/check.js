@@ -10,6 +10,7 @@ const KEYS = { k: "keep", r: "relabel", d: "drop", u: "" };
 let data = ""; // what the gallery shows
 let classes = [];
 let wasRunning = false;
+let loads = 0; // how often a gallery was asked for
 
 function showJob(answer) {
   const isAudit = answer.job?.kind === "audit";
@@ -26,12 +27,15 @@ function showJob(answer) {
 }
 
 async function load() {
-  data = form.elements.data.value;
+  const mine = ++loads;
+  const wanted = form.elements.data.value;
+  byId("gallery-part").hidden = true;
   const { data: listed } = await get("/api/data");
-  const isAudited = listed.some(each => each.name === data && each.audited);
-  byId("gallery-part").hidden = !isAudited;
-  if (!isAudited) return;
-  const found = await get(`/api/audit?data=${encodeURIComponent(data)}`);
+  if (mine !== loads || !listed.some(each => each.name === wanted && each.audited)) return;
+  const found = await get(`/api/audit?data=${encodeURIComponent(wanted)}`);
+  if (mine !== loads) return;
+  data = wanted;
+  byId("gallery-part").hidden = false;
   classes = found.class_names;
   byId("check-sentence").textContent = `${found.action} ${found.sentence.replace(/^./, first => first.toUpperCase())}.`
     + (found.total > found.suspects.length ? ` The first ${found.suspects.length} of ${found.total} are shown.` : "");
@@ -97,12 +101,14 @@ gallery.addEventListener("keydown", event => {
     return;
   }
   const index = Number(item.dataset.index);
+  const key = event.key.toLowerCase();
   const columns = getComputedStyle(gallery).gridTemplateColumns.split(" ").length;
   const steps = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns };
-  if (event.key.toLowerCase() === "l") item.querySelector("select").focus();
+  if (key === "l") item.querySelector("select").focus();
   else if (event.key in steps) focus(index + steps[event.key]);
-  else if (event.key.toLowerCase() in KEYS) {
-    decided(item, index, KEYS[event.key.toLowerCase()], item.querySelector("select").value);
+  else if (key in KEYS) {
+    if (event.repeat) return; // a key held down decides about one image only
+    decided(item, index, KEYS[key], item.querySelector("select").value);
     focus(index + 1);
   } else return;
   event.preventDefault();

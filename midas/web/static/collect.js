@@ -44,6 +44,7 @@ function buttons() {
   byId("collect-save").disabled = isBusy || pad.isEmpty || asked === null;
   byId("collect-undo").disabled = isBusy || (pad.isEmpty && !done.length);
   byId("collect-skip").disabled = isBusy || asked === null;
+  byId("collect-leave").disabled = pad.isLocked = isBusy;
 }
 
 function show() {
@@ -97,6 +98,7 @@ const save = () => act(async () => {
 });
 
 const undo = isRepeated => {
+  if (isBusy) return;
   if (!pad.isEmpty) return pad.undo();
   if (isRepeated) return; // a key that is held does not remove what is saved
   act(async () => {
@@ -133,7 +135,7 @@ byId("collect-undo").addEventListener("click", () => undo());
 byId("collect-skip").addEventListener("click", skip);
 byId("collect-leave").addEventListener("click", leave);
 pad.canvas.addEventListener("keydown", event => {
-  const actions = { Enter: save, Backspace: undo, Escape: () => pad.clear(), s: skip, S: skip };
+  const actions = { Enter: save, Backspace: undo, Escape: () => isBusy || pad.clear(), s: skip, S: skip };
   const isUndo = event.key === "z" && (event.ctrlKey || event.metaKey);
   if (!isUndo && (event.ctrlKey || event.metaKey || event.altKey || !(event.key in actions))) return;
   event.preventDefault();
@@ -143,7 +145,7 @@ byId("new-collection").addEventListener("submit", async event => {
   event.preventDefault();
   const { name, classes, wanted } = Object.fromEntries(new FormData(event.target));
   try {
-    begin(await post("/api/collections", { name, classes, wanted: Number(wanted) }));
+    goOn(await post("/api/collections", { name, classes, wanted: Number(wanted) }));
     report(null);
   } catch (error) {
     report(error);

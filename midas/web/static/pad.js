@@ -14,6 +14,7 @@ export class Pad {
     this.strokes = [];
     this.pointer = null;
     this.hasPen = false; // then fingers and the palm do not draw
+    this.isLocked = false; // nothing is drawn, as while a drawing is being saved
     const listen = (name, handle) => this.canvas.addEventListener(name, handle);
     listen("pointerdown", event => this.begin(event));
     listen("pointermove", event => this.move(event));
@@ -25,6 +26,7 @@ export class Pad {
   get isEmpty() { return !this.strokes.length; }
 
   begin(event) {
+    if (this.isLocked) return;
     const isPen = event.pointerType === "pen";
     if (isPen && this.pointer !== null && !this.hasPen) this.strokes.pop(); // the palm came first
     else if (this.pointer !== null || event.button > 0) return; // one finger, or the first button
