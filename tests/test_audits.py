@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import os
 
 import cv2
 import numpy as np
@@ -59,6 +60,18 @@ def test_only_what_can_be_decided_is_decided(audit, index, action, label):
     with pytest.raises(MidasError):
         audit.decide(index, action, label)
     assert not audit.decisions_file.exists()
+
+
+def test_a_second_audit_has_pictures_and_decisions_of_its_own(audit):
+    before = audit.gallery()["version"]
+    audit.decide(0, "keep", None, before)
+    audit.tile(0)
+    file = audit.folder / "audit.json"
+    changed = file.stat().st_mtime_ns + 1_000_000
+    os.utime(file, ns=(changed, changed))
+    with pytest.raises(MidasError, match="audited again meanwhile; reload the page"):
+        audit.decide(0, "drop", None, before)
+    assert audit.gallery()["version"] == str(changed) and not audit.tiles
 
 
 def test_what_is_damaged_or_gone_is_named(audit, tmp_path):

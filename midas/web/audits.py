@@ -59,7 +59,7 @@ class Audit:
             summary = {key: found[key] for key in ("action", "sentence", "class_names", "images")}
         except (LookupError, TypeError) as error:
             raise MidasError(f"{self.folder / 'audit.json'}: damaged; audit the labels again") from error
-        return {**summary, "total": len(listed), "suspects": listed[:MAX_TILES]}
+        return {**summary, "version": str(self.kept[0]), "total": len(listed), "suspects": listed[:MAX_TILES]}
 
     @property
     def decisions_file(self) -> Path:
@@ -77,15 +77,18 @@ class Audit:
         changed = file.stat().st_mtime_ns if file.exists() else 0
         if self.kept[0] != changed or not changed:
             self.kept = changed, read_json(file)
+            self.tiles.clear()  # the images may have changed, too
         return self.kept[1]
 
-    def decide(self, index: int, action: str, label: str | None) -> dict[str, Any]:
+    def decide(self, index: int, action: str, label: str | None, version: str | None = None) -> dict[str, Any]:
         """Write what was decided about a suspect; "" takes a decision back.
 
         Raises:
-            MidasError: there is no such suspect, action or class.
+            MidasError: there is no such suspect, action or class, or the version of the audit is another one.
         """
         gallery = self.gallery()
+        if version not in (None, gallery["version"]):
+            raise MidasError("the labels were audited again meanwhile; reload the page")
         suspect = _suspect(gallery, index)
         if action not in (*DECISIONS, ""):
             raise MidasError(f"decide for one of {', '.join(DECISIONS)}")

@@ -341,11 +341,11 @@ def gallery() -> Response:
 def decide() -> Response:
     """Write what was decided about a suspect."""
     values = _values()
-    index, label = values.get("index"), values.get("label")
+    index, label, version = (values.get(key) for key in ("index", "label", "version"))
     if type(index) is not int:
         raise MidasError("name an image by its index")
     with services().turn:
-        decided = services().audit(values.get("data")).decide(index, str(values.get("action", "")), label)
+        decided = services().audit(values.get("data")).decide(index, str(values.get("action", "")), label, version)
     return jsonify(decided)
 
 

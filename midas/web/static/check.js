@@ -39,17 +39,17 @@ async function load() {
   classes = found.class_names;
   byId("check-sentence").textContent = `${found.action} ${found.sentence.replace(/^./, first => first.toUpperCase())}.`
     + (found.total > found.suspects.length ? ` The first ${found.suspects.length} of ${found.total} are shown.` : "");
-  gallery.replaceChildren(...found.suspects.map(tile));
+  gallery.replaceChildren(...found.suspects.map((suspect, index) => tile(suspect, index, found.version)));
   count();
 }
 
-function tile(suspect, index) {
+function tile(suspect, index, version) {
   const decide = action => () => decided(item, index, action, labels.value);
   const labels = make("select", { "aria-label": "Right label", tabindex: -1, onchange: () => decided(item, index, "relabel", labels.value) },
     ...classes.map(name => make("option", { value: name }, name)));
   labels.value = suspect.decision?.action === "relabel" ? suspect.decision.label : suspect.looks_like;
-  const item = make("li", { tabindex: index ? -1 : 0, "data-index": index, "aria-label": `Labeled ${suspect.label}, looks like ${suspect.looks_like}` },
-    make("img", { src: `/api/audit/${index}.png?data=${encodeURIComponent(data)}`, alt: "", loading: "lazy" }),
+  const item = make("li", { tabindex: index ? -1 : 0, "data-index": index, "data-of": data, "data-version": version, "aria-label": `Labeled ${suspect.label}, looks like ${suspect.looks_like}` },
+    make("img", { src: `/api/audit/${index}.png?data=${encodeURIComponent(data)}&version=${version}`, alt: "", loading: "lazy" }),
     make("p", {}, "Labeled ", make("b", {}, suspect.label), ", looks like ", make("b", {}, suspect.looks_like),
       ` (${percent(suspect.probability)})`),
     make("p", { class: "file" }, suspect.file),
@@ -69,7 +69,7 @@ function mark(item, decision) {
 
 async function decided(item, index, action, label) {
   try {
-    const answer = await post("/api/audit/decision", { data, index, action, label });
+    const answer = await post("/api/audit/decision", { data: item.dataset.of, version: item.dataset.version, index, action, label });
     mark(item, answer.decision);
     count();
     report(null);
