@@ -20,6 +20,7 @@ import html
 import json
 import logging
 import os
+import re
 import tokenize
 import zipfile
 import zlib
@@ -134,11 +135,12 @@ class Run:
         write_json(self / "experiment.json", experiment)
 
     def clear(self) -> None:
-        """Delete the files of the run and its teachers, and nothing else in the directory; result.json goes first."""
+        """Delete the files of the teachers, then those of the run, result.json first; nothing else in the directory."""
+        for folder in self.path.glob("teacher-*"):
+            if re.fullmatch(r"teacher-\d+", folder.name):
+                Run(folder).clear()
         for name in FILES:
             (self / name).unlink(missing_ok=True)
-        for file in self.path.glob("teacher-[1-9]/experiment.json"):
-            Run(file.parent).clear()
 
     # ---- records
 

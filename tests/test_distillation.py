@@ -10,7 +10,7 @@ from midas.learning import models
 from midas.learning.distillation import WEIGHT, learn_from
 from midas.learning.trainer import compile_model, train
 from midas.recipes import PARTS, with_recipe, with_setting
-from midas.runs import Run, find_runs
+from midas.runs import FILES, Run, find_runs
 
 pytestmark = pytest.mark.usefixtures("eagerly")
 
@@ -34,6 +34,7 @@ def test_the_loss_is_that_of_labels_and_teachers_and_validation_has_that_of_labe
     assert loss == pytest.approx((1 - WEIGHT) * float(of_labels) + WEIGHT * expected, rel=1e-5)
 
 
+@pytest.mark.usefixtures("traced")
 def test_teachers_learn_from_the_training_images_alone_and_are_not_changed_afterwards(tmp_path):
     run, data = Run(tmp_path / "part1" / "taught" / "seed-0"), dataset("0123", 10)
     reports = []
@@ -73,6 +74,24 @@ def test_a_run_that_is_overwritten_trains_its_teachers_again(tmp_path):
     assert run.teachers[0].card.class_names == run.card.class_names == ("0", "1")
     train(experiment(epochs=1), run, dataset("01", 10), obsolete=[run])
     assert not list(tmp_path.glob("teacher-*/*"))
+
+
+def test_teachers_with_other_settings_are_not_taken_over(tmp_path):
+    data, run = dataset("0123", 5), Run(tmp_path)
+    train(taught(epochs=1), run, data)
+    for name in FILES:  # as if they were left behind
+        (run / name).unlink(missing_ok=True)
+    with pytest.raises(MidasError, match=r"teacher-1: holds another run \(epochs 2 instead of 1\)"):
+        train(taught(epochs=2), run, data)
+
+
+def test_overwriting_leaves_other_files_of_similar_names(tmp_path):
+    (tmp_path / "teacher-1.log").write_text("mine")
+    notes = tmp_path / "teacher-notes" / "result.json"
+    notes.parent.mkdir()
+    notes.write_text("mine")
+    Run(tmp_path).clear()
+    assert notes.exists() and (tmp_path / "teacher-1.log").exists()
 
 
 def test_the_recipe_and_the_setting():

@@ -179,6 +179,7 @@ def _teach(
         limit=None,
         seed=experiment.seed + TEACHER_SEEDS * (index + 1),
     )
+    run.check(teacher, resume=True)
     train(teacher, run, training, report=report, moment=moment)
     with backend.scope():
         return Classifier.load(run.path).network
