@@ -389,6 +389,8 @@ def test_any_setting_can_be_changed_and_is_in_the_name(monkeypatch, data, tmp_pa
     assert made.label_smoothing == 0.1 and made.augmentation.elastic == 0
     assert made.augmentation.rotation == PARTS["part1"].augmentation.rotation
     assert made.name == "compact-cosine-label_smoothing=0.1-elastic=0"
+    taught = resolved(monkeypatch, "part1", PARTS["part1"], "--set", 'teachers=["deep", "fast"]')
+    assert taught.teachers == ("deep", "fast") and taught.name == "compact-teachers=deep,fast"
     for wrong in ("color=1", "augmentation.flip=1", "epochs=3", "patience", "patience=1.5", "label_smoothing=NaN"):
         assert f"--set {wrong}: " in one_line(invoke(data, tmp_path, "train-part1", "--set", wrong), status=2)
     for wrong in ("augmentation.rotation=-1", "label_smoothing=2", "weight_decay=much", "freeze_backbone=True"):

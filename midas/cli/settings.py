@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -68,7 +69,8 @@ def make_experiment(
         raise click.UsageError(str(error)) from error
     if "name" in given or (config and config.name != named(config).name):
         return experiment
-    words = [assignment.removeprefix("augmentation.") for assignment in given.get("assignments", ())]
+    # Without what a shell or a file system would not take in the name of a folder, such as '["deep"]' for teachers.
+    words = [re.sub(r'[\[\]"\s]', "", each.removeprefix("augmentation.")) for each in given.get("assignments", ())]
     return replace(experiment, name="-".join([named(experiment).name, *words]))
 
 
